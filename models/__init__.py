@@ -1,0 +1,1 @@
+"""One page per method; shared pages start with an underscore."""
