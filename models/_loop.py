@@ -70,7 +70,7 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:
     Returns the loss, detached, without waiting for the device.
     """
     optimiser.zero_grad(set_to_none=True)
-    loss.sum().backward()  # type: ignore[no-untyped-call]
+    loss.sum().backward()
     optimiser.step()
     return loss.detach()
 

@@ -92,7 +92,14 @@ class Conv(_Convolution):
     """S convolutions with a square kernel."""
 
     def __init__(
-        self, stack: int, channels: int, out: int, kernel: int, *, stride: int = 1, padding: int = 0
+        self,
+        stack: int,
+        channels: int,
+        out: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
     ) -> None:
         shape = (out, channels, kernel, kernel)
         super().__init__(stack, shape, channels * kernel**2, stride, padding)
@@ -110,7 +117,14 @@ class ConvTranspose(_Convolution):
     """S transposed convolutions with a square kernel."""
 
     def __init__(
-        self, stack: int, channels: int, out: int, kernel: int, *, stride: int = 1, padding: int = 0
+        self,
+        stack: int,
+        channels: int,
+        out: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
     ) -> None:
         shape = (channels, out, kernel, kernel)
         super().__init__(stack, shape, channels * kernel**2 // stride**2, stride, padding)
@@ -285,6 +299,5 @@ def replica(tensors: Mapping[str, Tensor], r: int, replicas: int) -> dict[str, T
 
 
 def log_prob(p: Distribution, x: Tensor) -> Tensor:
-    """Return log p(x); torch leaves the method untyped."""
-    value: Tensor = p.log_prob(x)  # type: ignore[no-untyped-call]
-    return value
+    """Return log p(x), typed."""
+    return p.log_prob(x)
