@@ -142,7 +142,7 @@ def _state_of(part: object) -> Mapping[str, Tensor | Scalar]:
         return moments | rates
     if isinstance(part, Tensor):
         return {"": part}
-    return part.state()  # type: ignore[attr-defined, no-any-return]
+    return part.state()  # type: ignore[attr-defined]
 
 
 def _restore(part: object, state: Mapping[str, Tensor | Scalar]) -> None:
