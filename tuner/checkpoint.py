@@ -80,7 +80,7 @@ def newest_valid(folder: Path) -> tuple[tuple[dict[str, Tensor], dict[str, Any]]
 
     The note is empty unless a newer checkpoint was passed over; then it says which and why.
     """
-    notes = []
+    notes: list[str] = []
     for place in generations(folder):
         try:
             return read(place), " ".join(notes)

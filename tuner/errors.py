@@ -11,6 +11,10 @@ class TunerError(Exception):
     exit_code: ClassVar[int] = 1
 
 
+class NoUsableTrialError(TunerError):
+    """A search in which no trial found clusters."""
+
+
 class UsageError(TunerError):
     """A flag, a setting or a search space that cannot be used."""
 
@@ -57,6 +61,14 @@ class LeaseError(TunerError):
     """Another driver holds this search."""
 
     exit_code = 75
+
+
+class InterruptedSearchError(TunerError):
+    """A search that a signal stopped; it can be resumed. The exit code is 128 + the signal."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signum  # type: ignore[misc]  # one class for all signals
 
 
 def did_you_mean(value: str, allowed: Iterable[str]) -> str:

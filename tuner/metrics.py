@@ -58,9 +58,9 @@ def exemplar_accuracy(log_proba: ArrayLike, labels: ArrayLike) -> float:
 
 
 def log_odds(log_proba: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return log p − log(1 − p) of normalised log-probabilities (N, K).
+    """Return log p - log(1 - p) of normalised log-probabilities (N, K).
 
-    1 − p is the sum of the other clusters, so it is exact where p rounds to 1.
+    1 - p is the sum of the other clusters, so it is exact where p rounds to 1.
     """
     top = log_proba.argmax(axis=1)[:, None]
     others = log_proba.copy()
@@ -88,7 +88,7 @@ def nmi(table: Table) -> float:
 def ami(table: Table) -> float:
     """Return the mutual information corrected for chance: 0 in expectation, 1 when equal.
 
-    (MI − E[MI]) / (mean entropy − E[MI]). Information Theoretic Measures for Clusterings
+    (MI - E[MI]) / (mean entropy - E[MI]). Information Theoretic Measures for Clusterings
     Comparison (Vinh, Epps, Bailey, 2010), equation 13 with the arithmetic mean.
     """
     if table.shape[0] == table.shape[1] and np.count_nonzero(table) == len(table):
@@ -138,7 +138,7 @@ def audit(log_proba: ArrayLike, labels: ArrayLike) -> dict[str, float]:
 
 
 def _codes(values: ArrayLike) -> tuple[NDArray[np.int64], int]:
-    """Return the values as 0 … n − 1 in ascending order, and n."""
+    """Return the values as 0 … n - 1 in ascending order, and n."""
     array = np.asarray(values)
     if array.ndim != 1 or array.size == 0:
         raise DataError(f"labels of shape {array.shape} cannot be compared: give one per point")

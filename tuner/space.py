@@ -60,16 +60,13 @@ class Parameter:
     log: bool = False
     when: Mapping[str, Scalar] = field(default_factory=dict)
 
-    def distribution(self) -> "optuna.distributions.BaseDistribution":
-        """Return Optuna's distribution."""
-        import optuna
-
+    def suggest(self, trial: "optuna.Trial", key: str) -> Scalar:
+        """Return the value that a trial takes, stored in the study under `key`."""
         if self.kind == "choice":
-            return optuna.distributions.CategoricalDistribution(self.choices)
+            return trial.suggest_categorical(key, self.choices)
         if self.kind == "int":
-            low, high = int(self.low), int(self.high)
-            return optuna.distributions.IntDistribution(low, high, log=self.log)
-        return optuna.distributions.FloatDistribution(self.low, self.high, log=self.log)
+            return trial.suggest_int(key, int(self.low), int(self.high), log=self.log)
+        return trial.suggest_float(key, self.low, self.high, log=self.log)
 
     def admits(self, value: Scalar) -> bool:
         """Return whether a value lies in the range or among the choices."""

@@ -1,0 +1,81 @@
+"""The autoencoders of EM-VAE: one per cluster and replica, in one stack of R·K networks."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import Independent, kl_divergence
+
+from ._nets import Draws, Dropout, GaussianHead, Linear, Perceptron, diagonal_normal
+
+SLOPE = 0.2  # of the leaky ReLU, Table 1
+ROWS = 256  # that one network takes at a time: enough to be fast, few enough to stay in cache
+
+
+class VAEStack(nn.Module):
+    """S variational autoencoders F-H-D-H-F with a diagonal Gaussian posterior (section 2.2).
+
+    Given z, x is normal around the decoder's answer D(z) with variance 1/w.
+    """
+
+    def __init__(
+        self,
+        stack: int,
+        *,
+        features: int,
+        hidden: int,
+        code: int,
+        weight: float,
+        sigmoid: bool,
+        dropout: float = 0.0,
+        draws: Draws | None = None,
+    ) -> None:
+        super().__init__()
+        self.weight, self.sigmoid = weight, sigmoid
+        drop = Dropout(dropout, draws)
+        self.encoder = Perceptron(stack, (features, hidden), _leaky_relu, dropout=drop)
+        self.code = GaussianHead(stack, hidden, code)
+        self.decoder = Perceptron(stack, (code, hidden), _leaky_relu, dropout=drop)
+        self.output = Linear(stack, hidden, features)
+
+    def encode(self, x: Tensor) -> Independent:
+        """Return q(z | x) of every network, batch shape (S, B), of x (S, B, F)."""
+        return self.code(self.encoder(x))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return D(z), (S, B, F), of z (S, B, D)."""
+        y = self.output(self.decoder(z))
+        return y.sigmoid() if self.sigmoid else y
+
+    def costs(self, x: Tensor, q: Independent, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the two parts of -ELBO (2.4), each (S, B).
+
+        w/2 E‖x - D(z)‖², the mean over the M draws folded in z (S, M·B, D), and KL(q ‖ N(0, I)).
+        """
+        difference = self.decode(z).unflatten(1, (-1, x.shape[1])) - x.unsqueeze(1)
+        reconstruction = self.weight / 2 * difference.square().sum(-1).mean(1)
+        mean = q.base_dist.mean
+        prior = diagonal_normal(torch.zeros_like(mean), torch.ones_like(mean))
+        return reconstruction, kl_divergence(q, prior)
+
+    def elbo_at_mean(self, x: Tensor) -> Tensor:
+        """Return the ELBO with the mean of the code in place of its draws, (S, B)."""
+        q = self.encode(x)
+        reconstruction, kl = self.costs(x, q, q.base_dist.mean)
+        return -reconstruction - kl
+
+
+def _leaky_relu(x: Tensor) -> Tensor:
+    # in place: what a linear layer returned is not needed again, and memory is what limits here
+    return F.leaky_relu(x, SLOPE, inplace=True)
+
+
+def for_stack(x: Tensor, stack: int) -> Tensor:
+    """Return one batch for all (B, F), or a batch per replica (R, B, F), as (S, B, F)."""
+    if x.dim() == 2:
+        return x.expand(stack, *x.shape)
+    return x.repeat_interleave(stack // len(x), dim=0)
+
+
+def by_point(values: Tensor, K: int) -> Tensor:
+    """Return the numbers (R·K, B) of the networks as (R, B, K)."""
+    return values.unflatten(0, (-1, K)).transpose(1, 2)

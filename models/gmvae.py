@@ -1,0 +1,428 @@
+"""The Gaussian mixture VAE: a mixture prior whose components a style variable moves and bends.
+
+Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (Dilokthanakul et al.,
+2016). The paper's letters: data y, code x, style w, cluster z. Generative model (Eq. 1):
+
+    w ~ N(0, I),  z ~ Cat(1/K),  x | z, w ~ N(mu_z(w), diag var_z(w)),  y | x ~ p(y | x).
+
+Recognition: q(x | y) and q(w | y) are diagonal Gaussians, q(z | x, w) is exact (Eq. 3).
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self, final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal, kl_divergence
+
+from ..errors import DataError
+from ..method import (
+    Bounds,
+    Clusterer,
+    Config,
+    Decodes,
+    Generates,
+    Method,
+    Random,
+    Report,
+    Scalar,
+    Shape,
+    State,
+    Trains,
+    setting,
+)
+from ._gmvae_nets import CONVOLUTIONS, ConvDecoder, ConvEncoder, Decoder, check_images
+from ._loop import Clock, Mean, adam, descend, in_chunks, minibatches, pack, unpack
+from ._nets import (
+    Draws,
+    Linear,
+    Perceptron,
+    diagonal_normal,
+    independent_bernoulli,
+    initialise,
+    log_prob,
+    replica,
+    rsample,
+)
+
+BOUND_DRAWS = 32
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class GMVAEConfig(Config):
+    """The settings of section 4 and Appendix A of the paper, with fully connected layers."""
+
+    code_size: int = setting(200, "dimensions of the code x", low=1)
+    style_size: int = setting(150, "dimensions of the style w", low=1)
+    hidden_size: int = setting(500, "width of the hidden layers", low=1)
+    hidden_layers: int = setting(2, "hidden layers of a perceptron, each way", low=1)
+    prior_hidden_size: int = setting(500, "width of the prior's tanh layer", low=1)
+    architecture: str = setting(
+        "perceptron",
+        "layers between data and heads: fully connected, or the convolutions of Tables A.1-A.3",
+        choices=("perceptron", *CONVOLUTIONS),
+    )
+    batch_norm: bool = setting(True, "normalise the hidden layers of encoder and decoder")
+    likelihood: str = setting("bernoulli", "p(y | x), Eq. 1d", choices=("bernoulli", "gaussian"))
+    variance_floor: float = setting(1e-3, "least variance of a Gaussian p(y | x)", low=0.0)
+    mc_samples: int = setting(1, "Monte Carlo draws M of x and w per point", low=1)
+    information_threshold: float = setting(
+        0.0, "lambda of Eq. 7 as a fraction of log K", low=0.0, high=1.0
+    )
+    reconstruction_weight: float = setting(
+        1.0,
+        "weight of the reconstruction term; 1 is the bound, more is this project's choice",
+        low=0.0,
+    )
+    learning_rate: float = setting(1e-4, "step size of Adam", low=0.0)
+    batch_size: int = setting(50, "points per step", low=1)
+    epochs: int = setting(100, "passes over the data", low=0)
+
+    @property
+    def passes(self) -> int:
+        """Passes over the data that a whole training makes."""
+        return self.epochs
+
+    def capped(self, epochs: int) -> Self:
+        """Return this configuration with at most `epochs` passes."""
+        return replace(self, epochs=min(self.epochs, epochs))
+
+    @classmethod
+    def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
+        """Return a Gaussian likelihood for data outside [0, 1]."""
+        return {} if unit_interval else {"likelihood": "gaussian"}
+
+
+@final
+class GMVAENetwork(nn.Module):
+    """S networks of the model: two recognition heads, the mixture prior, the observation model.
+
+    Y is a point's number of values, D the code's, W the style's.
+    """
+
+    def __init__(self, stack: int, config: GMVAEConfig, shape: Shape) -> None:
+        super().__init__()
+        self.config = config
+        c, values = config, math.prod(shape)
+        hidden, norm = [c.hidden_size] * c.hidden_layers, c.batch_norm
+        per_value = 1 if c.likelihood == "bernoulli" else 2
+        if c.architecture == "perceptron":
+            self.encoder: nn.Module = Perceptron(stack, [values, *hidden], F.relu, norm=norm)
+            self.decoder: nn.Module = Decoder(
+                stack, [c.code_size, *hidden], per_value * values, F.relu, norm=norm
+            )
+        else:
+            check_images(c.architecture, shape)
+            layers = CONVOLUTIONS[c.architecture]
+            self.encoder = ConvEncoder(stack, shape, layers, c.hidden_size, norm=norm)
+            sizes = [c.code_size, c.hidden_size]
+            self.decoder = ConvDecoder(stack, shape, layers, sizes, per_value=per_value, norm=norm)
+        self.prior = Perceptron(stack, [c.style_size, c.prior_hidden_size], torch.tanh)
+        # all heads of one hidden layer are one affine map: a product less for each
+        self.heads = Linear(stack, c.hidden_size, 2 * (c.code_size + c.style_size))
+        self.components_head = Linear(stack, c.prior_hidden_size, 2 * c.n_components * c.code_size)
+
+    def recognise(self, y: Tensor) -> tuple[Independent, Independent]:
+        """Return q(x | y) and q(w | y) of y (S, B, Y)."""
+        D, W = self.config.code_size, self.config.style_size
+        code_mean, code_lv, style_mean, style_lv = self.heads(self.encoder(y)).split(
+            (D, D, W, W), 2
+        )
+        return _gaussian(code_mean, code_lv), _gaussian(style_mean, style_lv)
+
+    def components(self, w: Tensor) -> Independent:
+        """Return p(x | w, z = k) for all k at once, batch shape (S, B, K), event shape (D,)."""
+        shape = (2, self.config.n_components, self.config.code_size)
+        parameters = self.components_head(self.prior(w)).unflatten(2, shape)
+        return _gaussian(*parameters.unbind(dim=2))
+
+    def observe(self, x: Tensor) -> Independent:
+        """Return p(y | x), batch shape (S, B), event shape (Y,)."""
+        parameters = self.decoder(x)
+        if self.config.likelihood == "bernoulli":
+            return independent_bernoulli(parameters)
+        floor = math.sqrt(self.config.variance_floor)
+        return _gaussian(*parameters.chunk(2, dim=2), floor=floor)
+
+    def log_responsibilities(self, y: Tensor) -> Tensor:
+        """Return log p(z | x, w) at the means of q(x | y) and q(w | y), (S, B, K); Eq. 3."""
+        code, style = self.recognise(y)
+        components = self.components(style.mean)
+        return components.log_prob(code.mean.unsqueeze(2)).log_softmax(dim=2)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The four terms of the lower bound, Eq. 4, of every draw and point, each (S, M·B), in nats.
+
+    `z_prior` is the divergence of Eq. 6 before the information constraint.
+    """
+
+    reconstruction: Tensor
+    conditional_prior: Tensor
+    w_prior: Tensor
+    z_prior: Tensor
+
+    def elbo(self) -> Tensor:
+        """Return Eq. 4, shape (S, M·B)."""
+        return self.reconstruction - self.conditional_prior - self.w_prior - self.z_prior
+
+
+def lower_bound(network: GMVAENetwork, y: Tensor, draws: Draws) -> Terms:
+    """Return Eq. 4 of y (S, B, Y), with M draws of x and w for each point.
+
+    The conditional prior term is Eq. 5: sum_k p(z_k | x_j, w_j) KL(q(x | y) || p(x | w_j, z_k)).
+    """
+    M = network.config.mc_samples
+    code, style = network.recognise(y)
+    x, w = rsample(code, draws, M), rsample(style, draws, M)
+    log_density, divergence = against_components(_repeated(code, M), network.components(w), x)
+    log_r = log_density.log_softmax(dim=2)
+    r = log_r.exp()
+    return Terms(
+        reconstruction=log_prob(network.observe(x), y.repeat(1, M, 1)),
+        conditional_prior=(r * divergence).sum(dim=2),
+        w_prior=kl_to_standard_normal(style).repeat(1, M),
+        z_prior=(r * log_r).sum(dim=2) + math.log(network.config.n_components),
+    )
+
+
+def against_components(
+    code: Independent, components: Independent, x: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return log N_k(x) and KL(q(x | y) || N_k) for all k, each (S, B, K), in nats.
+
+    What both have in common is computed once and the traces as matrix products; at 10 components
+    of 200 dimensions that takes half the time of `log_prob` beside `kl_divergence`.
+    """
+    mean, scale = components.base_dist.mean, components.base_dist.stddev
+    precision = scale.pow(-2)
+    at_x = (precision * (mean - x.unsqueeze(2)).square()).sum(dim=3)
+    at_mean = (precision * (mean - code.mean.unsqueeze(2)).square()).sum(dim=3)
+    trace = (precision @ code.variance.unsqueeze(3)).squeeze(3)
+    half_log_det = scale.log().sum(dim=3)
+    log_density = -half_log_det - 0.5 * (at_x + mean.shape[3] * math.log(2 * math.pi))
+    entropy = code.entropy().unsqueeze(2)
+    cross = half_log_det + 0.5 * (at_mean + trace + mean.shape[3] * math.log(2 * math.pi))
+    return log_density, cross - entropy
+
+
+def kl_to_standard_normal(q: Independent) -> Tensor:
+    """Return KL(q || N(0, I)) in nats over the batch shape of q."""
+    zero = torch.zeros((), device=q.mean.device)
+    divergence = kl_divergence(q.base_dist, Normal(zero, zero + 1, validate_args=False))
+    return divergence.sum(dim=-1)
+
+
+def constrained(z_prior: Tensor, threshold: Tensor | float) -> Tensor:
+    """Return max(lambda, E KL(p(z | x, w) || p(z))), shape (S,), of terms (S, M·B); Eq. 7.
+
+    The maximum is taken on each network's own mean, not point by point.
+    """
+    return z_prior.mean(dim=1).clamp(min=threshold)
+
+
+def _gaussian(mean: Tensor, log_variance: Tensor, *, floor: float = 0.0) -> Independent:
+    """Return N(mean, diag scale^2) with the scale exp(log-variance / 2), and `floor` added."""
+    scale = (0.5 * log_variance).exp()
+    return diagonal_normal(mean, scale + floor if floor > 0 else scale)
+
+
+def _repeated(q: Independent, times: int) -> Independent:
+    """Return q with its batch axis repeated, in the order of `rsample`."""
+    if times == 1:
+        return q
+    return diagonal_normal(q.mean.repeat(1, times, 1), q.stddev.repeat(1, times, 1))
+
+
+@final
+class GMVAEClusterer(Clusterer, Decodes, Generates, Bounds):
+    """One trained Gaussian mixture VAE."""
+
+    def __init__(
+        self,
+        config: GMVAEConfig,
+        shape: Shape,
+        weights: Mapping[str, Tensor],
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.shape, self.device = shape, torch.device(device)
+        with torch.device("meta"):
+            network = GMVAENetwork(1, config, shape)
+        self.network = network.to_empty(device=self.device).eval().requires_grad_(False)
+        self.network.load_state_dict(dict(weights))
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return parameters and running moments, each with a leading axis of one."""
+        return {name: t.detach().clone() for name, t in self.network.state_dict().items()}
+
+    @torch.no_grad()
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        """Return log p(z | code, style) at the recognised means, shape (N, K)."""
+        return in_chunks(lambda chunk: self.network.log_responsibilities(_flat(chunk, 1))[0], x)
+
+    @torch.no_grad()
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the means of q(x | y), shape (N, D)."""
+        return in_chunks(lambda chunk: self.network.recognise(_flat(chunk, 1))[0].mean[0], x)
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the mean of p(y | x) at the mean code, shape (N, *shape)."""
+        codes = self.embed(x)
+        flat = in_chunks(lambda chunk: self.network.observe(chunk.unsqueeze(0)).mean[0], codes)
+        return flat.unflatten(1, self.shape)
+
+    @torch.no_grad()
+    def sample(self, cluster: int, n: int, seed: int, *, style: Tensor | None = None) -> Tensor:
+        """Return n means of p(y | x), x from component `cluster`, shape (n, *shape).
+
+        Each point has a style of its own, w ~ N(0, I), unless `style` gives them, shape (n, W):
+        zeros are the paper's Figure 5a, a line its Figure 5b.
+        """
+        draws = Draws([seed], self.device)
+        w = draws.normal(n, self.network.config.style_size) if style is None else style[None]
+        component = self.network.components(w).base_dist
+        x = rsample(
+            diagonal_normal(component.mean[:, :, cluster], component.stddev[:, :, cluster]), draws
+        )
+        return self.network.observe(x).mean[0].unflatten(1, self.shape)
+
+    @torch.no_grad()
+    def elbo(self, x: Tensor) -> Tensor:
+        """Return E log p(y|x) + log sum_k p(x|w,k)/K - log q(x|y) - KL(q(w|y) || p(w)), (N,).
+
+        Eq. 4 with z summed out, no looser than Eq. 5. The expectation is a mean over draws that
+        are the same for every point, so that a point's bound does not depend on its company.
+        """
+        return in_chunks(lambda chunk: self._elbo(_flat(chunk, 1)).T, x)[:, 0]
+
+    def _elbo(self, y: Tensor) -> Tensor:
+        code, style = self.network.recognise(y)
+        draws = Draws([0], self.device)
+        bound = code.entropy() - kl_to_standard_normal(style)
+        for _ in range(BOUND_DRAWS):
+            x = code.mean + code.stddev * draws.normal(1, code.mean.shape[2])
+            w = style.mean + style.stddev * draws.normal(1, style.mean.shape[2])
+            mixture = log_prob(self.network.components(w), x.unsqueeze(2)).logsumexp(dim=2)
+            bound = bound + (log_prob(self.network.observe(x), y) + mixture) / BOUND_DRAWS
+        return bound - math.log(self.network.config.n_components)
+
+
+@final
+class GMVAE(Method, Trains, Random):
+    """Trains R Gaussian mixture VAEs on the lower bound of Eq. 4 with the constraint of Eq. 7."""
+
+    config_type = GMVAEConfig
+    clusterer_type = GMVAEClusterer
+    source = (
+        "Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders "
+        "(Dilokthanakul et al., 2016), sections 3 and 4, Appendix A"
+    )
+
+    def __init__(
+        self,
+        config: GMVAEConfig,
+        shape: Shape,
+        seeds: Sequence[int],
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.config, self.shape, self.device = config, shape, torch.device(device)
+        self.draws, self.clock = Draws(seeds, device), Clock()
+        with torch.device("meta"):
+            network = GMVAENetwork(len(seeds), config, shape)
+        self.network = network.to_empty(device=self.device)
+        initialise(self.network, self.draws)
+        self.optimiser = adam(self.network.parameters(), config.learning_rate)
+
+    def fit(self, x: Tensor) -> Iterator[Report]:
+        """Train on x, shape (N, *shape); a report's metrics are means over the pass, in nats."""
+        points = self._checked(x)
+        for _ in self.clock.count("train", self.config.epochs):
+            self.network.train()
+            mean = Mean()
+            for batch in minibatches(points, self.config.batch_size, self.draws):
+                terms = lower_bound(self.network, batch, self.draws)
+                loss = self._loss(terms)
+                descend(self.optimiser, loss)
+                mean.add(_metrics(terms, loss))
+            yield Report(stage="train", epoch=self.clock.epoch, metrics=mean.result())
+
+    def _loss(self, terms: Terms) -> Tensor:
+        """Return minus the bound with the z term held at lambda until it exceeds it, (R,)."""
+        threshold = self.config.information_threshold * math.log(self.config.n_components)
+        weighted = self.config.reconstruction_weight * terms.reconstruction
+        free = weighted - terms.conditional_prior - terms.w_prior
+        return constrained(terms.z_prior, threshold) - free.mean(dim=1)
+
+    def _checked(self, x: Tensor) -> Tensor:
+        """Return x flat, (N, Y), or raise if the likelihood cannot have made it."""
+        if self.config.likelihood == "bernoulli" and (x.min() < 0 or x.max() > 1):
+            raise DataError(
+                f"the data lie in [{x.min():g}, {x.max():g}] and a Bernoulli likelihood needs "
+                "[0, 1]: scale them to the unit interval or set likelihood=gaussian"
+            )
+        return x.flatten(1)
+
+    @torch.no_grad()
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        """Return log p(z | code, style) at the recognised means, shape (R, N, K)."""
+        training = self.network.training
+        self.network.eval()
+        replicas = len(self.draws)
+        answer = in_chunks(
+            lambda chunk: self.network.log_responsibilities(_flat(chunk, replicas)), x
+        )
+        self.network.train(training)
+        return answer
+
+    def parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the name and tensor of every parameter that gradients must reach."""
+        yield from self.network.named_parameters()
+
+    def clusterers(self) -> list[Clusterer]:
+        """Return the R replicas as they stand, detached from training."""
+        tensors, R = self.network.state_dict(), len(self.draws)
+        return [
+            GMVAEClusterer(self.config, self.shape, replica(tensors, r, R), device=self.device)
+            for r in range(R)
+        ]
+
+    def state(self) -> State:
+        """Return all that is needed to go on exactly; valid at yields."""
+        return pack(**self._parts())
+
+    def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
+        """Take up a state; a new `fit` goes on at the next epoch."""
+        unpack(state, **self._parts())
+
+    def _parts(self) -> dict[str, object]:
+        return {
+            "network": self.network,
+            "optimiser": self.optimiser,
+            "draws": self.draws,
+            "clock": self.clock,
+        }
+
+
+def _flat(x: Tensor, replicas: int) -> Tensor:
+    """Return points (N, *shape) as the input of every replica, (R, N, Y)."""
+    return x.flatten(1).expand(replicas, -1, -1)
+
+
+def _metrics(terms: Terms, loss: Tensor) -> dict[str, Tensor]:
+    """Return the terms' means over draws and points, each of shape (R,)."""
+    means = {
+        "elbo": terms.elbo(),
+        "reconstruction": terms.reconstruction,
+        "conditional_prior": terms.conditional_prior,
+        "w_prior": terms.w_prior,
+        "z_prior": terms.z_prior,
+    }
+    return {"loss": loss.detach()} | {n: v.detach().mean(dim=1) for n, v in means.items()}

@@ -1,0 +1,135 @@
+"""A VAE and a mixture in turns."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+
+from tuner.method import Report
+from tuner.models._mixture import modularity, neighbours
+from tuner.models.mutual_vae_gmm import MutualVAEGMM, MutualVAEGMMConfig
+from tuner.models.vae_gmm import VAEGMM
+
+from .test_vae_gmm import CONFIG as VAE_CONFIG
+from .test_vae_gmm import blobs
+
+CONFIG = MutualVAEGMMConfig(
+    **{**VAE_CONFIG.to_mapping(), "vae_epochs": 15}, rounds=2, round_epochs=3
+)
+
+
+def trained(config: MutualVAEGMMConfig, seeds: list[int]) -> tuple[MutualVAEGMM, list[Report]]:
+    method = MutualVAEGMM(config, (4,), seeds)
+    return method, list(method.fit(blobs()[0]))
+
+
+def test_blobs_are_found_and_chosen_without_labels() -> None:
+    x, y = blobs()
+    labels = trained(CONFIG, [0, 1, 2, 3])[0].predict_log_proba(x).argmax(2)
+    _, nearest = neighbours(x)
+    chosen = modularity(labels, nearest, 3).argmax()
+    assert adjusted_rand_score(y, labels[chosen]) > 0.95
+
+
+def test_stages_and_the_moments_at_which_the_mixture_moves() -> None:
+    x, _ = blobs()
+    method = MutualVAEGMM(CONFIG, (4,), [0, 1])
+    before, moved, reports = method.network.mixture.means.clone(), [], []
+    for report in method.fit(x):
+        now = method.network.mixture.means.clone()
+        moved.append(not torch.equal(now, before))
+        before = now
+        reports.append(report)
+    assert [r.stage for r in reports] == ["vae"] * 15 + ["rounds"] * 6
+    assert [r.clusters for r in reports] == [False] * 14 + [True] * 7
+    assert moved == [False] * 14 + [True] + [False, False, True] * 2
+    assert [r.epoch for r in reports] == list(range(1, CONFIG.passes + 1))
+
+
+def test_rounds_raise_the_bound_and_gather_the_codes() -> None:
+    x, _ = blobs()
+    method = MutualVAEGMM(replace(CONFIG, rounds=5), (4,), [0, 1])
+    bounds, spreads = [], []
+    for report in method.fit(x):
+        if report.clusters:
+            bounds.append(report.metrics["elbo"])
+            z, labels = method.network.embed(x), method.predict_log_proba(x).argmax(2)
+            own = method.network.mixture.means.gather(1, labels.unsqueeze(2).expand_as(z))
+            spreads.append((z - own).square().mean((1, 2)) / z.var(1).mean(1))
+    assert (bounds[-1] > bounds[1]).all()
+    assert (spreads[-1] < spreads[0]).all()
+
+
+def test_no_rounds_are_the_vae_and_its_mixture() -> None:
+    x, _ = blobs()
+    method, _ = trained(replace(CONFIG, vae_epochs=4, rounds=0), [1])
+    plain = VAEGMM(replace(VAE_CONFIG, vae_epochs=4), (4,), [1])
+    list(plain.fit(x))
+    assert torch.equal(method.predict_log_proba(x), plain.predict_log_proba(x))
+
+
+@pytest.mark.parametrize("stop", [2, 15, 16, 18, 20])
+def test_a_restored_training_ends_like_an_unbroken_one(stop: int) -> None:
+    x, _ = blobs()
+    whole, _ = trained(CONFIG, [0, 1])
+    first = MutualVAEGMM(CONFIG, (4,), [0, 1])
+    for report in first.fit(x):
+        if report.epoch == stop:
+            break
+    second = MutualVAEGMM(CONFIG, (4,), [8, 9])
+    second.restore(first.state())
+    assert torch.equal(second.predict_log_proba(x), first.predict_log_proba(x))
+    reports = list(second.fit(x))
+    assert reports[0].epoch == stop + 1
+    assert torch.equal(second.predict_log_proba(x), whole.predict_log_proba(x))
+
+
+def test_a_replica_alone_trains_as_in_company() -> None:
+    x, _ = blobs(123)
+    config = replace(CONFIG, vae_epochs=2, rounds=1, round_epochs=1)
+    together, alone = MutualVAEGMM(config, (4,), [3, 4, 5]), MutualVAEGMM(config, (4,), [4])
+    pairs = zip(together.fit(x), alone.fit(x), strict=True)
+    for ours, own in pairs:
+        torch.testing.assert_close(
+            ours.metrics["elbo"][1:2], own.metrics["elbo"], rtol=1e-4, atol=1e-4
+        )
+    torch.testing.assert_close(
+        together.predict_log_proba(x)[1], alone.predict_log_proba(x)[0], rtol=1e-3, atol=1e-2
+    )
+
+
+def test_every_parameter_is_reached_in_both_stages() -> None:
+    x, _ = blobs(64)
+    method = MutualVAEGMM(replace(CONFIG, vae_epochs=1, rounds=1, round_epochs=1), (4,), [0])
+    for _ in method.fit(x):
+        assert all(p.grad is not None and p.grad.any() for _, p in method.parameters())
+
+
+def test_steps_that_are_far_too_long_are_reported() -> None:
+    method, reports = trained(replace(CONFIG, learning_rate=1e8, vae_epochs=3), [0, 1])
+    assert not reports[-1].metrics["loss"].isfinite().all()
+    assert method.predict_log_proba(blobs()[0]).shape == (2, 300, 3)
+
+
+@pytest.mark.parametrize(("n", "constant"), [(4, False), (65, False), (129, True)])
+def test_awkward_data_is_clustered(n: int, constant: bool) -> None:
+    x, _ = blobs(n)
+    if constant:
+        x[:, 2] = 5.0
+    method = MutualVAEGMM(replace(CONFIG, vae_epochs=2), (4,), [0])
+    reports = list(method.fit(x))
+    assert reports[-1].metrics["loss"].isfinite().all()
+    assert method.predict_log_proba(x[:1]).isfinite().all()
+
+
+def test_a_cap_shortens_all_stages() -> None:
+    config = MutualVAEGMMConfig(vae_epochs=50, rounds=5, round_epochs=4)
+    assert config.passes == 70
+    assert config.capped(70) == config
+    for epochs in range(1, 70):
+        capped = config.capped(epochs)
+        assert 1 <= capped.passes <= epochs
+        assert capped.passes > epochs - 4
+    assert config.capped(35).vae_epochs == 25
+    assert config.capped(35).rounds == 2

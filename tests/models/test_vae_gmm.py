@@ -1,0 +1,69 @@
+"""A VAE, then a mixture."""
+
+import torch
+from sklearn.datasets import make_blobs
+from sklearn.metrics import adjusted_rand_score
+from torch import Tensor
+
+from tuner.models._mixture import modularity, neighbours
+from tuner.models.vae_gmm import VAEGMM, VAEGMMConfig
+
+CONFIG = VAEGMMConfig(
+    n_components=3,
+    latent_size=2,
+    hidden_size=32,
+    likelihood="gaussian",
+    learning_rate=1e-2,
+    batch_size=64,
+    vae_epochs=20,
+)
+
+
+def blobs(n: int = 300) -> tuple[Tensor, Tensor]:
+    x, y = make_blobs(n, n_features=4, centers=3, random_state=4)
+    x = (x - x.mean(0)) / x.std(0)
+    return torch.tensor(x, dtype=torch.float32), torch.tensor(y)
+
+
+def test_blobs_are_found_and_chosen_without_labels() -> None:
+    x, y = blobs()
+    method = VAEGMM(CONFIG, (4,), [0, 1, 2, 3])
+    list(method.fit(x))
+    labels = method.predict_log_proba(x).argmax(2)
+    _, nearest = neighbours(x)
+    chosen = modularity(labels, nearest, 3).argmax()
+    assert adjusted_rand_score(y, labels[chosen]) > 0.95
+
+
+def test_clusters_come_with_the_last_report() -> None:
+    x, _ = blobs(100)
+    method = VAEGMM(CONFIG.capped(3), (4,), [0])
+    uniform = torch.full((1, 100, 3), 1 / 3)
+    for report in method.fit(x):
+        fitted = not method.predict_log_proba(x).exp().allclose(uniform)
+        assert report.clusters == fitted == (report.epoch == 3)
+        assert report.stage == "vae"
+        assert set(report.metrics) == {"loss", "elbo", "reconstruction", "kl"}
+    assert report.epoch == method.config.passes == 3
+
+
+def test_the_bound_rises() -> None:
+    x, _ = blobs()
+    curve = torch.stack([r.metrics["elbo"] for r in VAEGMM(CONFIG, (4,), [0, 1]).fit(x)])
+    assert (curve[-5:].mean(0) > curve[0] + 2).all()
+
+
+def test_samples_of_a_cluster_fall_to_it() -> None:
+    x, _ = blobs()
+    method = VAEGMM(CONFIG, (4,), [0])
+    list(method.fit(x))
+    (clusterer,) = method.clusterers()
+    for cluster in range(3):
+        drawn = clusterer.sample(cluster, 200, seed=1)
+        assert (clusterer.predict(drawn) == cluster).float().mean() > 0.9
+
+
+def test_a_cap_never_reaches_below_one_pass() -> None:
+    assert CONFIG.capped(100) == CONFIG
+    assert CONFIG.capped(7).passes == 7
+    assert CONFIG.capped(1).passes == 1

@@ -1,0 +1,290 @@
+"""Methods that each break one rule of the contract, and the check that has to notice."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from tuner.method import Clusterer, Method, Report, Shape, State
+from tuner.models._loop import minibatches
+from tuner.testing.training import UNSEEDED
+
+from .toy import Reseeds, Retells, Spoils, Toy, ToyClusterer, ToyConfig
+
+BROKEN: list[tuple[str, type[Method]]] = []
+
+
+def breaks(check: str) -> Callable[[type[Any]], type[Any]]:
+    """Say which check has to fail on a broken method, or on a method with a broken part."""
+
+    def note(kind: type[Any]) -> type[Any]:
+        if issubclass(kind, ToyConfig):
+            method = type(kind.__name__, (Toy,), {"config_type": kind})
+        elif issubclass(kind, ToyClusterer):
+            method = type(kind.__name__, (Toy,), {"clusterer_type": kind})
+        else:
+            method = kind
+        BROKEN.append((check, method))
+        return kind
+
+    return note
+
+
+@breaks("settings_survive_a_round_trip")
+class Forgets(ToyConfig):
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        return cls()
+
+
+@breaks("settings_survive_a_round_trip")
+class Thawed(ToyConfig):
+    __setattr__ = object.__setattr__
+
+
+@breaks("capping_shortens_the_training")
+class Uncapped(ToyConfig):
+    def capped(self, epochs: int) -> Self:
+        return self
+
+
+@breaks("capping_shortens_the_training")
+@dataclass(frozen=True, kw_only=True)
+class Overcapped(ToyConfig):
+    def capped(self, epochs: int) -> Self:
+        return replace(self, epochs=1)
+
+
+@breaks("capping_shortens_the_training")
+class NeverClusters(Retells):
+    def told(self, report: Report) -> Report:
+        return replace(report, clusters=False)
+
+
+@breaks("reports_count_passes")
+class CountsFromZero(Retells):
+    def told(self, report: Report) -> Report:
+        return replace(report, epoch=report.epoch - 1)
+
+
+@breaks("reports_count_passes")
+class OneNumber(Retells):
+    def told(self, report: Report) -> Report:
+        return replace(report, metrics={"loss": report.metrics["loss"].mean()})
+
+
+@breaks("fit_sees_points_alone")
+class Supervised(Toy):
+    def fit(self, x: Tensor, labels: Tensor | None = None) -> Iterator[Report]:
+        return super().fit(x)
+
+
+@breaks("fit_sees_points_alone")
+class Centres(Toy):
+    def fit(self, x: Tensor) -> Iterator[Report]:
+        return super().fit(x.sub_(0.5))
+
+
+@breaks("global_randomness_is_untouched")
+class Samples(Toy):
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        torch.randn(1)
+        return super().predict_log_proba(x)
+
+
+@breaks("any_number_of_points_trains")
+class NeedsWholeBatches(Spoils):
+    def spoilt(self, x: Tensor) -> bool:
+        return len(x) % 100 > 0
+
+
+@breaks("a_constant_feature_breaks_nothing")
+class DividesBySpread(Spoils):
+    def spoilt(self, x: Tensor) -> bool:
+        return bool((x.std(dim=0) == 0).any())
+
+
+@breaks("points_keep_their_shape")
+class TakesRowsForPoints(Toy):
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        answer = super().predict_log_proba(x)
+        return answer.repeat(1, 2, 1) if x.dim() > 2 else answer
+
+
+@breaks("asking_changes_nothing")
+class DrawsWhenAsked(Toy):
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        self.draws.uniform(1)
+        return super().predict_log_proba(x)
+
+
+@breaks("a_stopped_training_goes_on_exactly")
+class ForgetsItsDraws(Toy):
+    def parts(self) -> dict[str, object]:
+        return {name: part for name, part in super().parts().items() if name != "draws"}
+
+
+@breaks("a_stopped_training_goes_on_exactly")
+class StartsAgain(Toy):
+    def parts(self) -> dict[str, object]:
+        return {name: part for name, part in super().parts().items() if name != "clock"}
+
+
+@breaks("a_state_stands_still")
+class SharesItsState(Toy):
+    def state(self) -> State:
+        return super().state() | {"centres/": self.tensors["centres"].detach()}
+
+
+@breaks("weights_exist_from_the_start")
+class GrowsWeights(Toy):
+    def clusterers(self) -> list[Clusterer]:
+        clusterers = super().clusterers()
+        for clusterer in clusterers:
+            if self.clock.epoch and isinstance(clusterer, ToyClusterer):
+                clusterer.tensors["late"] = torch.zeros(1)
+        return clusterers
+
+
+@breaks("together_equals_alone")
+class SharesItsBatches(Toy):
+    def batches(self, x: Tensor) -> Iterator[Tensor]:
+        for batch in minibatches(x, 7, self.draws):
+            yield batch[:1].expand_as(batch)
+
+
+@breaks("answers_are_log_probabilities")
+class Unnormalised(Toy):
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        return super().predict_log_proba(x) - 1
+
+
+@breaks("answers_are_log_probabilities")
+class Double(ToyClusterer):
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        return super().predict_log_proba(x).double()
+
+
+@breaks("codes_have_one_row_per_point")
+class CodesInRows(ToyClusterer):
+    def embed(self, x: Tensor) -> Tensor:
+        return x.unflatten(1, (2, 2))
+
+
+@breaks("answers_depend_on_the_point_alone")
+class NormalisesTheBatch(ToyClusterer):
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        return super().predict_log_proba(x - x.mean(dim=0))
+
+
+@breaks("answers_depend_on_the_point_alone")
+class DrawsCodes(ToyClusterer):
+    def embed(self, x: Tensor) -> Tensor:
+        return x + torch.randn(x.shape)
+
+
+@breaks("a_single_point_is_predicted")
+class NeedsCompany(ToyClusterer):
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        return super().predict_log_proba(x if len(x) > 1 else x * torch.nan)
+
+
+@breaks("clusterers_answer_as_their_method")
+class HandsOutWrongly(Toy):
+    def clusterers(self) -> list[Clusterer]:
+        return super().clusterers()[::-1]
+
+
+@breaks("clusterers_are_detached_from_training")
+class HandsOutItself(Toy):
+    def clusterers(self) -> list[Clusterer]:
+        live = {name: tensor.detach() for name, tensor in self.tensors.items()}
+        return [
+            ToyClusterer(self.config, self.shape, {n: t[r : r + 1] for n, t in live.items()})
+            for r in range(len(self.draws))
+        ]
+
+
+@breaks("clusterers_survive_a_file")
+class Rounds(ToyClusterer):
+    def weights(self) -> dict[str, Tensor]:
+        return {name: tensor.half().float() for name, tensor in self.tensors.items()}
+
+
+@breaks("separated_blobs_are_found")
+class Collapses(Spoils):
+    def spoilt(self, x: Tensor) -> bool:
+        self.tensors["logits"].data[:, 0] += 1e3
+        return False
+
+
+@breaks("the_seed_decides")
+class IgnoresTheSeed(Reseeds):
+    def taken(self, seed: int) -> int:
+        return 3
+
+
+@breaks("the_seed_decides")
+class TakesZeroForNone(Reseeds):
+    def taken(self, seed: int) -> int:
+        return seed or UNSEEDED
+
+
+@breaks("the_seed_decides")
+class ThrowsDice(Reseeds):
+    def taken(self, seed: int) -> int:
+        return int.from_bytes(os.urandom(4))
+
+
+@breaks("the_seed_decides")
+class AsksTheGlobalState(Reseeds):
+    def taken(self, seed: int) -> int:
+        return seed + torch.initial_seed() % 2**32
+
+
+@breaks("gradients_reach_every_parameter")
+class ForgetsAParameter(Toy):
+    def trained_tensors(self) -> list[Any]:
+        return [self.tensors["centres"], self.tensors["log_scale"]]
+
+
+@breaks("gradients_reach_every_parameter")
+class CutsAGradient(Toy):
+    def __init__(self, config: Any, shape: Shape, seeds: Sequence[int], **options: Any) -> None:
+        super().__init__(config, shape, seeds, **options)
+        self.tensors["logits"].requires_grad_(False)
+
+
+@breaks("divergence_is_an_outcome")
+class RaisesOnDivergence(Retells):
+    def told(self, report: Report) -> Report:
+        if not bool((report.metrics["loss"] < 1e3).all()):
+            raise FloatingPointError("loss")
+        return report
+
+
+@breaks("reconstructions_look_like_points")
+class ReconstructsFlat(ToyClusterer):
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return super().reconstruct(x).flatten(1)
+
+
+@breaks("samples_follow_their_seed")
+class SamplesAlike(ToyClusterer):
+    def sample(self, cluster: int, n: int, seed: int) -> Tensor:
+        return super().sample(cluster, n, 1)
+
+
+@breaks("samples_follow_their_seed")
+class SamplesZeroAtRandom(ToyClusterer):
+    def sample(self, cluster: int, n: int, seed: int) -> Tensor:
+        return super().sample(cluster, n, seed or int.from_bytes(os.urandom(4)))
+
+
+@breaks("bounds_are_one_number_per_point")
+class BoundsTheSum(ToyClusterer):
+    def elbo(self, x: Tensor) -> Tensor:
+        return super().elbo(x).sum()

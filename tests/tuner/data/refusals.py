@@ -1,0 +1,19 @@
+"""What every refusal has in common."""
+
+from pathlib import Path
+
+import pytest
+
+from tuner.data import load
+from tuner.errors import DataError
+
+
+def refusal(path: Path | str, *, labels: str | None = None) -> str:
+    """Return the sentence with which `load` refuses, after a look at its form."""
+    with pytest.raises(DataError) as caught:
+        load(str(path), labels=labels)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert ": " in sentence  # the remedy follows
+    assert caught.value.exit_code == 3
+    return sentence

@@ -1,0 +1,49 @@
+"""The conformance suite passes an honest method and fails a broken one, check by check."""
+
+import pytest
+
+from tuner.errors import UsageError
+from tuner.method import Method
+from tuner.testing import CHECKS, Check, Subject, check_method, checks
+
+from .broken import BROKEN
+from .toy import Toy, ToyConfig
+
+ALL = {check.__name__: check for wanted in CHECKS.values() for check in wanted}
+HONEST = Subject(Toy, ToyConfig(n_components=3))
+
+
+@pytest.mark.parametrize("check", checks(Toy), ids=lambda check: check.__name__)
+def test_an_honest_method_passes(check: Check) -> None:
+    check(HONEST)
+
+
+@pytest.mark.parametrize(("name", "method"), BROKEN, ids=[m.__name__ for _, m in BROKEN])
+def test_a_broken_method_fails_with_a_sentence(name: str, method: type[Method]) -> None:
+    subject = Subject(method, method.config_type(n_components=3))
+    with pytest.raises(AssertionError) as raised:
+        ALL[name](subject)
+    message = str(raised.value)
+    assert message.endswith(".")
+    assert " " in message
+
+
+def test_every_check_can_fail_and_says_what_it_holds() -> None:
+    assert set(ALL) == {name for name, _ in BROKEN}
+    assert all(check.__doc__ and check.__doc__.endswith(".") for check in ALL.values())
+
+
+def test_checks_follow_what_a_method_can_do() -> None:
+    from tuner import catalog
+
+    kmeans = {check.__name__ for check in checks(catalog.method("kmeans"))}
+    assert "gradients_reach_every_parameter" not in kmeans
+    assert "samples_follow_their_seed" not in kmeans
+    assert "the_seed_decides" in kmeans
+    assert {check.__name__ for check in checks(Toy)} == set(ALL)
+
+
+def test_check_method_takes_a_name() -> None:
+    check_method("kmeans")
+    with pytest.raises(UsageError, match="did you mean 'kmeans'"):
+        check_method("kmean")

@@ -1,0 +1,190 @@
+"""A small honest method: a spherical Gaussian mixture, trained by gradients."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from tuner.method import (
+    Bounds,
+    Clusterer,
+    Config,
+    Decodes,
+    Generates,
+    Method,
+    Random,
+    Report,
+    Scalar,
+    Shape,
+    State,
+    Trains,
+    setting,
+)
+from tuner.models._loop import Clock, Mean, adam, descend, minibatches, pack, unpack
+from tuner.models._nets import Draws, replica
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyConfig(Config):
+    epochs: int = setting(40, "passes over the data", low=0)
+    learning_rate: float = setting(0.05, "step size of Adam", low=0.0)
+    batch_size: int = setting(100, "points per step", low=1)
+
+    @property
+    def passes(self) -> int:
+        return self.epochs
+
+    def capped(self, epochs: int) -> Self:
+        return replace(self, epochs=min(self.epochs, epochs))
+
+
+def log_joint(tensors: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """Return log pi_k + log N(x; m_k, s^2 I), (R, B, K), of x (R, B, F)."""
+    scale = tensors["log_scale"].view(-1, 1, 1)
+    square = (x.unsqueeze(2) - tensors["centres"].unsqueeze(1)).square().sum(dim=3)
+    normaliser = x.shape[2] * (scale + 0.5 * math.log(2 * math.pi))
+    log_pi = tensors["logits"].log_softmax(dim=1).unsqueeze(1)
+    return log_pi - 0.5 * square / (2 * scale).exp() - normaliser
+
+
+class ToyClusterer(Clusterer, Decodes, Generates, Bounds):
+    def __init__(
+        self,
+        config: ToyConfig,
+        shape: Shape,
+        weights: Mapping[str, Tensor],
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.shape = shape
+        self.tensors = {name: tensor.to(device) for name, tensor in weights.items()}
+
+    def weights(self) -> dict[str, Tensor]:
+        return dict(self.tensors)
+
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        return log_joint(self.tensors, x.flatten(1)[None])[0].log_softmax(dim=1)
+
+    def embed(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        flat = torch.einsum("nk,kf->nf", self.predict_proba(x), self.tensors["centres"][0])
+        return flat.unflatten(1, self.shape)
+
+    def sample(self, cluster: int, n: int, seed: int) -> Tensor:
+        centre = self.tensors["centres"][0, cluster]
+        noise = Draws([seed], centre.device).normal(n, len(centre))[0]
+        flat = centre + self.tensors["log_scale"].exp() * noise
+        return flat.unflatten(1, self.shape)
+
+    def elbo(self, x: Tensor) -> Tensor:
+        return log_joint(self.tensors, x.flatten(1)[None])[0].logsumexp(dim=1)
+
+
+class Toy(Method, Trains, Random):
+    config_type: Any = ToyConfig
+    clusterer_type: Any = ToyClusterer
+    source = "a test"
+
+    def __init__(
+        self,
+        config: ToyConfig,
+        shape: Shape,
+        seeds: Sequence[int],
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.config, self.shape, self.device = config, shape, device
+        self.draws, self.clock = self.draws_of(seeds), Clock()
+        centres = self.draws.normal(config.n_components, math.prod(shape))
+        R, K = centres.shape[:2]
+        self.tensors = {
+            "centres": centres,
+            "log_scale": torch.zeros(R, device=device),
+            "logits": torch.zeros(R, K, device=device),
+        }
+        for tensor in self.tensors.values():
+            tensor.requires_grad_()
+        self.optimiser = adam(self.trained_tensors(), config.learning_rate)
+
+    def draws_of(self, seeds: Sequence[int]) -> Draws:
+        return Draws(seeds, self.device)
+
+    def trained_tensors(self) -> list[Any]:
+        return list(self.tensors.values())
+
+    def batches(self, x: Tensor) -> Iterator[Tensor]:
+        return minibatches(x, self.config.batch_size, self.draws)
+
+    def fit(self, x: Tensor) -> Iterator[Report]:
+        points = x.flatten(1)
+        for _ in self.clock.count("toy", self.config.epochs):
+            mean = Mean()
+            for batch in self.batches(points):
+                elbo = log_joint(self.tensors, batch).logsumexp(dim=2).mean(dim=1)
+                mean.add({"loss": descend(self.optimiser, -elbo)})
+            yield Report(stage="toy", epoch=self.clock.epoch, metrics=mean.result())
+
+    @torch.no_grad()
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        points = x.flatten(1).expand(len(self.draws), -1, -1)
+        return log_joint(self.tensors, points).log_softmax(dim=2)
+
+    def clusterers(self) -> list[Clusterer]:
+        R = len(self.draws)
+        return [
+            self.clusterer_type(
+                self.config, self.shape, replica(self.tensors, r, R), device=self.device
+            )
+            for r in range(R)
+        ]
+
+    def parameters(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self.tensors.items()
+
+    def state(self) -> State:
+        return pack(**self.parts())
+
+    def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
+        unpack(state, **self.parts())
+
+    def parts(self) -> dict[str, object]:
+        loop = {"draws": self.draws, "clock": self.clock, "adam": self.optimiser}
+        return {**self.tensors, **loop}
+
+
+class Retells(Toy):
+    """Reports something else than the honest method."""
+
+    def told(self, report: Report) -> Report:
+        raise NotImplementedError
+
+    def fit(self, x: Tensor) -> Iterator[Report]:
+        for report in super().fit(x):
+            yield self.told(report)
+
+
+class Spoils(Toy):
+    """Answers nothing finite once it has seen data that it cannot take."""
+
+    def spoilt(self, x: Tensor) -> bool:
+        raise NotImplementedError
+
+    def fit(self, x: Tensor) -> Iterator[Report]:
+        yield from super().fit(x)
+        if self.spoilt(x):
+            self.tensors["centres"].data.fill_(torch.nan)
+
+
+class Reseeds(Toy):
+    """Takes other seeds than it is given."""
+
+    def taken(self, seed: int) -> int:
+        raise NotImplementedError
+
+    def draws_of(self, seeds: Sequence[int]) -> Draws:
+        return Draws([self.taken(seed) for seed in seeds], self.device)

@@ -1,0 +1,296 @@
+"""What happens to a search's trials between the ledger, tracking and whoever executes them.
+
+The conductor hands out jobs, takes evaluations, decides about stopping, and writes each outcome:
+to the ledger first, then to tracking. It knows neither Ray nor the terminal.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from .ledger import Entry, Ledger, State, Ticket
+from .projection import plan_tags, trial_record
+from .trial import Evaluation, Job, curve, trial_seeds
+
+if TYPE_CHECKING:
+    from .study import Plan
+    from .tracking import Tracker
+
+_MOST_FAILURES = 5
+_MOST_CRASHES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A trial as a leaderboard shows it."""
+
+    number: int
+    method: str
+    state: State
+    value: float | None = None
+    sd: float = 0.0
+    epoch: int = 0
+    passes: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A search at a moment, for whoever shows it."""
+
+    total: int
+    rows: tuple[Row, ...]
+    seconds: float
+    finished_before: int
+    notice: str = ""
+
+    def count(self, state: str) -> int:
+        """Return how many trials are in a state."""
+        return sum(row.state == state for row in self.rows)
+
+    @property
+    def done(self) -> int:
+        """Trials with a terminal state."""
+        return len(self.rows) - self.count("RUNNING")
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds that are left at the pace so far, None before the first trial ends."""
+        new = self.done - self.finished_before
+        return None if new < 1 else self.seconds / new * (self.total - self.done)
+
+    def best(self, n: int) -> list[Row]:
+        """Return the n best complete trials, best first."""
+        complete = [row for row in self.rows if row.state == "COMPLETE" and is_usable(row)]
+        return sorted(complete, key=lambda row: -(row.value or 0.0))[:n]
+
+    def failures(self) -> dict[str, int]:
+        """Return how many trials failed, by reason."""
+        reasons = [
+            (row.reason or "unknown").split(":")[0] for row in self.rows if row.state == "FAIL"
+        ]
+        return {reason: reasons.count(reason) for reason in sorted(set(reasons))}
+
+
+Watch = Callable[[Snapshot], None]
+
+
+def is_usable(row: "Row | Entry") -> bool:
+    """Return whether a complete trial may be called best: it has clusters."""
+    reason = row.reason if isinstance(row, Row) else row.outcome.get("reason")
+    return row.value is not None and reason is None
+
+
+@dataclass
+class _Run:
+    """A trial under way."""
+
+    ticket: Ticket
+    job: Job
+    curve: list[Evaluation] = field(default_factory=list)
+
+
+@final
+class Conductor:
+    """One search from its first open number to its last."""
+
+    def __init__(
+        self,
+        plan: "Plan",
+        ledger: Ledger,
+        tracker: "Tracker",
+        *,
+        folder: Path,
+        device: str,
+        watch: Watch | None = None,
+    ) -> None:
+        self.plan = plan
+        self.ledger = ledger
+        self.closing: str | None = None
+        self.detail = ""
+        self._tracker = tracker
+        self._folder = folder
+        self._device = device
+        self._tags = plan_tags(plan, device=device)
+        self._watch = watch
+        self._runs: dict[int, _Run] = {}
+        self._crashes: dict[int, int] = {}
+        self._failures = 0
+        self._began = time.monotonic()
+        self._rows = {
+            entry.number: _row(entry) for entry in ledger.entries() if entry.state != "RUNNING"
+        }
+        self._before = len(self._rows)
+
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        """Leave nothing behind in a pickle: Tune writes one of all it is given, and reads none."""
+        return object, ()
+
+    def next_job(self) -> Job | None:
+        """Return the next trial to run, None when there is none left to hand out."""
+        if self.closing is not None:
+            return None
+        ticket = self.ledger.ask()
+        if ticket is None:
+            return None
+        run = _Run(ticket, self._job(ticket))
+        if ticket.attempt > 0:
+            run.curve = curve(Path(run.job.folder))
+        self._runs[ticket.number] = run
+        if self._crashes.get(ticket.number, 0) >= _MOST_CRASHES:
+            self.lost(ticket.number, "it took the cluster's run along each time")
+            return self.next_job()
+        self._show(Row(number=ticket.number, method=ticket.method, state="RUNNING"))
+        return run.job
+
+    def evaluated(self, number: int, evaluation: Evaluation) -> bool:
+        """Take an evaluation; return whether the trial should stop here."""
+        run = self._runs[number]
+        run.curve.append(evaluation)
+        stop = False
+        if evaluation.value is not None and evaluation.failure != "diverged":
+            stop = self.ledger.report(number, evaluation.epoch, evaluation.value)
+        if evaluation.finished:
+            return False  # it ran to its end: that is complete, whatever the rung says
+        if not stop:
+            self._track(run)
+        self._show(_running(run.ticket, evaluation))
+        return stop
+
+    def finished(self, number: int, *, pruned: bool) -> None:
+        """Give a number its terminal state, from its last evaluation."""
+        run = self._runs[number]
+        last = run.curve[-1] if run.curve else None
+        if last is None:
+            self._end(number, "FAIL", None, reason="worker_lost")
+        elif pruned:
+            self._end(number, "PRUNED", last)
+        elif last.failure == "collapsed" and last.value is not None:
+            self._end(number, "COMPLETE", last, reason="collapsed")
+        elif last.failure is not None or last.value is None:
+            reason = last.failure or "no value"
+            self._end(number, "FAIL", last, reason=reason)
+        else:
+            self._end(number, "COMPLETE", last)
+
+    def lost(self, number: int, detail: str) -> None:
+        """Fail a number whose worker died too often."""
+        run = self._runs[number]
+        last = run.curve[-1] if run.curve else None
+        self.detail = detail
+        self._end(number, "FAIL", last, reason="worker_lost")
+
+    def close(self, why: str) -> None:
+        """Hand out no more jobs: `interrupt`, `time budget` or `failures`."""
+        self.closing = self.closing or why
+
+    def abandon(self) -> None:
+        """Give the numbers that a closed search leaves behind their terminal state."""
+        for number, run in list(self._runs.items()):
+            last = run.curve[-1] if run.curve else None
+            scored = last is not None and last.value is not None
+            state: State = "PRUNED" if scored else "FAIL"
+            self._end(number, state, last, reason=self.closing)
+        self.ledger.resize(len(self.ledger.entries()))
+
+    def requeue(self) -> None:
+        """Take back the numbers under way, after their executor has failed as a whole.
+
+        A number that is there each time is likely the cause, and is given up in the end.
+        """
+        for number in self._runs:
+            self._crashes[number] = self._crashes.get(number, 0) + 1
+        self.ledger.requeue(list(self._runs))
+        self._runs.clear()
+
+    def snapshot(self, notice: str = "") -> Snapshot:
+        """Return the search as it stands."""
+        return Snapshot(
+            total=int(self.ledger.size),
+            rows=tuple(self._rows.values()),
+            seconds=time.monotonic() - self._began,
+            finished_before=self._before,
+            notice=notice,
+        )
+
+    def _job(self, ticket: Ticket) -> Job:
+        study = self.plan.study
+        config = self.plan.branches[ticket.method].config(ticket.searched)
+        return Job(
+            number=ticket.number,
+            method=ticket.method,
+            settings=config.to_mapping(),
+            seeds=trial_seeds(study.seed, ticket.number, study.replicas),
+            objective=study.objective,
+            folder=str(self._folder / f"trial-{ticket.number:05d}"),
+            device=self._device,
+        )
+
+    def _end(
+        self, number: int, state: State, last: Evaluation | None, reason: str | None = None
+    ) -> None:
+        run = self._runs.pop(number)
+        value, sd = (None, 0.0) if last is None else (last.value, last.sd)
+        self.ledger.tell(number, state, value=value, outcome=_outcome(last, reason))
+        self._track(run)
+        self._count(state, reason, "" if last is None else last.detail)
+        method = run.ticket.method
+        self._show(
+            Row(number=number, method=method, state=state, value=value, sd=sd, reason=reason)
+        )
+
+    def _count(self, state: str, reason: str | None, detail: str) -> None:
+        """Close the search when trial after trial fails: the next would fail as well."""
+        self._failures = self._failures + 1 if state == "FAIL" and self.closing is None else 0
+        if self._failures >= _MOST_FAILURES:
+            self.detail = detail or self.detail or f"the last {self._failures} trials failed: {reason}"
+            self.close("failures")
+
+    def _track(self, run: _Run) -> None:
+        entry = self.ledger.entry(run.ticket.number)
+        self._tracker.project(trial_record(self.plan, entry, run.curve, self._tags))
+
+    def _show(self, row: Row) -> None:
+        self._rows[row.number] = row
+        if self._watch is not None:
+            self._watch(self.snapshot())
+
+
+def _outcome(last: Evaluation | None, reason: str | None) -> dict[str, Any]:
+    """Return what the ledger keeps of a trial's last evaluation."""
+    if last is None:
+        return {"reason": reason}
+    return {
+        "reason": reason,
+        "detail": last.detail,
+        "epoch": last.epoch,
+        "sd": last.sd,
+        "replicas": list(last.replicas),
+        "metrics": dict(last.metrics),
+        "seconds": last.seconds,
+    }
+
+
+def _row(entry: Entry) -> Row:
+    return Row(
+        number=entry.number,
+        method=entry.method,
+        state=entry.state,
+        value=entry.value,
+        sd=entry.outcome.get("sd", 0.0),
+        reason=entry.outcome.get("reason"),
+    )
+
+
+def _running(ticket: Ticket, evaluation: Evaluation) -> Row:
+    return Row(
+        number=ticket.number,
+        method=ticket.method,
+        state="RUNNING",
+        value=evaluation.value,
+        sd=evaluation.sd,
+        epoch=evaluation.epoch,
+        passes=evaluation.passes,
+    )

@@ -1,0 +1,131 @@
+"""Arrays as numpy stores them. Nothing is ever unpickled."""
+
+import lzma
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ..errors import DataError
+from . import checks
+from .dataset import Content
+from .scaling import Array, Shape
+
+_Header = tuple[np.dtype[Any], Shape]
+_MEMBERS = ("x", "y", "x_test", "y_test")
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    KeyError,
+    NotImplementedError,  # a compression that zipfile does not know
+    RuntimeError,  # a password
+    ValueError,
+)
+
+
+def npy(path: Path, labels: str | None, where: str) -> Content:
+    """Return the points (N, *shape) of a .npy file."""
+    if labels is not None:
+        raise DataError(
+            f"labels={labels!r} names a column of a table, and {where} is a plain array: put the "
+            "labels as y beside x into an .npz, or leave labels out"
+        )
+    with path.open("rb") as stream:
+        dtype, shape = _header(stream, where)
+        checks.require_points(dtype, shape, where)
+        checks.require_memory(math.prod(shape), dtype.itemsize, where)
+        stream.seek(0)
+        return Content(_body(stream, where))
+
+
+def npz(path: Path, labels: str | None, where: str) -> Content:
+    """Return the points `x` of an .npz file with its `y`, `x_test` and `y_test` where present."""
+    if labels is not None:
+        raise DataError(
+            f"labels={labels!r} names a column of a table: an .npz keeps its labels as y and "
+            "y_test, so leave labels out"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+            _require_members(members, where)
+            _require_usable(archive, members, where)
+            parts = {key: _member(archive, members.get(key), where) for key in _MEMBERS}
+    except _DAMAGE as error:
+        raise _damaged(where, error) from error
+    x = parts.pop("x")
+    assert x is not None
+    return Content(x, parts["y"], parts["x_test"], parts["y_test"])
+
+
+def _require_members(members: Mapping[str, str], where: str) -> None:
+    if {"data", "format", "shape"} <= set(members):
+        raise DataError(
+            f"{where} is a sparse matrix of scipy: save its .toarray() as x, or its first "
+            "principal components"
+        )
+    if "x" not in members:
+        there = ", ".join(sorted(members)[:8])
+        raise DataError(
+            f"{where} has no array x ({f'it has {there}' if there else 'it is empty'}): save the "
+            "points as x, and where you have them y, x_test, y_test"
+        )
+
+
+def _require_usable(archive: zipfile.ZipFile, members: Mapping[str, str], where: str) -> None:
+    """Raise unless the types and shapes that the arrays' headers tell are usable, and fit."""
+    values, itemsize = 0, 1
+    for key in (key for key in _MEMBERS if key in members):
+        with archive.open(members[key]) as stream:
+            dtype, shape = _header(stream, f"{where} ({key})")
+        if key.startswith("x"):
+            checks.require_points(dtype, shape, f"{where} ({key})")
+        else:
+            checks.require_labels(dtype, f"{where} ({key})")
+        values, itemsize = values + math.prod(shape), max(itemsize, dtype.itemsize)
+    checks.require_memory(values, itemsize, where)
+
+
+def _member(archive: zipfile.ZipFile, name: str | None, where: str) -> Array | None:
+    if name is None:
+        return None
+    with archive.open(name) as stream:
+        return _body(stream, where)
+
+
+def _header(stream: IO[bytes], where: str) -> _Header:
+    """Return type and shape, from the first bytes alone."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        elif version == (2, 0):
+            shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+        else:
+            raise ValueError(f"format {version[0]}.{version[1]}, not 1.0 or 2.0")
+    except ValueError as error:
+        raise _damaged(where, error) from error
+    if any(size < 0 for size in shape):
+        raise _damaged(where, ValueError(f"the shape {shape}"))
+    return dtype, shape
+
+
+def _body(stream: IO[bytes], where: str) -> Array:
+    try:
+        return np.lib.format.read_array(stream, allow_pickle=False)
+    except ValueError as error:
+        raise _damaged(where, error) from error
+
+
+def _damaged(where: str, error: Exception) -> DataError:
+    said = str(error).strip().partition("\n")[0]
+    return DataError(
+        f"{where} is cut, damaged or not what its ending says ({said}): save it again with "
+        "numpy.save or numpy.savez"
+    )

@@ -1,0 +1,95 @@
+"""How raw data become the numbers that methods see, and how they come back."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32]
+Shape = tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """An affine map per feature, stored with a model: scaled = (raw - shift) / scale.
+
+    `shift` and `scale` broadcast to the shape of one point. They are kept in double precision, so
+    that large offsets with small differences (times in seconds, say) survive.
+    """
+
+    shift: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        for name in ("shift", "scale"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
+        if not (np.isfinite(self.shift).all() and np.isfinite(self.scale).all()):
+            raise DataError("a scaling holds numbers that are not finite: make the model again")
+        if (self.scale <= 0).any():
+            raise DataError(f"a scale of {self.scale.min():g} is not positive: make it again")
+
+    def apply(self, raw: Array) -> Floats:
+        """Return raw points (N, *shape) as methods see them."""
+        raw = np.asarray(raw)
+        scaled = np.empty(raw.shape, np.float32)
+        for rows in blocks(raw):
+            scaled[rows] = (raw[rows] - self.shift) / self.scale
+        return scaled
+
+    def invert(self, scaled: Array) -> Floats:
+        """Return scaled points (N, *shape) in their own units."""
+        scaled = np.asarray(scaled)
+        raw = np.empty(scaled.shape, np.float32)
+        for rows in blocks(scaled):
+            raw[rows] = scaled[rows] * self.scale + self.shift
+        return raw
+
+    def to_arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the arrays that a stored model needs."""
+        return {"shift": self.shift, "scale": self.scale}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
+        """Take up what `to_arrays` gave."""
+        missing = [name for name in ("shift", "scale") if name not in arrays]
+        if missing:
+            raise DataError(f"a stored scaling lacks {missing[0]!r}: make the model again")
+        return cls(*(np.asarray(arrays[name], np.float64) for name in ("shift", "scale")))
+
+
+def fitted(train: Array, value_range: float | None) -> tuple[Scaling, str]:
+    """Return the scaling that the training part (N, *shape) asks for, and its rule in words.
+
+    A known range divides; numbers within [0, 1] stay; bytes are divided by 255; all else gets
+    mean 0 and variance 1 per feature, where a constant feature is only shifted.
+    """
+    if value_range is not None:
+        return _divided(value_range), f"divided by {value_range:g}"
+    if train.min() >= 0 and train.max() <= 1:
+        return _divided(1.0), "as it is"
+    if train.dtype == np.uint8:
+        return _divided(255.0), "divided by 255"
+    mean = train.mean(axis=0, dtype=np.float64)
+    squares = np.zeros(train.shape[1:])
+    for rows in blocks(train):
+        squares += ((train[rows] - mean) ** 2).sum(axis=0)
+    deviation = np.sqrt(squares / len(train))
+    constant = (train.max(axis=0) == train.min(axis=0)) | (deviation == 0)
+    return Scaling(mean, np.where(constant, 1.0, deviation)), "standardised"
+
+
+def blocks(x: Array, values: int = 1 << 18) -> Iterator[slice]:
+    """Yield slices of rows of about `values` numbers each, so that temporaries stay small."""
+    rows = max(1, values * max(1, len(x)) // max(1, x.size))
+    for start in range(0, len(x), rows):
+        yield slice(start, start + rows)
+
+
+def _divided(by: float) -> Scaling:
+    return Scaling(np.zeros(()), np.asarray(by))

@@ -1,0 +1,163 @@
+"""Tables: one point a row, one feature a column, the classes in a column that `labels` names."""
+
+import csv
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DataError, did_you_mean
+from . import checks
+from .dataset import Content
+from .scaling import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FIRST_LINE = 1 << 22  # characters read to find separator and header
+
+
+def comma_separated(path: Path, labels: str | None, where: str) -> Content:
+    """Return the numbers of a .csv file in UTF-8, separated by comma, semicolon or tab.
+
+    A first row of numbers alone is a point; else it holds the columns' names.
+    """
+    import pandas as pd
+
+    checks.require_memory(path.stat().st_size // 4, 8, where)
+    try:
+        separator, first = _first_row(path)
+        header = None if first and all(map(_is_number, first)) else 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                path,
+                sep=separator,
+                header=header,
+                index_col=False,
+                encoding="utf-8-sig",
+                low_memory=False,
+            )
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where} is not UTF-8 ({error.reason}): save it as UTF-8") from error
+    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
+        raise DataError(
+            f"the rows of {where} differ in length or quotes ({_told(error)}): give every row the "
+            "same number of cells"
+        ) from error
+    except pd.errors.EmptyDataError as error:
+        raise DataError(f"{where} holds no table: give a header and a row per point") from error
+    if header == 0 and first and not first[0].strip():
+        raise DataError(
+            f"the first column of {where} has no name, as the row numbers that pandas writes: "
+            "save it with index=False, or name the column"
+        )
+    return _content(frame.set_axis([str(name) for name in frame.columns], axis=1), labels, where)
+
+
+def parquet(path: Path, labels: str | None, where: str) -> Content:
+    """Return the numbers of a .parquet file."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            schema, shape = file.schema_arrow, (file.metadata.num_rows, file.metadata.num_columns)
+            for field in schema:
+                if pa.types.is_nested(field.type):
+                    raise DataError(
+                        f"column {field.name!r} of {where} is nested ({field.type}): give every "
+                        "number a column of its own"
+                    )
+            _require_distinct(schema.names, where)
+            checks.require_memory(shape[0] * shape[1], 8, where)
+            frame = file.read().to_pandas(ignore_metadata=True)
+    except pa.ArrowException as error:
+        raise DataError(
+            f"{where} is cut, damaged or no Parquet file ({_told(error)}): save it again"
+        ) from error
+    return _content(frame, labels, where)
+
+
+def _content(frame: "pd.DataFrame", labels: str | None, where: str) -> Content:
+    names = list(frame.columns)
+    if labels is not None and labels not in names:
+        raise DataError(
+            f"{where} has no column {labels!r} for labels{did_you_mean(labels, names)}; it has "
+            f"{_listed(names)}: name one of these"
+        )
+    columns = [name for name in names if name != labels]
+    if not columns:
+        raise DataError(f"{where} has no columns to cluster: give at least one of numbers")
+    if frame.empty:
+        raise DataError(f"{where} holds no points: give a row for each, at least 2")
+    dtype = np.result_type(*[_numeric(frame[name], name, where) for name in columns])
+    x = frame[columns].to_numpy(dtype=dtype)
+    y = None if labels is None else _classes(frame[labels], labels, where)
+    return Content(x, y, columns=tuple(columns))
+
+
+def _numeric(column: "pd.Series", name: str, where: str) -> np.dtype[Any]:
+    """Return the column's type, or raise with the first value that is no number."""
+    import pandas as pd
+
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        return column.dtype
+    texts = column.astype(str)
+    wrong = pd.to_numeric(texts, errors="coerce").isna() & ~texts.isin(["True", "False"])
+    row = int(wrong.to_numpy().argmax())
+    raise DataError(
+        f"column {name!r} of {where} holds {texts.iloc[row]!r} in row {row} (counted from 0), "
+        f"of type {column.dtype}, not a number: write numbers with a decimal point, leave the "
+        "column out, or name it as labels"
+    )
+
+
+def _classes(column: "pd.Series", name: str, where: str) -> Array:
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise DataError(
+            f"column {name!r} of {where} has no label in row {int(missing.argmax())} (counted "
+            "from 0): give every point a label, or leave the labels out"
+        )
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        return column.to_numpy()
+    return column.astype(str).to_numpy(dtype=np.str_)
+
+
+def _require_distinct(names: Sequence[str], where: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"{where} has several columns {name!r}: give each its own name")
+
+
+def _first_row(path: Path) -> tuple[str, list[str]]:
+    """Return the separator and the cells of the first line that is not blank."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        line = ""
+        while not line.strip():
+            line = stream.readline(_FIRST_LINE)
+            if not line:
+                return ",", []
+    separator = next((mark for mark in ";\t" if mark in line), ",")
+    return separator, next(csv.reader([line], delimiter=separator))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _told(error: Exception) -> str:
+    said = str(error).strip().partition("\n")[0]
+    return re.sub(r"^Error tokenizing data\. C error: ", "", said)

@@ -1,0 +1,116 @@
+"""What Tune calls: a worker that runs trials, and adapters that pass its questions on."""
+
+from typing import Any, final
+
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
+
+from .conductor import Conductor
+from .trial import Evaluation, Job, Trial, material
+
+
+@final
+class Worker(tune.Trainable):
+    """A process that runs trial after trial; data arrive once."""
+
+    def setup(self, config: dict[str, Any], dataset: Any, graph: Any) -> None:
+        """Fetch what all trials share and begin the first."""
+        self._shared = material(dataset, graph)
+        self.reset_config(config)
+
+    def reset_config(self, config: dict[str, Any]) -> bool:
+        """Begin another trial in the same process."""
+        self._trial = Trial(Job(**config["job"]), self._shared)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train until the next evaluation."""
+        evaluation = self._trial.advance()
+        return {"evaluation": evaluation, "done": evaluation.finished}
+
+    def cleanup(self) -> None:
+        """Keep the work of a trial that is interrupted."""
+        if not self._trial.finished:
+            self._trial.save()
+
+
+@final
+class Numbers(Searcher):
+    """Tune's way of asking for the next trial."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        super().__init__()
+        self._conductor = conductor
+        self._number: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the next job, or that there is none."""
+        job = self._conductor.next_job()
+        if job is None:
+            return Searcher.FINISHED
+        self._number[trial_id] = job.number
+        return {"job": job.to_mapping()}
+
+    def on_trial_complete(
+        self,
+        trial_id: str,
+        result: dict[str, Any] | None = None,
+        error: bool = False,
+    ) -> None:
+        """Pass on how a trial ended."""
+        number = self._number.pop(trial_id)
+        if error:
+            return  # the scheduler was told, with the reason
+        evaluation: Evaluation | None = (result or {}).get("evaluation")
+        ended = evaluation is not None and evaluation.finished
+        self._conductor.finished(number, pruned=not ended)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Do nothing: the ledger is the record."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Do nothing: the ledger is the record."""
+
+
+@final
+class EarlyStopping(FIFOScheduler):
+    """Tune's way of asking whether a trial goes on; the ledger's pruner answers."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        super().__init__()
+        self._conductor = conductor
+
+    def on_trial_result(self, _: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Return whether the trial continues."""
+        stop = self._conductor.evaluated(trial.config["job"]["number"], result["evaluation"])
+        decision: str = TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
+        return decision
+
+    def on_trial_complete(self, _: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Take the last evaluation of a trial that came to its end by itself."""
+        evaluation: Evaluation = result["evaluation"]
+        if evaluation.finished:
+            self._conductor.evaluated(trial.config["job"]["number"], evaluation)
+
+    def on_trial_error(self, _: Any, trial: Any) -> None:
+        """Fail a trial whose worker was lost too often."""
+        error = trial.get_error()
+        self._conductor.lost(trial.config["job"]["number"], f"{type(error).__name__}: {error}")
+
+
+@final
+class Closing(Stopper):
+    """Tune's way of asking whether the search is to be closed."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    def __call__(self, *_: Any) -> bool:
+        """Return whether one trial stops: the scheduler decides that."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Return whether everything stops."""
+        return self._conductor.closing is not None

@@ -1,0 +1,69 @@
+"""SQLite files: the first touch made by one process alone, and commits that do not wait long."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.exc import ArgumentError
+
+from .errors import DiskError
+
+_fast: set[Path] = set()
+
+
+def database_file(uri: str) -> Path | None:
+    """Return the file of an SQLite URI, None for a URI of another kind or one in memory."""
+    try:
+        url = make_url(uri)
+    except (ArgumentError, ValueError):
+        return None
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(str(url.database)).resolve()
+
+
+@contextmanager
+def alone(uri: str) -> Iterator[None]:
+    """Hold the folder of an SQLite file, so that one process at a time creates its tables.
+
+    The file gets a write-ahead log, which stays with it, and every connection of this process
+    commits without waiting for the disk: a power cut may lose the last commits, never the file.
+    Nothing happens for a URI of another kind.
+    """
+    path = database_file(uri)
+    if path is None:
+        yield
+        return
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+    except OSError as error:
+        raise DiskError(
+            f"cannot use {path.parent} for {path.name} ({error.strerror}): choose another folder"
+        ) from None
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        _hasten(path)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _hasten(path: Path) -> None:
+    if not event.contains(Engine, "connect", _set_pragmas):
+        event.listen(Engine, "connect", _set_pragmas)
+    _fast.add(path)
+
+
+def _set_pragmas(connection: object, record: object) -> None:
+    del record
+    if not isinstance(connection, sqlite3.Connection):
+        return
+    files = [Path(row[2]) for row in connection.execute("PRAGMA database_list") if row[2]]
+    if any(path in _fast for path in files):
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")

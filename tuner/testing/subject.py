@@ -1,0 +1,132 @@
+"""The method under test, the data it is tested on, and how answers are compared."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .. import catalog
+from ..method import Clusterer, Config, Method, Report, Shape
+
+SEEDS = (0, 1, 2)
+PASSES = 4  # of a training that only has to run
+CLOSE = 1e-4
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A method under test, in a small configuration for points of four values."""
+
+    method: type[Method]
+    config: Config
+    device: str = "cpu"
+
+    @classmethod
+    def of(cls, name: str, *, device: str = "cpu") -> Self:
+        """Return the named method with its preset `tiny`, for data that leave [0, 1]."""
+        method, presets = catalog.method(name), catalog.space(name).presets
+        assert "tiny" in presets, f"The search space of {name} has no preset tiny: add one."
+        implied = method.config_type.implied_by(unit_interval=False)
+        return cls(method, method.config_type.from_mapping({**implied, **presets["tiny"]}), device)
+
+    @cached_property
+    def short(self) -> Config:
+        """The configuration with a few passes."""
+        return self.config.capped(PASSES)
+
+    @cached_property
+    def x(self) -> Tensor:
+        """Points of three well separated blobs in turn, standardised, (300, 4)."""
+        centres = np.array([[9, 0, 0, 3], [0, 9, 0, -3], [0, 0, 9, 3]])
+        points = centres[self.labels] + np.random.default_rng(7).normal(size=(300, 4))
+        return self.tensor((points - points.mean(axis=0)) / points.std(axis=0))
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The blob of each point, (300,)."""
+        return np.arange(300) % 3
+
+    @cached_property
+    def noise(self) -> Tensor:
+        """Points without any cluster, (97, 4): a prime number, which no batch size divides."""
+        return self.tensor(np.random.default_rng(8).normal(size=(97, 4)))
+
+    @cached_property
+    def trained(self) -> tuple[Method, list[Report]]:
+        """A short training of three replicas on the blobs, and its reports."""
+        method = self.fresh()
+        return method, list(method.fit(self.x))
+
+    @cached_property
+    def answer(self) -> Tensor:
+        """What the short training answers on the blobs, (R, N, K)."""
+        return self.trained[0].predict_log_proba(self.x)
+
+    @cached_property
+    def clusterers(self) -> list[Clusterer]:
+        """The replicas of the short training."""
+        return self.trained[0].clusterers()
+
+    def tensor(self, values: Any) -> Tensor:
+        """Return values as float32 on the device."""
+        return torch.as_tensor(values, dtype=torch.float32, device=self.device)
+
+    def fresh(
+        self,
+        seeds: Sequence[int] = SEEDS,
+        *,
+        config: Config | None = None,
+        shape: Shape = (4,),
+    ) -> Method:
+        """Return an untrained method, of the short configuration unless another is given."""
+        config = self.short if config is None else config
+        return self.method(config, shape, seeds, device=self.device)
+
+    def fitted(
+        self, x: Tensor, seeds: Sequence[int] = SEEDS, *, config: Config | None = None
+    ) -> Method:
+        """Return a method trained on x, shape (N, *shape)."""
+        method = self.fresh(seeds, config=config, shape=tuple(x.shape[1:]))
+        for _ in method.fit(x):
+            pass
+        return method
+
+
+def check_tensor(what: str, value: Tensor, shape: Sequence[int]) -> None:
+    """Raise unless a value is float32, of this shape, finite and without a gradient."""
+    found = tuple(value.shape)
+    assert found == tuple(shape), f"{what} has shape {found}, not {tuple(shape)}."
+    assert value.dtype == torch.float32, f"{what} is {value.dtype}, not float32."
+    assert bool(value.isfinite().all()), f"{what} has values that are not finite."
+    assert not value.requires_grad, f"{what} carries a gradient: answer without one."
+
+
+def check_pure(what: str, answer: Callable[[Tensor], Tensor], x: Tensor, *, axis: int = 0) -> None:
+    """Raise unless an answer is the same when it is asked again and when x comes in parts.
+
+    `axis` is that of the points.
+    """
+    whole = answer(x)
+    assert torch.equal(whole, answer(x)), f"{what} gives another answer when asked again."
+    parts = torch.cat([answer(x[:1]), answer(x[1:8]), answer(x[8:])], dim=axis)
+    gap = distance(whole, parts)
+    assert gap < CLOSE, f"{what} of a point depends on its batch, by {gap:.1e}."
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    """Return the largest difference in units of the largest value, or of 1 where that is more.
+
+    It is infinite where the shapes differ or only one of the two is finite.
+    """
+    if a.shape != b.shape or not torch.equal(a.isfinite(), b.isfinite()):
+        return float("inf")
+    a, b = a.detach().nan_to_num().double(), b.detach().nan_to_num().double()
+    if a.numel() == 0:
+        return 0.0
+    return float((a - b).abs().max() / a.abs().max().clamp(min=1))

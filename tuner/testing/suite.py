@@ -1,0 +1,58 @@
+"""Which checks a method has to pass: those of every method and those of its capabilities."""
+
+from collections.abc import Callable, Mapping
+
+from ..method import Bounds, Decodes, Generates, Method, Random, Trains
+from . import answers, training
+from .subject import Subject
+
+Check = Callable[[Subject], None]
+
+CHECKS: Mapping[type, tuple[Check, ...]] = {
+    Method: (
+        training.settings_survive_a_round_trip,
+        training.capping_shortens_the_training,
+        training.reports_count_passes,
+        training.fit_sees_points_alone,
+        training.global_randomness_is_untouched,
+        training.any_number_of_points_trains,
+        training.a_constant_feature_breaks_nothing,
+        training.points_keep_their_shape,
+        training.asking_changes_nothing,
+        training.a_stopped_training_goes_on_exactly,
+        training.a_state_stands_still,
+        training.weights_exist_from_the_start,
+        training.together_equals_alone,
+        answers.answers_are_log_probabilities,
+        answers.codes_have_one_row_per_point,
+        answers.answers_depend_on_the_point_alone,
+        answers.a_single_point_is_predicted,
+        answers.clusterers_answer_as_their_method,
+        answers.clusterers_are_detached_from_training,
+        answers.clusterers_survive_a_file,
+        answers.separated_blobs_are_found,
+    ),
+    Random: (training.the_seed_decides,),
+    Trains: (training.gradients_reach_every_parameter, training.divergence_is_an_outcome),
+    Decodes: (answers.reconstructions_look_like_points,),
+    Generates: (answers.samples_follow_their_seed,),
+    Bounds: (answers.bounds_are_one_number_per_point,),
+}
+
+
+def checks(method: type[Method]) -> list[Check]:
+    """Return the checks that a method has to pass, by what it and its clusterer can do."""
+    kinds = (method, method.clusterer_type)
+    return [
+        check
+        for capability, wanted in CHECKS.items()
+        if any(issubclass(kind, capability) for kind in kinds)
+        for check in wanted
+    ]
+
+
+def check_method(name: str, *, device: str = "cpu") -> None:
+    """Raise AssertionError with a sentence unless the named method keeps the contract."""
+    subject = Subject.of(name, device=device)
+    for check in checks(subject.method):
+        check(subject)

@@ -1,0 +1,50 @@
+"""The way to MLflow: a client that answers, and the experiment of a data set."""
+
+import os
+import re
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from ..errors import UsageError
+from ..service import answer_of
+from ..sqlite import alone, database_file
+
+
+def connect(uri: str) -> MlflowClient:
+    """Return a client of a tracking server or database, which must answer within 10 seconds."""
+
+    def ask() -> MlflowClient:
+        with alone(uri):
+            client = MlflowClient(uri, os.environ.get("MLFLOW_REGISTRY_URI", uri))
+            client.search_experiments(max_results=1)
+        return client
+
+    return answer_of(ask, uri=uri)
+
+
+def check(uri: str) -> None:
+    """Raise within 10 seconds unless a tracking server or database answers at `uri`."""
+    connect(uri)
+
+
+def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
+    """Return the experiment of this name; of two that create it at once, one creates it."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        path = database_file(uri)
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+        # beside the database: the default would follow whatever folder a search starts in
+        place = None if path is None else (path.parent / "mlruns" / slug).as_uri()
+        try:
+            return str(client.create_experiment(name, artifact_location=place))
+        except MlflowException:
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage != "active":
+        raise UsageError(
+            f"the MLflow experiment {name!r} was deleted: bring it back with "
+            f"mlflow experiments restore -x {found.experiment_id}"
+        )
+    return str(found.experiment_id)
