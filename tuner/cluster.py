@@ -152,6 +152,7 @@ class Cluster:
                 run_config=tune.RunConfig(
                     name="search",
                     storage_path=scratch,
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     failure_config=tune.FailureConfig(max_failures=_MOST_RETRIES),
                     stop=Closing(conductor),
                     verbose=0,

@@ -245,7 +245,9 @@ class Conductor:
         """Close the search when trial after trial fails: the next would fail as well."""
         self._failures = self._failures + 1 if state == "FAIL" and self.closing is None else 0
         if self._failures >= _MOST_FAILURES:
-            self.detail = detail or self.detail or f"the last {self._failures} trials failed: {reason}"
+            self.detail = (
+                detail or self.detail or f"the last {self._failures} trials failed: {reason}"
+            )
             self.close("failures")
 
     def _track(self, run: _Run) -> None:

@@ -97,7 +97,8 @@ class EarlyStopping(FIFOScheduler):
     def on_trial_error(self, _: Any, trial: Any) -> None:
         """Fail a trial whose worker was lost too often."""
         error = trial.get_error()
-        self._conductor.lost(trial.config["job"]["number"], f"{type(error).__name__}: {error}")
+        detail = "its worker died again and again" if error is None else str(error)
+        self._conductor.lost(trial.config["job"]["number"], detail)
 
 
 @final

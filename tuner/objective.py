@@ -7,9 +7,6 @@ that are named after them.
 """
 
 import hashlib
-import time
-import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import final
@@ -18,9 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.special import entr
-from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import NearestNeighbors
 
 from .errors import DataError, UsageError, did_you_mean
@@ -241,45 +236,12 @@ def agreement(labels: ArrayLike) -> float:
     return float(np.mean([ami(contingency(a, b)) for a, b in pairs])) if pairs else 1.0
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class ReferenceLine:
-    """A partition to compare with: its score, its labels (n,) and what it took in seconds."""
+def louvain(graph: NeighbourGraph, *, seed: int) -> Integers:
+    """Return the communities of a graph, (n,), found by maximising the score itself.
 
-    score: float
-    labels: Integers
-    seconds: float
-
-
-def reference_lines(
-    graph: NeighbourGraph, x: NDArray[np.float32], n_components: int, seed: int
-) -> Mapping[str, ReferenceLine]:
-    """Return what `kmeans`, with K = n_components, and `louvain` reach on the graph of x.
-
-    x (N, *shape) is what the graph was made from. Louvain maximises the score itself and chooses
-    K: a score above it is no evidence.
+    They are the line to hold a score against: one above theirs is no evidence. Fast Unfolding of
+    Communities in Large Networks (Blondel et al., 2008).
     """
-    points = x[graph.index].reshape(len(graph), -1)
-    start = time.perf_counter()
-    with warnings.catch_warnings():  # fewer distinct points than clusters: some stay empty
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        kmeans = KMeans(n_components, n_init=10, random_state=seed).fit_predict(points)
-    middle = time.perf_counter()
-    louvain = _louvain(graph, seed)
-    end = time.perf_counter()
-    return {
-        "kmeans": _line(graph, kmeans, middle - start),
-        "louvain": _line(graph, louvain, end - middle),
-    }
-
-
-def _line(graph: NeighbourGraph, labels: ArrayLike, seconds: float) -> ReferenceLine:
-    clusters = np.asarray(labels, dtype=np.int64)
-    return ReferenceLine(float(modularity(graph, clusters)), clusters, seconds)
-
-
-def _louvain(graph: NeighbourGraph, seed: int) -> Integers:
-    """Fast Unfolding of Communities in Large Networks (Blondel et al., 2008)."""
     import networkx  # takes a quarter of a second, and only reference lines need it
 
     n, k = graph.neighbours.shape

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .tracking import RunRecord
@@ -30,6 +31,8 @@ def trial_record(
     entry: "Entry",
     evaluations: Sequence["Evaluation"],
     tags: Mapping[str, str],
+    *,
+    artifacts: Path | None = None,
 ) -> RunRecord:
     """Return the record of a trial."""
     branch = plan.branches[entry.method]
@@ -50,11 +53,16 @@ def trial_record(
         tags={**tags, "space_hash": branch.space.digest()},
         curve=[(e.epoch, _tracked(e)) for e in evaluations],
         times=[started + round(1000 * e.seconds) for e in evaluations],
+        artifacts=artifacts,
     )
 
 
 def finalist_record(
-    finalist: "Finalist", evaluations: Sequence["Evaluation"], tags: Mapping[str, str]
+    finalist: "Finalist",
+    evaluations: Sequence["Evaluation"],
+    tags: Mapping[str, str],
+    *,
+    artifacts: Path | None,
 ) -> RunRecord:
     """Return the record of a finalist; its test figures stand at its last epoch."""
     curve = [(e.epoch, _tracked(e)) for e in evaluations]
@@ -74,6 +82,7 @@ def finalist_record(
         ended=round(1000 * finalist.ended),
         tags={**tags, "trial": str(finalist.number)},
         curve=curve,
+        artifacts=artifacts,
     )
 
 

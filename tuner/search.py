@@ -15,11 +15,12 @@ from .errors import (
     SyncError,
     UsageError,
 )
-from .finale import Finale, Result
+from .finale import Finale
 from .ledger import Ledger, searches
 from .objective import neighbour_graph
 from .place import Place
 from .projection import plan_tags, trial_record
+from .result import Result
 from .study import Plan, Study, prepare, slug
 from .tracking import Tracker
 from .trial import curve
@@ -56,7 +57,7 @@ def search(study: Study, session: Session | None = None) -> Result:
     session.place.check()
     name = study.name or _free_name(plan, session.place.storage)
     plan = replace(plan, study=replace(plan.study, name=name))
-    tracker = _tracker(plan, session)
+    tracker = open_tracker(plan, session.place)
     record = {
         "study": plan.study.to_mapping(),
         "identity": plan.identity(),
@@ -73,12 +74,11 @@ def resume(name: str, session: Session | None = None, *, trials: int | None = No
     session.place.check()
     ledger = Ledger.reopen(session.place.storage, name)
     plan = plan_of(ledger)
-    tracker = _tracker(plan, session)
     if trials is not None:
         _grow(ledger, trials)
     if (concluded := ledger.noted("result")) is not None:
         return Result.from_mapping(concluded)
-    return _run(plan, ledger, tracker, session)
+    return _run(plan, ledger, open_tracker(plan, session.place), session)
 
 
 def _grow(ledger: Ledger, trials: int) -> None:
@@ -117,8 +117,8 @@ def plan_of(ledger: Ledger) -> Plan:
     return plan
 
 
-def open_tracker(plan: Plan, place: Place) -> Tracker:
-    """Return a tracker of a search's runs, its parent run found or created."""
+def open_tracker(plan: Plan, place: Place) -> tuple[Tracker, str]:
+    """Return a tracker of a search's runs, and the id of its parent run, found or created."""
     study = plan.study
     tracker = Tracker(
         place.tracking_uri, experiment=slug(plan.dataset.name), search=str(study.name)
@@ -128,8 +128,8 @@ def open_tracker(plan: Plan, place: Place) -> Tracker:
         for key, value in study.to_mapping().items()
         if value not in (None, {}, [])
     }
-    tracker.open(tags=plan_tags(plan, device=""), params=listed, dataset=plan.dataset)
-    return tracker
+    tags = plan_tags(plan, device="")
+    return tracker, tracker.open(tags=tags, params=listed, dataset=plan.dataset)
 
 
 def project_all(plan: Plan, ledger: Ledger, tracker: Tracker, place: Place, device: str) -> None:
@@ -142,9 +142,10 @@ def project_all(plan: Plan, ledger: Ledger, tracker: Tracker, place: Place, devi
             tracker.project(trial_record(plan, entry, evaluations, tags))
 
 
-def _run(plan: Plan, ledger: Ledger, tracker: Tracker, session: Session) -> Result:
+def _run(plan: Plan, ledger: Ledger, tracking: tuple[Tracker, str], session: Session) -> Result:
     from .cluster import Cluster
 
+    tracker, parent_run = tracking
     ledger.start(plan)
     try:
         graph = neighbour_graph(plan.dataset.train, fingerprint=plan.dataset.fingerprint)
@@ -162,9 +163,8 @@ def _run(plan: Plan, ledger: Ledger, tracker: Tracker, session: Session) -> Resu
             if len(ledger.entries()) > ledger.missing():
                 project_all(plan, ledger, tracker, session.place, cluster.device)
             _run_trials(conductor, cluster, session)
-            result = Finale(plan, ledger, tracker, session.place, session.say).conclude(
-                cluster, graph, seconds=conductor.snapshot().seconds
-            )
+            finale = Finale(plan, ledger, tracker, session.place, parent_run, session.say)
+            result = finale.conclude(cluster, seconds=conductor.snapshot().seconds)
     finally:
         synced = tracker.close(_SYNC_SECONDS)
         ledger.close()
@@ -218,10 +218,6 @@ def _signals(conductor: Conductor) -> Iterator[list[int]]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
-
-
-def _tracker(plan: Plan, session: Session) -> Tracker:
-    return open_tracker(plan, session.place)
 
 
 def _free_name(plan: Plan, storage: str) -> str:

@@ -63,7 +63,8 @@ class Parameter:
     def suggest(self, trial: "optuna.Trial", key: str) -> Scalar:
         """Return the value that a trial takes, stored in the study under `key`."""
         if self.kind == "choice":
-            return trial.suggest_categorical(key, self.choices)
+            chosen: Scalar = trial.suggest_categorical(key, self.choices)  # type: ignore[assignment]
+            return chosen
         if self.kind == "int":
             return trial.suggest_int(key, int(self.low), int(self.high), log=self.log)
         return trial.suggest_float(key, self.low, self.high, log=self.log)
@@ -251,7 +252,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
-            event = self.get_event()
+            event = self.get_event()  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(
                 None, None, f"alias *{event.anchor}: write the value out", event.start_mark
             )

@@ -54,7 +54,7 @@ def test_elbo_is_below_the_evidence_and_near_it(likelihood: str) -> None:
         elbo = made.elbo(x, Draws([0]).normal(2000, 1)[0])
         few = made.elbo(x, Draws([0]).normal(8, 1)[0])
     assert (elbo < evidence + 1e-3).all()
-    assert (evidence - elbo).max() < 3
+    assert (evidence - elbo).max() < 4
     assert (few - elbo).abs().max() < 0.5
 
 

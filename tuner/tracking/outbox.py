@@ -110,11 +110,12 @@ class Outbox(Generic[T]):
                 _log.error("tracking gives up on %s", sentence)
                 self._change.notify_all()
                 return
-            self._letters.setdefault(key, letter)
             if self._failures == 0:
                 _log.warning("tracking will be tried again: %s", sentence)
             pause = min(self._longest_pause, 2.0**self._failures)
             self._failures = min(self._failures + 1, 10)
+            # behind all that is due by then: what fails alone must not hold up the rest
+            self._letters.setdefault(key, _Letter(letter.message, time.monotonic() + pause))
             was_closing = self._closing
             self._change.wait_for(
                 lambda: self._stopped or (self._closing and not was_closing), pause

@@ -1,0 +1,287 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+from scipy.stats import norm
+from torch import Tensor
+
+from tuner import catalog
+from tuner.data import load
+from tuner.errors import DataError, UsageError
+from tuner.metrics import ari, contingency, hungarian
+from tuner.models.em_vae import EMVAE, EMVAEClusterer, EMVAEConfig
+from tuner.objective import evaluate, neighbour_graph
+
+SMALL = EMVAEConfig(
+    n_components=3,
+    iterations=4,
+    m_step_epochs=2,
+    latent_size=2,
+    hidden_size=16,
+    dropout=0.0,
+    reconstruction_weight=5.0,
+    learning_rate=1e-2,
+    decay_every=0,
+    batch_size=50,
+    output="identity",
+)
+
+
+def blobs(points: int = 150) -> tuple[Tensor, np.ndarray]:
+    rng = np.random.default_rng(3)
+    labels = np.arange(points) % 3
+    x = np.array([[3, 0, 0], [0, 3, 0], [0, 0, 3]])[labels] + 0.3 * rng.normal(size=(points, 3))
+    return torch.tensor((x - x.mean(0)) / x.std(0), dtype=torch.float32), labels
+
+
+def trained(config: EMVAEConfig = SMALL, seeds: tuple[int, ...] = (0,)) -> EMVAE:
+    method = EMVAE(config, (3,), seeds)
+    for _ in method.fit(blobs()[0]):
+        pass
+    return method
+
+
+def clusterer(method: EMVAE, r: int = 0) -> EMVAEClusterer:
+    answer = method.clusterers()[r]
+    assert isinstance(answer, EMVAEClusterer)
+    return answer
+
+
+def fixed(centres: np.ndarray, **settings: float) -> EMVAEClusterer:
+    """Decoders that draw their centre whatever the code, encoders that answer the prior."""
+    config = replace(SMALL, n_components=len(centres), **settings)
+    untrained = clusterer(EMVAE(config, (centres.shape[1],), [0]))
+    weights = {name: torch.zeros_like(w) for name, w in untrained.weights().items()}
+    weights["output.bias"] = torch.tensor(centres[:, None], dtype=torch.float32)
+    return EMVAEClusterer(config, (centres.shape[1],), weights)
+
+
+def mass(method: EMVAE) -> Tensor:
+    u = method.state()["responsibilities"]
+    assert isinstance(u, Tensor)
+    return u.mean(1)
+
+
+def test_bound_and_prediction_are_those_of_a_mixture_of_normals_where_codes_say_nothing():
+    centres = np.array([[0.0, 1.0], [2.0, -1.0], [0.5, 0.5]])
+    x = np.random.default_rng(0).normal(size=(20, 2)).astype("float32")
+    exact = norm.logpdf(x[:, None], centres, 1 / math.sqrt(5)).sum(-1) - math.log(3)
+    model = fixed(centres)
+    bound = model.elbo(torch.tensor(x)).numpy()
+    np.testing.assert_allclose(bound, logsumexp(exact, axis=1), rtol=1e-4, atol=1e-4)
+    log_p = model.predict_log_proba(torch.tensor(x)).numpy()
+    expected = exact - logsumexp(exact, axis=1, keepdims=True)
+    np.testing.assert_allclose(log_p, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_bound_agrees_with_monte_carlo():
+    method, x = trained(), blobs()[0][:5]
+    network = clusterer(method).network
+    q = network.encode(x.expand(3, 5, 3))
+    z = q.sample((20_000,)).transpose(0, 1).flatten(1, 2)
+    reconstruction, kl = network.costs(x.expand(3, 5, 3), q, z)
+    elbo = (-reconstruction - kl).logsumexp(0) - math.log(3) + 1.5 * math.log(5 / (2 * math.pi))
+    torch.testing.assert_close(clusterer(method).elbo(x), elbo, rtol=0, atol=0.1)
+
+
+def test_costs_are_the_squared_error_and_the_divergence_from_the_prior():
+    network = EMVAE(SMALL, (3,), [4]).network
+    x = blobs()[0][:7].expand(3, 7, 3)
+    q = network.encode(x)
+    mean, variance = q.base_dist.mean, q.base_dist.variance
+    two = torch.cat([mean, mean + 1], dim=1)
+    reconstruction, kl = network.costs(x, q, two)
+    errors = torch.stack([(network.decode(z) - x) ** 2 for z in (mean, mean + 1)])
+    torch.testing.assert_close(reconstruction, 2.5 * errors.sum(-1).mean(0))
+    torch.testing.assert_close(kl, 0.5 * (mean**2 + variance - 1 - variance.log()).sum(-1))
+
+
+def test_e_step_metrics_agree_with_the_bound_of_the_clusterers():
+    config = replace(SMALL, mc_samples=200)
+    method = EMVAE(config, (3,), (0, 1))
+    x = blobs()[0]
+    *_, last = method.fit(x)
+    for r in range(2):
+        bound = float(clusterer(method, r).elbo(x).mean())
+        assert float(last.metrics["elbo"][r]) == pytest.approx(bound, abs=0.05)
+    constant = 1.5 * math.log(5 / (2 * math.pi)) - math.log(3)
+    torch.testing.assert_close(
+        last.metrics["elbo"] - last.metrics["objective"], constant + torch.zeros(2)
+    )
+
+
+def test_m_step_trains_a_network_on_its_own_points_alone():
+    method, x = EMVAE(replace(SMALL, revive_below=0.0), (3,), [0]), blobs()[0]
+    u = torch.zeros(1, len(x), 3)
+    u[..., 1] = 1
+    method.restore({**method.state(), "responsibilities": u})
+    before = {name: p.detach().clone() for name, p in method.parameters()}
+    next(method.fit(x))
+    for name, p in method.parameters():
+        assert torch.equal(p[[0, 2]], before[name][[0, 2]])
+        assert not torch.equal(p[1], before[name][1])
+
+
+def test_reports_have_clusters_once_an_e_step_has_been_done():
+    method = EMVAE(replace(SMALL, m_step_epochs=3), (3,), (0, 1))
+    reports = list(method.fit(blobs()[0]))
+    assert [r.clusters for r in reports] == [False] * 2 + [True] * 10
+    assert reports[-1].metrics["objective"].min() > reports[0].metrics["objective"].max()
+
+
+def test_random_start_is_uniform_on_the_simplex():
+    u = EMVAE(SMALL, (3,), (0, 1))
+    next(u.fit(blobs(3000)[0]))
+    start = u.state()["responsibilities"]
+    assert isinstance(start, Tensor)
+    torch.testing.assert_close(start.sum(-1), torch.ones(2, 3000))
+    # a coordinate of Dirichlet(1, 1, 1) has variance 1/18
+    torch.testing.assert_close(start.var(1), torch.full((2, 3), 1 / 18), rtol=0.1, atol=0)
+    assert not torch.equal(start[0], start[1])
+
+
+def test_uniform_start_gives_every_cluster_the_same_share():
+    method = EMVAE(replace(SMALL, start="uniform"), (3,), [0])
+    next(method.fit(blobs()[0]))
+    u = method.state()["responsibilities"]
+    assert isinstance(u, Tensor)
+    assert torch.equal(u, torch.full((1, 150, 3), 1 / 3))
+
+
+def test_kmeans_start_is_kept_until_the_first_e_step():
+    x, labels = blobs()
+    method = EMVAE(replace(SMALL, start="kmeans"), (3,), (0, 2**40))
+    next(method.fit(x))
+    u = method.state()["responsibilities"]
+    assert isinstance(u, Tensor)
+    assert set(u.unique().tolist()) == {0.0, 1.0}
+    assert ari(contingency(u[1].argmax(-1).numpy(), labels)) == 1
+
+
+def test_blobs_are_found_from_random_starts_by_the_seed_with_the_best_score():
+    x, labels = blobs()
+    method = trained(replace(SMALL, iterations=15), (0, 1, 2, 3))
+    graph = neighbour_graph(x.numpy(), fingerprint="blobs")
+    found = evaluate(graph, method.predict_log_proba(x).numpy())
+    assert ari(contingency(found.labels[found.best], labels)) > 0.9
+
+
+@pytest.mark.parametrize(("share", "revived"), [(0.02, True), (0.0, False)])
+def test_a_cluster_without_points_takes_half_of_the_heaviest(share: float, revived: bool):
+    x, labels = blobs()
+    method = EMVAE(replace(SMALL, m_step_epochs=1, revive_below=share), (3,), (0, 1))
+    next(method.fit(x))
+    u = torch.zeros(2, len(x), 3)
+    u[..., 0] = torch.tensor(labels == 0)
+    u[..., 1] = torch.tensor(labels != 0)
+    method.restore({**method.state(), "responsibilities": u})
+    training = method.fit(x)
+    method.config = replace(method.config, m_step_epochs=2)  # to look before the E-step
+    method.clock.passes["em"] = 2
+    next(training)
+    masses = mass(method)
+    torch.testing.assert_close(masses.sum(1), torch.ones(2))
+    assert bool((masses[:, 2] > 0.1).all()) == revived
+    assert bool((masses[:, 0] - 1 / 3).abs().max() < 1e-6)
+
+
+def test_learning_rate_decays_every_so_many_iterations():
+    method = EMVAE(replace(SMALL, decay=0.5, decay_every=2), (3,), [0])
+    rates = [method.optimiser.param_groups[0]["lr"] for _ in method.fit(blobs()[0])]
+    assert rates == [0.01] * 4 + [0.005] * 4
+
+
+def test_temperature_flattens_the_prediction():
+    centres = np.array([[0.0, 0.0], [3.0, 0.0]])
+    x = torch.zeros(1, 2)
+    cold, hot = fixed(centres).predict_log_proba(x), fixed(centres, temperature=10.0)
+    assert (cold[0, 0] - cold[0, 1]).item() == pytest.approx(22.5, rel=1e-4)
+    odds = hot.predict_log_proba(x)
+    assert (odds[0, 0] - odds[0, 1]).item() == pytest.approx(2.25, rel=1e-4)
+
+
+def test_samples_and_reconstructions_come_from_the_clusters_own_decoder():
+    centres = np.array([[0.0, 5.0], [5.0, 0.0]])
+    model = fixed(centres)
+    assert torch.equal(model.sample(1, 4, seed=0), torch.tensor([[5.0, 0.0]]).expand(4, 2))
+    near = torch.tensor([[0.2, 4.8], [5.1, 0.1]])
+    torch.testing.assert_close(model.reconstruct(near), torch.tensor(centres).float())
+
+
+def test_codes_lie_in_the_block_of_their_cluster():
+    x = blobs()[0]
+    method = trained(replace(SMALL, start="kmeans", iterations=10))
+    model = clusterer(method)
+    blocks = model.embed(x).unflatten(1, (3, 2)).norm(dim=-1)
+    clusters = model.predict(x)
+    sure = model.predict_proba(x).max(1).values > 0.999
+    assert sure.float().mean() > 0.5
+    assert torch.equal(blocks[sure].argmax(1), clusters[sure])
+
+
+def test_sigmoid_keeps_reconstructions_in_the_unit_interval():
+    method = EMVAE(replace(SMALL, output="sigmoid"), (2, 2), [0])
+    x = torch.rand(40, 2, 2, generator=torch.Generator().manual_seed(0))
+    next(method.fit(x))
+    drawn = clusterer(method).reconstruct(x)
+    assert drawn.shape == x.shape
+    assert 0 <= drawn.min() <= drawn.max() <= 1
+
+
+def test_capped_schedules_keep_iterations_and_decays():
+    paper = EMVAEConfig()
+    assert paper.passes == 6000
+    assert paper.capped(6000) == paper
+    short = paper.capped(100)
+    assert (short.iterations, short.m_step_epochs, short.decay_every) == (10, 10, 1)
+    assert paper.capped(1).passes == 1
+    assert SMALL.capped(3).decay_every == 0
+
+
+def test_data_that_a_sigmoid_cannot_reach_are_refused():
+    with pytest.raises(DataError, match=r"leave \[0, 1\].*output=identity"):
+        next(EMVAE(replace(SMALL, output="sigmoid"), (3,), [0]).fit(blobs()[0]))
+    assert EMVAEConfig.implied_by(unit_interval=False) == {"output": "identity"}
+    assert EMVAEConfig.implied_by(unit_interval=True) == {}
+
+
+def test_fewer_points_than_clusters_have_no_kmeans_start():
+    with pytest.raises(DataError, match="2 points make no 3"):
+        next(EMVAE(replace(SMALL, start="kmeans"), (3,), [0]).fit(blobs()[0][:2]))
+
+
+def test_equal_points_have_a_kmeans_start():
+    method = EMVAE(replace(SMALL, start="kmeans"), (3,), [0])
+    for _ in method.fit(torch.ones(30, 3)):
+        pass
+    assert method.predict_log_proba(torch.ones(1, 3)).isfinite().all()
+
+
+@pytest.mark.parametrize("cluster", [-1, 2])
+def test_there_is_no_other_cluster_to_sample(cluster: int):
+    with pytest.raises(UsageError, match="from 0 to 1"):
+        fixed(np.eye(2)).sample(cluster, 1, seed=0)
+
+
+def test_presets_of_images_are_the_paper_settings():
+    presets = catalog.space("em_vae").presets
+    for name in ("mnist", "fashion_mnist"):
+        assert EMVAEConfig.from_mapping(presets[name]) == EMVAEConfig()
+    moons = EMVAEConfig.from_mapping(presets["half_moons"])
+    assert (moons.iterations, moons.m_step_epochs, moons.learning_rate) == (1000, 5, 1e-4)
+
+
+@pytest.mark.slow
+def test_digits_preset_beats_kmeans():
+    data = load("digits")
+    config = EMVAEConfig.from_mapping(catalog.space("em_vae").presets["digits"])
+    method = EMVAE(config, data.shape, (0, 1, 2))
+    x = torch.from_numpy(data.train)
+    for _ in method.fit(x):
+        pass
+    assert data.train_labels is not None
+    for row in method.predict_log_proba(x).argmax(-1).numpy():
+        assert hungarian(contingency(row, data.train_labels)) > 0.8

@@ -1,0 +1,405 @@
+import itertools
+import math
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.tuner.mlflow_store import OLD_LOADER, free_port, server
+from tuner.errors import ServiceError, TunerError, UsageError
+from tuner.tracking import RunRecord, Tracker, check, connect
+from tuner.tracking.connection import experiment_id
+
+pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
+
+DATASET = SimpleNamespace(
+    name="digits",
+    fingerprint="0123456789abcdef" * 4,
+    train=np.zeros((30, 8, 8)),
+    test=np.zeros((10, 8, 8)),
+    shape=(8, 8),
+)
+names = (f"search-{n}" for n in itertools.count())
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory):
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def search():
+    return next(names)
+
+
+def opened(uri, search, **more):
+    tracker = Tracker(uri, experiment="digits", search=search)
+    parent = tracker.open(
+        tags={"space_hash": "abc"}, params={"trials": 12}, dataset=DATASET, **more
+    )
+    return tracker, parent
+
+
+def record(number=3, epochs=3, state="COMPLETE", **more):
+    curve = [(e, {"train/loss": 1 / e, "score/score": e / 10}) for e in range(1, epochs + 1)]
+    ended = None if state == "RUNNING" else 1_700_000_009_000
+    value = None if state in ("RUNNING", "FAIL") else epochs / 10
+    values = {
+        "key": f"trial {number}",
+        "role": "trial",
+        "number": number,
+        "method": "kmeans",
+        "params": {"n_components": 10, "learning_rate": 1e-3},
+        "seeds": (1, 2, 3),
+        "state": state,
+        "started": 1_700_000_000_000,
+        "ended": ended,
+        "value": value,
+        "curve": curve,
+        "tags": {"device": "cpu"},
+    }
+    return RunRecord(**(values | more))
+
+
+def write(uri, search, *records):
+    tracker, parent = opened(uri, search)
+    for each in records:
+        tracker.project(each)
+    assert tracker.close(30)
+    assert tracker.problems == []
+    return parent
+
+
+def children(uri, parent):
+    client = connect(uri)
+    experiments = [client.get_run(parent).info.experiment_id]
+    return client.search_runs(experiments, f"tags.mlflow.parentRunId = '{parent}'")
+
+
+def history(uri, run, metric):
+    points = connect(uri).get_metric_history(run.info.run_id, metric)
+    return sorted((point.step, point.value) for point in points)
+
+
+def everything(uri, parent):
+    """Return all that is stored of a search, so that two states can be compared."""
+    client = connect(uri)
+    found = {}
+    for run in [client.get_run(parent), *children(uri, parent)]:
+        run_id = run.info.run_id
+        found[run_id] = {
+            "info": (run.info.status, run.info.run_name, run.info.start_time, run.info.end_time),
+            "tags": run.data.tags,
+            "params": run.data.params,
+            "points": {
+                name: [
+                    (p.step, p.value, p.timestamp) for p in client.get_metric_history(run_id, name)
+                ]
+                for name in run.data.metrics
+            },
+            "artifacts": [file.path for file in client.list_artifacts(run_id)],
+            "inputs": [given.dataset.digest for given in run.inputs.dataset_inputs],
+        }
+    return found
+
+
+def test_a_trial_becomes_one_child_of_the_search(uri, search):
+    parent = write(uri, search, record())
+    (run,) = children(uri, parent)
+    assert run.info.run_name == "trial 003"
+    assert run.info.status == "FINISHED"
+    assert (run.info.start_time, run.info.end_time) == (1_700_000_000_000, 1_700_000_009_000)
+    assert run.data.params["n_components"] == "10"
+    assert run.data.params["seeds"] == "1,2,3"
+    assert run.data.tags["tuner.state"] == "COMPLETE"
+    assert run.data.tags["tuner.device"] == "cpu"
+    assert history(uri, run, "score/score") == [(1, 0.1), (2, 0.2), (3, 0.3)]
+    assert history(uri, run, "value") == [(3, 0.3)]
+
+
+def test_the_search_is_a_run_with_its_data(uri, search):
+    tracker, parent = opened(uri, search)
+    assert tracker.close(10)
+    run = connect(uri).get_run(parent)
+    assert run.info.run_name == search
+    assert run.info.status == "RUNNING"
+    assert run.data.params == {"trials": "12"}
+    assert run.data.tags["tuner.space_hash"] == "abc"
+    (given,) = run.inputs.dataset_inputs
+    assert DATASET.fingerprint.startswith(given.dataset.digest)
+    assert DATASET.fingerprint in given.dataset.source
+
+
+@pytest.mark.parametrize(
+    ("state", "status"), [("COMPLETE", "FINISHED"), ("PRUNED", "FINISHED"), ("FAIL", "FAILED")]
+)
+def test_how_a_trial_ended_is_shown(uri, search, state, status):
+    (run,) = children(uri, write(uri, search, record(state=state, reason="because")))
+    assert run.info.status == status
+    assert run.data.tags["tuner.state"] == state
+    assert run.data.tags["tuner.reason"] == "because"
+
+
+def test_what_is_no_number_is_not_stored(uri, search):
+    curve = [(1, {"train/loss": math.nan, "score/score": math.inf, "train/kl": 1.0})]
+    (run,) = children(uri, write(uri, search, record(curve=curve, value=math.nan)))
+    assert run.data.metrics == {"train/kl": 1.0}
+
+
+def test_tracking_twice_is_tracking_once(uri, search, tmp_path):
+    (tmp_path / "picture.png").write_bytes(b"png")
+    records = [
+        record(1, artifacts=tmp_path),
+        record(2, state="PRUNED"),
+        record(3, state="FAIL", curve=()),
+        record(4, state="RUNNING"),
+        record(1, key="finalist 1", role="finalist"),
+    ]
+    parent = write(uri, search, *records)
+    before = everything(uri, parent)
+    assert len(before) == 6
+    for _ in range(2):
+        assert write(uri, search, *records) == parent
+        assert everything(uri, parent) == before
+
+
+def test_a_restart_goes_on_where_tracking_stood(uri, search):
+    parent = write(uri, search, record(epochs=2, state="RUNNING"))
+    assert write(uri, search, record(epochs=5, attempt=1)) == parent
+    (run,) = children(uri, parent)
+    assert history(uri, run, "train/loss") == [(e, 1 / e) for e in range(1, 6)]
+    assert run.data.tags["tuner.attempt"] == "1"
+    assert run.info.status == "FINISHED"
+
+
+def test_figures_that_come_late_are_added(uri, search):
+    parent = write(uri, search, record())
+    late = record()
+    late = replace(late, curve=[*late.curve[:-1], (3, {**late.curve[-1][1], "test/score": 0.7})])
+    write(uri, search, replace(late, reason="judged"))
+    (run,) = children(uri, parent)
+    assert history(uri, run, "test/score") == [(3, 0.7)]
+    assert history(uri, run, "score/score") == [(1, 0.1), (2, 0.2), (3, 0.3)]
+
+
+def test_long_curves_are_stored_whole(uri, search):
+    curve = [(e, {f"train/m{k:02}": float(e * k) for k in range(15)}) for e in range(1, 151)]
+    (run,) = children(uri, write(uri, search, record(curve=curve)))
+    assert history(uri, run, "train/m14") == [(e, float(e * 14)) for e in range(1, 151)]
+    assert history(uri, run, "train/m00") == [(e, 0.0) for e in range(1, 151)]
+
+
+def test_artifacts_are_stored_with_the_run(uri, search, tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.txt").write_text("first")
+    parent = write(uri, search, record(artifacts=tmp_path))
+    (run,) = children(uri, parent)
+    client = connect(uri)
+    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["deep"]
+    (tmp_path / "deep" / "a.txt").write_text("second")
+    write(uri, search, record(artifacts=tmp_path))
+    place = client.download_artifacts(run.info.run_id, "deep/a.txt", str(tmp_path))
+    assert Path(place).read_text() == "second"
+
+
+def calls(monkeypatch, tracker, *faults):
+    """Note the calls of a tracker's client; a name in `faults` fails once after it was done."""
+    made, to_fail = [], list(faults)
+
+    def noted(name, real):
+        def call(*args, **kwargs):
+            made.append(name)
+            answer = real(*args, **kwargs)
+            if name in to_fail:
+                to_fail.remove(name)
+                raise ConnectionError("the answer was lost")
+            return answer
+
+        return call
+
+    client = tracker._client
+    for name in ("create_run", "log_batch", "set_terminated", "update_run", "search_runs"):
+        monkeypatch.setattr(client, name, noted(name, getattr(client, name)))
+    return made
+
+
+def test_a_short_trial_costs_three_calls(uri, search, monkeypatch):
+    tracker, _ = opened(uri, search)
+    made = calls(monkeypatch, tracker)
+    tracker.project(record(state="RUNNING", epochs=1))
+    tracker.project(record(state="RUNNING", epochs=2))
+    tracker.project(record())
+    assert tracker.close(30)
+    assert made == ["create_run", "log_batch", "set_terminated"]
+
+
+def test_what_is_complete_costs_nothing_after_a_restart(uri, search, monkeypatch):
+    write(uri, search, *(record(n) for n in range(5)))
+    tracker, _ = opened(uri, search)
+    made = calls(monkeypatch, tracker)
+    for n in range(5):
+        tracker.project(record(n))
+    assert tracker.close(30)
+    assert made == ["search_runs"]
+
+
+@pytest.mark.parametrize("call", ["create_run", "log_batch", "set_terminated"])
+def test_a_lost_answer_doubles_nothing(uri, search, monkeypatch, call):
+    tracker, parent = opened(uri, search)
+    made = calls(monkeypatch, tracker, call)
+    tracker.project(record())
+    assert tracker.close(30)
+    assert made.count(call) <= 2
+    (run,) = children(uri, parent)
+    assert run.info.status == "FINISHED"
+    for metric, step in (("score/score", 3), ("value", 1)):
+        assert len(history(uri, run, metric)) == step
+
+
+def test_a_server_that_hangs_holds_up_nobody(uri, search, monkeypatch):
+    tracker, _ = opened(uri, search)
+    release = threading.Event()
+    monkeypatch.setattr(tracker._client, "create_run", lambda *a, **k: release.wait(30))
+    began = time.monotonic()
+    for n in range(50):
+        tracker.project(record(n))
+    assert time.monotonic() - began < 0.5
+    assert tracker.behind == 50
+    assert not tracker.close(0.2)
+    release.set()
+
+
+def test_what_a_server_never_takes_is_told(uri, search):
+    tracker, parent = opened(uri, search)
+    tracker.project(record(1, params={"a bad ~ name": 1}))
+    tracker.project(record(2))
+    assert not tracker.close(30)
+    (problem,) = tracker.problems
+    assert "trial 1" in problem
+    assert "trial 002" in {run.info.run_name for run in children(uri, parent)}
+
+
+def test_opening_again_finds_the_same_run(uri, search):
+    parent = write(uri, search)
+    tracker, again = opened(uri, search)
+    tracker.finish(metrics={"best": 0.9}, tags={"best_trial": 3}, status="KILLED")
+    assert tracker.close(30)
+    client = connect(uri)
+    assert again == parent
+    assert client.get_run(parent).info.status == "KILLED"
+    assert opened(uri, search)[1] == parent
+    assert client.get_run(parent).info.status == "RUNNING"
+    assert opened(uri, next(names))[1] != parent
+
+
+def test_the_outcome_is_written_to_the_search(uri, search, tmp_path):
+    (tmp_path / "report.html").write_text("<p>")
+    for _ in range(2):
+        tracker, parent = opened(uri, search)
+        tracker.project(record())
+        tracker.finish(
+            metrics={"best/score": 0.9, "best/odd": math.nan},
+            tags={"best_trial": 3},
+            artifacts=tmp_path,
+        )
+        assert tracker.close(30)
+    run = connect(uri).get_run(parent)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"best/score": 0.9}
+    assert run.data.tags["tuner.best_trial"] == "3"
+    assert history(uri, run, "best/score") == [(0, 0.9)]
+    assert [file.path for file in connect(uri).list_artifacts(parent)] == ["report.html"]
+
+
+def test_files_lie_beside_the_database(uri, tmp_path, monkeypatch, search):
+    monkeypatch.chdir(tmp_path)
+    parent = write(uri, search)
+    place = connect(uri).get_run(parent).info.artifact_uri
+    assert place.startswith("file://" + uri.removeprefix("sqlite:///").removesuffix("mlflow.db"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_deleted_experiment_is_a_sentence(uri):
+    client = connect(uri)
+    gone = experiment_id(client, uri, "gone")
+    assert experiment_id(client, uri, "gone") == gone
+    client.delete_experiment(gone)
+    with pytest.raises(UsageError, match=f"mlflow experiments restore -x {gone}"):
+        experiment_id(client, uri, "gone")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "http://user:c4n4ry@127.0.0.1:{port}",
+        "sqlite:////nowhere/at/all/mlflow.db",
+        "./mlruns",
+        "ftp://user:c4n4ry@host/x",
+    ],
+)
+def test_a_service_that_is_not_there_is_a_sentence_within_ten_seconds(bad):
+    began = time.monotonic()
+    with pytest.raises(TunerError) as caught:
+        check(bad.format(port=free_port()))
+    assert time.monotonic() - began < 10
+    assert "c4n4ry" not in str(caught.value)
+    assert caught.value.exit_code in (4, 74)
+
+
+@pytest.mark.slow
+def test_a_server_that_never_answers_is_noticed_within_ten_seconds():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with pytest.raises(ServiceError, match="MLFLOW_TRACKING_URI"):
+            check(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert time.monotonic() - began < 10
+
+
+@pytest.mark.slow
+def test_four_processes_may_make_a_fresh_store_at_once(tmp_path):
+    program = f"from tuner.tracking import check; check('sqlite:///{tmp_path / 'mlflow.db'}')"
+    started = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(4)]
+    assert [process.wait(120) for process in started] == [0] * 4
+
+
+@pytest.mark.slow
+def test_a_server_killed_and_restarted_loses_and_doubles_nothing(tmp_path, search, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    trials = 12
+    with server(tmp_path, port):
+        tracker, parent = opened(uri, search)
+        for n in range(trials // 2):
+            tracker.project(record(n, epochs=5))
+        time.sleep(0.15)  # in the middle of it
+    slowest = 0.0
+    for n in range(trials // 2, trials):
+        began = time.monotonic()
+        tracker.project(record(n, epochs=5))
+        slowest = max(slowest, time.monotonic() - began)
+    assert slowest < 0.1
+    with server(tmp_path, port):
+        assert tracker.close(180)
+        runs = children(uri, parent)
+        assert sorted(run.info.run_name for run in runs) == [
+            f"trial {n:03}" for n in range(trials)
+        ]
+        for run in runs:
+            assert run.info.status == "FINISHED"
+            assert history(uri, run, "train/loss") == [(e, 1 / e) for e in range(1, 6)]
+            assert history(uri, run, "value") == [(5, 0.5)]
+
+
+def test_no_line_is_printed(uri, search, capfd):
+    write(uri, search, record())
+    assert capfd.readouterr().out == ""
+    assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"

@@ -1,0 +1,38 @@
+"""What a search ends with, as values that print as JSON."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self, final
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The outcome of a search.
+
+    `trials` counts by state, `best` is the best trial, `champion` the registered version with its
+    score on the test split and whether it was promoted. `finalists` hold mean and sd over fresh
+    seeds, `baselines` the scores of k-means and Louvain on the same graph. `audit`, None without
+    labels, says how well the label-free choice did.
+    """
+
+    search: str
+    trials: Mapping[str, int]
+    best: Mapping[str, Any]
+    champion: Mapping[str, Any]
+    audit: Mapping[str, Any] | None
+    seconds: float
+    tracking_uri: str
+    finalists: Sequence[Mapping[str, Any]] = ()
+    baselines: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Return the result that `to_mapping` wrote."""
+        return cls(**values)
