@@ -64,9 +64,7 @@ def search_audit(
         "kmeans_ami": baseline["ami"],
         "margin_over_kmeans": champion["hungarian"] - baseline["hungarian"],
         "measure": measure,
-        "rank_correlation": _rank_correlation(
-            [e.value or 0.0 for e in complete], list(quality.values())
-        ),
+        "rank_correlation": _rank_correlation(values, list(quality.values())),
         "regret": max(quality.values()) - quality[chosen],
     }
 

@@ -2,17 +2,16 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from . import catalog, gallery
+from . import gallery
 from .audits import kmeans_on_test, search_audit, test_score
-from .card import Facts, card
 from .conductor import is_usable
 from .errors import NoUsableTrialError
 from .finalist import Finalist
 from .model import Model
+from .nomination import Candidate, Decision, nominate
 from .objective import (
     NeighbourGraph,
     audit_name,
@@ -22,8 +21,7 @@ from .objective import (
     neighbour_graph,
 )
 from .projection import finalist_record, plan_tags, trial_record
-from .promotion import Verdict, compare, interval
-from .registry import Registry, Version, load
+from .registry import Registry
 from .result import Result
 from .trial import Job, curve, finalist_seeds
 
@@ -35,18 +33,6 @@ if TYPE_CHECKING:
     from .place import Place
     from .study import Plan
     from .tracking import Tracker
-
-_EXAMPLES = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Decision:
-    """A registered version and what became of it."""
-
-    version: Version
-    interval: tuple[float, float]
-    promoted: bool
-    reason: str
 
 
 @final
@@ -83,7 +69,14 @@ class Finale:
         model = Model.load(challenger.model_folder(self._replica(challenger)))
         kmeans = kmeans_on_test(dataset, model.n_components, self._plan.study.seed)
         audit = search_audit(dataset, entries, best[0].number, self._audit_of(challenger), kmeans)
-        decision = self._decide(challenger, model, audit)
+        decision = nominate(
+            Registry(self._place.tracking_uri),
+            model,
+            candidate=self._candidate(challenger),
+            plan=self._plan,
+            run_id=self._parent_run,
+            audit=audit,
+        )
         baselines = {
             "kmeans": test_score(test_graph, kmeans),
             "louvain": float(modularity(test_graph, louvain(test_graph, seed=0))),
@@ -181,82 +174,17 @@ class Finale:
             )
             self._tracker.project(record)
 
-    def _decide(
-        self, challenger: Finalist, model: Model, audit: Mapping[str, Any] | None
-    ) -> _Decision:
-        """Register the challenger; it becomes champion if there is none, or if it is better."""
-        dataset = self._plan.dataset
-        registry = Registry(self._place.tracking_uri)
-        name = str(self._plan.study.register)
-        raw = dataset.scaling.invert(dataset.test)
-        labels = model.predict(raw)
-        own = interval(labels, dataset.test, fingerprint=dataset.fingerprint)
-        replica = self._replica(challenger)
-        version = registry.register(
-            model,
-            name=name,
-            run_id=self._parent_run,
-            tags={
-                "search": self._ledger.name,
-                "trial": challenger.number,
-                "replica": replica,
-                "score": challenger.scores[replica],
-                "interval_low": own[0],
-                "interval_high": own[1],
-                "objective": self._plan.study.objective,
-                "labels_used": self._plan.study.use_labels,
-                "data_fingerprint": dataset.fingerprint,
-            },
-            description=card(model, self._facts(challenger, own, audit)),
-            example=raw[:_EXAMPLES],
-        )
-        registry.nominate(name, version.number)
-        champion = registry.champion(name)
-        if champion is None or champion.number == version.number:
-            registry.promote(name, version.number, expected=champion and champion.number)
-            reason = f"there was no champion of {name} before"
-            return _Decision(version=version, interval=own, promoted=True, reason=reason)
-        if champion.tags.get("data_fingerprint") != dataset.fingerprint:
-            reason = (
-                f"champion version {champion.number} of {name} was made on other data, so the two "
-                "cannot be compared: register under another name with --register"
-            )
-            return _Decision(version=version, interval=own, promoted=False, reason=reason)
-        held = load(champion.uri, tracking_uri=self._place.tracking_uri).predict(raw)
-        verdict = compare(labels, held, dataset.test, fingerprint=dataset.fingerprint)
-        if verdict.promoted:
-            registry.promote(name, version.number, expected=champion.number)
-        return _Decision(
-            version=version,
-            interval=own,
-            promoted=verdict.promoted,
-            reason=_verdict(verdict, champion.number),
-        )
-
-    def _facts(
-        self, challenger: Finalist, own: tuple[float, float], audit: Mapping[str, Any] | None
-    ) -> Facts:
-        study, dataset = self._plan.study, self._plan.dataset
+    def _candidate(self, challenger: Finalist) -> Candidate:
         trials = len(self._ledger.entries())
-        figures = {k: v for k, v in (audit or {}).items() if isinstance(v, float)}
-        return Facts(
-            name=str(study.register),
+        return Candidate(
             search=self._ledger.name,
-            data=dataset.name,
-            fingerprint=dataset.fingerprint,
-            train_points=len(dataset.train),
-            test_points=len(dataset.test),
-            source=catalog.method(challenger.method).source,
-            objective="score",
-            score=challenger.scores[self._replica(challenger)],
-            interval=own,
+            finalist=challenger,
+            replica=self._replica(challenger),
             chosen=(
                 f"The best of {len(challenger.seeds)} fresh seeds of trial {challenger.number}, "
-                f"one of the {study.finalists} best of {trials} trials. Over its seeds the score "
-                f"is {challenger.mean:.3f} ± {challenger.sd:.3f}."
+                f"one of the {self._plan.study.finalists} best of {trials} trials. Over its seeds "
+                f"the score is {challenger.mean:.3f} ± {challenger.sd:.3f}."
             ),
-            guards=challenger.guards,
-            audit=figures,
         )
 
     def _outcome(
@@ -265,7 +193,7 @@ class Finale:
         best: "Entry",
         finalists: Sequence[Finalist],
         challenger: Finalist,
-        decision: _Decision,
+        decision: Decision,
     ) -> dict[str, Any]:
         states = [entry.state for entry in entries]
         name, number = decision.version.name, decision.version.number
@@ -320,14 +248,6 @@ class Finale:
         for checkpoints in self._folder.glob("*/checkpoints"):
             shutil.rmtree(checkpoints, ignore_errors=True)
         self._ledger.note("result", result.to_mapping())
-
-
-def _verdict(verdict: Verdict, champion: int) -> str:
-    word = "better" if verdict.promoted else "not surely better"
-    return (
-        f"{word} than champion version {champion}: ahead in {verdict.wins:.0%} of the draws, "
-        f"by {verdict.mean_difference:+.4f} in the mean (95 % and +0.005 are asked for)"
-    )
 
 
 def _finalist_row(finalist: Finalist) -> dict[str, Any]:

@@ -15,8 +15,6 @@ from tuner.models._mixture import (
     GaussianMixture,
     fit_kmeans,
     fit_mixture,
-    modularity,
-    neighbours,
     refit_mixture,
 )
 from tuner.models._nets import Draws, diagonal_normal
@@ -188,19 +186,3 @@ def test_kmeans_is_scikit_learn_s() -> None:
         theirs = KMeans(3, n_init=10, random_state=0).fit(z[r].numpy())
         expected = theirs.cluster_centers_[theirs.cluster_centers_.sum(1).argsort()]
         np.testing.assert_allclose(centres[r][centres[r].sum(1).argsort()], expected, atol=1e-3)
-
-
-def test_modularity_of_two_pairs() -> None:
-    nearest = torch.tensor([[1], [0], [3], [2]])
-    labels = torch.tensor([[0, 0, 1, 1], [0, 1, 0, 1], [0, 0, 0, 0]])
-    assert modularity(labels, nearest, 2).tolist() == [0.5, -0.5, 0.0]
-
-
-def test_neighbours_are_the_nearest_other_points() -> None:
-    x = torch.tensor([[0.0], [1.0], [3.0], [7.0], [15.0]])
-    index, nearest = neighbours(x, k=2)
-    assert index.tolist() == [0, 1, 2, 3, 4]
-    assert [set(row) for row in nearest.tolist()] == [{1, 2}, {0, 2}, {0, 1}, {1, 2}, {2, 3}]
-    index, nearest = neighbours(x, limit=3, k=10)
-    assert index.tolist() == [0, 2, 4]
-    assert nearest.shape == (3, 2)

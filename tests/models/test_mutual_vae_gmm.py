@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from tuner.method import Report
-from tuner.models._mixture import modularity, neighbours
+from tuner.models._neighbours import modularity, neighbours
 from tuner.models.mutual_vae_gmm import MutualVAEGMM, MutualVAEGMMConfig
 from tuner.models.vae_gmm import VAEGMM
 

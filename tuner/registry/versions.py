@@ -54,7 +54,7 @@ class Registry:
     """The registered models at one tracking server or database."""
 
     def __init__(self, uri: str) -> None:
-        self._uri = uri
+        self.uri = uri
         self._client = connect(uri)
 
     def names(self) -> list[str]:
@@ -122,7 +122,7 @@ class Registry:
             if (known := self._registered(name, own)) is not None:
                 return known
             source = self._ask(
-                lambda: store(self._client, self._uri, model, work, name, run_id, example)
+                lambda: store(self._client, self.uri, model, work, name, run_id, example)
             )
         self._ask(lambda: self._create(name))
         made = self._ask(
@@ -218,7 +218,7 @@ class Registry:
                 break
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise no_service(self._uri, error) from None
+                    raise no_service(self.uri, error) from None
             seen = self._holder(lock)
             if seen != holder:
                 holder, since = seen, time.monotonic()
@@ -244,7 +244,7 @@ class Registry:
         try:
             return question()
         except MlflowException as error:
-            raise no_service(self._uri, error) from None
+            raise no_service(self.uri, error) from None
 
 
 def _version(entry: ModelVersion, aliases: Mapping[str, int]) -> Version:

@@ -7,12 +7,17 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from ..errors import UsageError
-from ..service import answer_of
+from ..service import ANSWER, answer_of
 from ..sqlite import alone, database_file
+
+_FILE_ANSWER = 60.0
 
 
 def connect(uri: str) -> MlflowClient:
-    """Return a client of a tracking server or database, which must answer within 10 seconds."""
+    """Return a client of a tracking server or database, which must answer within 10 seconds.
+
+    A file has a minute: another process may be creating its tables, or hold a lock.
+    """
 
     def ask() -> MlflowClient:
         with alone(uri):
@@ -20,7 +25,8 @@ def connect(uri: str) -> MlflowClient:
             client.search_experiments(max_results=1)
         return client
 
-    return answer_of(ask, uri=uri)
+    seconds = ANSWER if database_file(uri) is None else _FILE_ANSWER
+    return answer_of(ask, uri=uri, seconds=seconds)
 
 
 def check(uri: str) -> None:
