@@ -285,7 +285,7 @@ class LatentMixtureClusterer(Clusterer, Decodes, Generates, Bounds):
 
         The mean is over 16 codes, eight draws that are always the same and their mirror images.
         """
-        noise = Draws([0]).normal(8, self.config.latent_size)[0].to(x.device)
+        noise = antithetic_noise(self.config.latent_size).to(x.device)
         return self.network.elbo(x.flatten(1), noise)[0]
 
 
@@ -297,3 +297,12 @@ def flattened(x: Tensor, config: VAEMixtureConfig) -> Tensor:
             "scale them or set likelihood=gaussian"
         )
     return x.flatten(1)
+
+
+def antithetic_noise(features: int) -> Tensor:
+    """Return half of 16 points that stand for N(0, I), shape (8, D); the others mirror them.
+
+    Drawn once and for all, and scaled so that each coordinate has the variance 1 exactly.
+    """
+    noise = Draws([0]).normal(8, features)[0]
+    return noise / noise.square().mean(dim=0).sqrt()

@@ -1,0 +1,301 @@
+import itertools
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tuner import sabotage
+from tests.tuner.fitted import fitted_model, raw_points
+from tests.tuner.mlflow_store import OLD_LOADER
+from tuner.checkpoint import CheckpointError
+from tuner.errors import PromotionRefusedError, ServiceError, UsageError
+from tuner.registry import Registry, bundle, load, versions
+from tuner.tracking import connect
+from tuner.tracking.connection import experiment_id
+
+pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
+
+names = (f"model-{n}" for n in itertools.count())
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory):
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="module")
+def run_id(uri):
+    client = connect(uri)
+    return client.create_run(experiment_id(client, uri, "blobs")).info.run_id
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fitted_model("gmm")
+
+
+@pytest.fixture
+def name():
+    return next(names)
+
+
+@pytest.fixture
+def registry(uri):
+    return Registry(uri)
+
+
+@pytest.fixture
+def register(registry, model, run_id, name):
+    def register(search="search", of=model):
+        return registry.register(
+            of,
+            name=name,
+            run_id=run_id,
+            tags={"search": search, "trial": 3, "interval": "0.81 to 0.86"},
+            description="# A card",
+            example=raw_points()[:3],
+        )
+
+    return register
+
+
+def files_of(registry, version):
+    return Path(registry.location(version).removeprefix("file://"))
+
+
+def test_a_registered_model_answers_alike(uri, registry, register, model, name, run_id):
+    version = register()
+    assert (version.number, version.uri) == (1, f"models:/{name}/1")
+    assert version.run_id == run_id
+    assert version.description == "# A card"
+    assert version.tags["tuner.interval"] == "0.81 to 0.86"
+    assert version.aliases == ()
+    loaded = load(version.uri, tracking_uri=uri)
+    raw = raw_points()
+    assert (loaded.predict_proba(raw) == model.predict_proba(raw)).all()
+
+
+def test_the_run_shows_the_model(uri, register, run_id, name):
+    register()
+    outputs = connect(uri).get_run(run_id).outputs.model_outputs
+    logged = [connect(uri).get_logged_model(output.model_id) for output in outputs]
+    (own,) = [each for each in logged if each.name == name]
+    assert own.status == "READY"
+    assert own.params["n_components"] == "3"
+    assert own.params["method"] == "gmm"
+
+
+def test_the_same_model_of_a_search_is_registered_once(registry, register, name):
+    assert register().number == register().number == 1
+    assert register("another search").number == 2
+    assert [version.number for version in registry.versions(name)] == [2, 1]
+
+
+def test_only_one_module_may_name_models(registry, model, run_id):
+    for bad in ("a/b", "", "ä", "x" * 65, ".hidden", "x.promotion"):
+        with pytest.raises(UsageError, match="cannot name a model"):
+            registry.register(
+                model, name=bad, run_id=run_id, tags={}, description="", example=raw_points()[:1]
+            )
+
+
+def test_the_first_champion_needs_no_rival(registry, register, name):
+    assert registry.champion(name) is None
+    register()
+    assert registry.champion(name) is None
+    registry.promote(name, 1, expected=None)
+    champion = registry.champion(name)
+    assert champion is not None
+    assert champion.number == 1
+    assert champion.aliases == ("champion",)
+
+
+def test_promotion_keeps_the_champion_before(registry, register, name):
+    for search in "abc":
+        register(search)
+    registry.promote(name, 1, expected=None)
+    registry.nominate(name, 3)
+    assert registry.aliased(name, "challenger").number == 3
+    registry.promote(name, 3, expected=1)
+    assert registry.version(name, 3).aliases == ("champion",)
+    assert registry.version(name, 1).aliases == ("previous",)
+
+
+def test_a_challenger_that_met_another_champion_is_refused(registry, register, name):
+    for search in "abc":
+        register(search)
+    registry.promote(name, 2, expected=None)
+    for expected in (None, 1):
+        with pytest.raises(PromotionRefusedError, match="champion is now version 2") as caught:
+            registry.promote(name, 3, expected=expected)
+        assert caught.value.exit_code == 9
+    assert registry.champion(name).number == 2
+
+
+def test_promoting_the_champion_changes_nothing(registry, register, name):
+    register()
+    registry.promote(name, 1, expected=None)
+    registry.promote(name, 1, expected=1)
+    assert registry.version(name, 1).aliases == ("champion",)
+
+
+def test_rollback_goes_back_and_forth(registry, register, name):
+    for search in "ab":
+        register(search)
+    with pytest.raises(UsageError, match="nothing to roll back"):
+        registry.rollback(name)
+    registry.promote(name, 1, expected=None)
+    with pytest.raises(UsageError, match="nothing to roll back"):
+        registry.rollback(name)
+    registry.promote(name, 2, expected=1)
+    assert registry.rollback(name).number == 1
+    assert registry.aliased(name, "previous").number == 2
+    assert registry.rollback(name).number == 2
+
+
+def test_one_of_eight_promoters_at_once_wins(uri, registry, register, name):
+    for search in "abcdefgh":
+        register(search)
+    outcomes, start = [], threading.Barrier(8)
+
+    def promote(number):
+        own = Registry(uri)
+        start.wait()
+        try:
+            own.promote(name, number, expected=None)
+            outcomes.append(number)
+        except PromotionRefusedError:
+            outcomes.append(None)
+
+    threads = [threading.Thread(target=promote, args=(number,)) for number in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    (winner,) = [number for number in outcomes if number is not None]
+    assert len(outcomes) == 8
+    assert registry.champion(name).number == winner
+    assert name + ".promotion" not in [m.name for m in connect(uri).search_registered_models()]
+
+
+def test_a_promoter_that_died_is_not_waited_for(uri, registry, register, name, monkeypatch):
+    register()
+    connect(uri).create_registered_model(name + ".promotion", tags={"tuner.token": "dead"})
+    assert name + ".promotion" not in registry.names()
+    monkeypatch.setattr(versions, "_PATIENCE", 0.3)
+    registry.promote(name, 1, expected=None)
+    assert registry.champion(name).number == 1
+
+
+@pytest.mark.parametrize("damage", [sabotage.cut, sabotage.remove])
+def test_an_upload_cut_half_way_is_never_a_version(
+    uri, registry, register, name, run_id, monkeypatch, damage
+):
+    real = bundle.fetch
+
+    def cut_upload(location, into, *, uri):
+        damage(next(Path(location.removeprefix("file://")).rglob("weights.safetensors")))
+        return real(location, into, uri=uri)
+
+    monkeypatch.setattr(bundle, "fetch", cut_upload)
+    with pytest.raises(ServiceError, match="register it again"):
+        register()
+    monkeypatch.undo()
+    assert name not in registry.names()
+    client = connect(uri)
+    models = client.search_logged_models([client.get_run(run_id).info.experiment_id])
+    assert [model.status for model in models if model.name == name] == ["FAILED"]
+    assert register().number == 1
+
+
+@pytest.mark.parametrize("damage", [sabotage.cut, sabotage.flip])
+@pytest.mark.parametrize("file", ["weights.safetensors", "model.json"])
+def test_a_version_that_was_tampered_with_is_refused(uri, registry, register, damage, file):
+    version = register()
+    damage(next(files_of(registry, version).rglob(file)))
+    with pytest.raises(CheckpointError, match="changed"):
+        load(version.uri, tracking_uri=uri)
+
+
+def test_planted_pickles_are_not_loaded(uri, registry, register, tmp_path):
+    version = register()
+    weights = next(files_of(registry, version).rglob("weights.safetensors"))
+    weights.write_bytes(sabotage.hostile_pickle(tmp_path / "marker"))
+    sabotage.sign(weights.parent)
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        load(version.uri, tracking_uri=uri)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_a_model_is_found_by_every_address(uri, registry, register, model, name, run_id, tmp_path):
+    version = register()
+    registry.promote(name, 1, expected=None)
+    model.save(tmp_path / "folder with space")
+    connect(uri).log_artifacts(run_id, str(tmp_path / "folder with space"), f"best-{name}")
+    places = [
+        f"models:/{name}@champion",
+        f"models:/{name}/1",
+        f"models:/{name}",
+        f"runs:/{run_id}/best-{name}",
+        tmp_path / "folder with space",
+        (tmp_path / "folder with space").as_uri(),
+        files_of(registry, version),
+    ]
+    raw = raw_points()
+    for place in places:
+        loaded = load(place, tracking_uri=uri)
+        assert (loaded.predict(raw) == model.predict(raw)).all()
+
+
+def test_the_address_of_mlflow_may_come_from_its_variable(uri, register, name, monkeypatch):
+    register()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert load(f"models:/{name}/1").n_components == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ("models:/{name}x/1", "did you mean '{name}'"),
+        ("models:/{name}@champio", "did you mean 'champion'; its aliases are champion"),
+        ("models:/{name}@nothing", "no alias 'nothing'"),
+        ("models:/{name}/7", "its versions are 1"),
+        ("models:/{name}/latest", "give models:/NAME@champion"),
+        ("models:/", "give models:/NAME@champion"),
+        ("runs:/0123456789abcdef0123456789abcdef/model", "nothing at 'runs:/0123"),
+        ("/nowhere/at/all", "no folder"),
+        ("s3://user:c4n4ry@bucket/model", "cannot load"),
+    ],
+)
+def test_an_address_without_a_model_is_a_sentence(uri, registry, register, name, place, sentence):
+    register()
+    registry.promote(name, 1, expected=None)
+    with pytest.raises(UsageError, match=sentence.format(name=name)) as caught:
+        load(place.format(name=name), tracking_uri=uri)
+    assert "c4n4ry" not in str(caught.value)
+
+
+def test_a_folder_of_something_else_is_a_sentence(tmp_path):
+    (tmp_path / "document.json").write_text(json.dumps({}))
+    with pytest.raises(CheckpointError, match=r"holds no model\.json"):
+        load(tmp_path)
+
+
+def test_looking_for_a_model_makes_no_database(tmp_path):
+    with pytest.raises(UsageError, match="set MLFLOW_TRACKING_URI"):
+        load("models:/digits@champion", tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_stored_names_no_folder_of_this_machine(registry, register):
+    root = str(Path(__file__).parents[3])
+    for path in files_of(registry, register()).rglob("*"):
+        if path.is_file():
+            assert root.encode() not in path.read_bytes()
+
+
+def test_the_example_is_stored(registry, register):
+    stored = next(files_of(registry, register()).rglob("input_example.json"))
+    assert np.allclose(json.loads(stored.read_text()), raw_points()[:3])
