@@ -99,11 +99,11 @@ class Components:
 
     def where(self, chosen: Tensor, other: "Components") -> "Components":
         """Return these where `chosen` (R, M) is true, the others elsewhere."""
-        log_weights = torch.where(chosen[..., None], self.log_weights, other.log_weights)
-        means = torch.where(chosen[..., None, None], self.means, other.means)
-        covariances = chosen[..., None, None, None]
+        one, two, three = (chosen.reshape(*chosen.shape, *[1] * n) for n in (1, 2, 3))
         return Components(
-            log_weights, means, torch.where(covariances, self.covariances, other.covariances)
+            torch.where(one, self.log_weights, other.log_weights),
+            torch.where(two, self.means, other.means),
+            torch.where(three, self.covariances, other.covariances),
         )
 
     def pick(self, start: Tensor) -> "Components":
@@ -127,15 +127,15 @@ def fit_mixture(
 ) -> tuple[Components, Tensor]:
     """Return mixtures (R, M, …) of points z (R, N, D) and their log-likelihoods (R, M).
 
-    Expectation-maximisation from M starts by k-means++ and ten rounds of k-means. A start rests
+    Expectation-maximisation from M starts by k-means++ and eleven rounds of k-means. A start rests
     once its mean log-likelihood grows by less than `tolerance` nats, whatever its company does.
     Pattern Recognition and Machine Learning (Bishop, 2006), section 9.2.2.
     """
     points = _Points(z, covariance)
     centres = _plus_plus(points.z, components, starts, draws)
-    for _ in range(10):
-        centres = points.maximise(points.nearest(centres)[0], centres).means
-    start = points.maximise(points.nearest(centres)[0], centres)
+    for _ in range(11):
+        start = points.maximise(points.nearest(centres)[0], centres)
+        centres = start.means
     return _climb(points, start, iterations, tolerance)
 
 
@@ -162,9 +162,9 @@ def refit_mixture(
 def fit_kmeans(
     z: Tensor, components: int, draws: Draws, *, starts: int = 10, iterations: int = 100
 ) -> Tensor:
-    """Return the centres (R, K, D) of points z (R, N, D): the tightest of `starts` k-means.
+    """Return the centres (R, K, D) of points z (R, N, D), the tightest of `starts` k-means.
 
-    Lloyd's algorithm from k-means++ starts: Least Squares Quantization in PCM (Lloyd, 1982).
+    Least Squares Quantization in PCM (Lloyd, 1982).
     """
     points = _Points(z, "diag", standardise=False)
     centres = _plus_plus(points.z, components, starts, draws)

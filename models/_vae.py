@@ -112,9 +112,8 @@ class _FixedScaleHead(nn.Module):
 class LatentMixture(nn.Module):
     """S pairs of a VAE and a Gaussian mixture on its codes.
 
-    Points are x (N, F), the same for all, or (S, B, F), each its own. The mixture is fitted on
-    draws of q(z | x), where a dimension that the VAE does not use is N(0, 1); at the means it
-    would be a spike. Clusters are told at the means.
+    The mixture is fitted on draws of q(z | x), where a dimension that the VAE does not use is
+    N(0, 1) and at the means would be a spike. Clusters are told at the means.
     """
 
     def __init__(self, stack: int, features: int, config: VAEMixtureConfig) -> None:
@@ -134,7 +133,7 @@ class LatentMixture(nn.Module):
         return self._terms(x, q, kl, draws)
 
     def own_component_bound(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Return the bound in which every point has its own component as prior, as above.
+        """Return the bound with every point's own component as prior, as above.
 
         E_q log p(x | z) - KL(q(z | x) || N(μ_c, S_c)) + log π_c, with the c that bounds best:
         log p(z) ≥ log π_c + log N(z; μ_c, S_c) for every c.
@@ -165,24 +164,19 @@ class LatentMixture(nn.Module):
         """Fit the mixture anew on drawn codes of x (N, F): of several starts the best is kept.
 
         Best is the modularity of the clusters on a graph of nearest neighbours of x itself. It
-        needs no labels, no more than the likelihood does, and ranks the starts more like the
-        labels would: rank correlation with accuracy .61 against .47 over ten seeds on digits.
+        needs no labels, no more than the likelihood does, and ranks starts more as accuracy does:
+        rank correlation .61 against .47 on digits (ten seeds), .58 against .46 on MNIST (five).
         """
-        z = self._drawn_codes(x, draws)
-        config = self.config
+        z, config = self._drawn_codes(x, draws), self.config
         fitted, _ = fit_mixture(
             z, config.n_components, draws, starts=config.starts, covariance=config.covariance
         )
         index, nearest = neighbours(x)
-        means = self.embed(x[index])
-        score = []
+        means, score = self.embed(x[index]), []
         for start in range(config.starts):
-            self.mixture.take(fitted.pick(torch.full((len(draws),), start, device=x.device)))
-            score.append(
-                modularity(
-                    self.mixture.log_joint(means).argmax(dim=-1), nearest, config.n_components
-                )
-            )
+            self.mixture.take(fitted.pick(torch.full((len(z),), start, device=x.device)))
+            labels = self.mixture.log_joint(means).argmax(dim=-1)
+            score.append(modularity(labels, nearest, config.n_components))
         self.mixture.take(fitted.pick(torch.stack(score, dim=1).argmax(dim=1)))
 
     @torch.no_grad()
@@ -210,9 +204,8 @@ class LatentMixture(nn.Module):
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the mean of p(x | z) at the means, (S, N, F), of x (N, F)."""
-        z = self.embed(x)
-        parts = [self.vae.decode(part).base_dist.mean for part in z.split(4096, dim=1)]
-        return torch.cat(parts, dim=1)
+        parts = self.embed(x).split(4096, dim=1)
+        return torch.cat([self.vae.decode(part).base_dist.mean for part in parts], dim=1)
 
     @torch.no_grad()
     def elbo(self, x: Tensor, noise: Tensor) -> Tensor:

@@ -73,6 +73,12 @@ class GMVAEConfig(Config):
     information_threshold: float = setting(
         0.0, "lambda of Eq. 7 as a fraction of log K", low=0.0, high=1.0
     )
+    warm_up: float = setting(
+        0.0,
+        "share of the passes in which the weight of the divergences rises from 0 to 1",
+        low=0.0,
+        high=1.0,
+    )
     reconstruction_weight: float = setting(
         1.0,
         "weight of the reconstruction term; 1 is the bound, more is this project's choice",
@@ -252,9 +258,8 @@ class GMVAEClusterer(Clusterer, Decodes, Generates, Bounds):
         device: torch.device | str = "cpu",
     ) -> None:
         self.shape, self.device = shape, torch.device(device)
-        with torch.device("meta"):
-            network = GMVAENetwork(1, config, shape)
-        self.network = network.to_empty(device=self.device).eval().requires_grad_(False)
+        network = GMVAENetwork(1, config, shape).to(self.device)
+        self.network = network.eval().requires_grad_(False)
         self.network.load_state_dict(dict(weights))
 
     def weights(self) -> dict[str, Tensor]:
@@ -335,31 +340,35 @@ class GMVAE(Method, Trains, Random):
     ) -> None:
         self.config, self.shape, self.device = config, shape, torch.device(device)
         self.draws, self.clock = Draws(seeds, device), Clock()
-        with torch.device("meta"):
-            network = GMVAENetwork(len(seeds), config, shape)
-        self.network = network.to_empty(device=self.device)
+        self.network = GMVAENetwork(len(seeds), config, shape).to(self.device)
         initialise(self.network, self.draws)
         self.optimiser = adam(self.network.parameters(), config.learning_rate)
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train on x, shape (N, *shape); a report's metrics are means over the pass, in nats."""
         points = self._checked(x)
-        for _ in self.clock.count("train", self.config.epochs):
+        for epoch in self.clock.count("train", self.config.epochs):
             self.network.train()
-            mean = Mean()
+            mean, weight = Mean(), self._divergence_weight(epoch)
             for batch in minibatches(points, self.config.batch_size, self.draws):
                 terms = lower_bound(self.network, batch, self.draws)
-                loss = self._loss(terms)
+                loss = self._loss(terms, weight)
                 descend(self.optimiser, loss)
                 mean.add(_metrics(terms, loss))
             yield Report(stage="train", epoch=self.clock.epoch, metrics=mean.result())
 
-    def _loss(self, terms: Terms) -> Tensor:
+    def _loss(self, terms: Terms, weight: float) -> Tensor:
         """Return minus the bound with the z term held at lambda until it exceeds it, (R,)."""
         threshold = self.config.information_threshold * math.log(self.config.n_components)
-        weighted = self.config.reconstruction_weight * terms.reconstruction
-        free = weighted - terms.conditional_prior - terms.w_prior
-        return constrained(terms.z_prior, threshold) - free.mean(dim=1)
+        divergence = (terms.conditional_prior + terms.w_prior).mean(dim=1)
+        divergence = divergence + constrained(terms.z_prior, threshold)
+        reconstruction = self.config.reconstruction_weight * terms.reconstruction.mean(dim=1)
+        return weight * divergence - reconstruction
+
+    def _divergence_weight(self, epoch: int) -> float:
+        """Return the weight of the divergences in a pass, counted from 1: a ramp, then 1."""
+        rising = self.config.warm_up * self.config.epochs
+        return min(1.0, (epoch - 1) / rising) if rising > 0 else 1.0
 
     def _checked(self, x: Tensor) -> Tensor:
         """Return x flat, (N, Y), or raise if the likelihood cannot have made it."""

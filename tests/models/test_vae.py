@@ -55,7 +55,7 @@ def test_elbo_is_below_the_evidence_and_near_it(likelihood: str) -> None:
         few = made.elbo(x, antithetic_noise(1))
     assert (elbo < evidence + 1e-3).all()
     assert (evidence - elbo).max() < 4
-    assert (few - elbo).abs().max() < 0.2
+    assert (few - elbo).abs().max() < 0.4
 
 
 def test_own_component_bound_is_below_the_mixture_s() -> None:

@@ -1,6 +1,7 @@
 """The files of a registered model: written, uploaded, read back."""
 
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,6 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities import LoggedModelOutput
 from mlflow.models import Model as Bundle
 from mlflow.models import ModelSignature
-from mlflow.pyfunc import save_model
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from numpy.typing import ArrayLike
 
@@ -20,6 +20,10 @@ from ..service import environment, no_service, quiet
 from ..sqlite import database_file
 from ..staging import requirements, stage
 from ..tracking.records import as_text, digest
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # MLflow warns of its own type hints
+    from mlflow.pyfunc import save_model
 
 _SERVING = Path(__file__).parents[1] / "serving.py"
 

@@ -27,6 +27,7 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = "tuner.digest"
 _LOCK = ".promotion"  # ends the name of the empty model that stands while aliases change
+_BUSY = ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")  # the latter: just released
 _PATIENCE = 30.0  # seconds after which a promotion that does not end is taken for dead
 
 
@@ -212,13 +213,7 @@ class Registry:
         """Hold the right to change aliases: setting one overwrites, creating a name does not."""
         lock, token = name + _LOCK, uuid.uuid4().hex
         holder, since = "", time.monotonic()
-        while True:
-            try:
-                self._client.create_registered_model(lock, tags={"tuner.token": token})
-                break
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise no_service(self.uri, error) from None
+        while not self._take(lock, token):
             seen = self._holder(lock)
             if seen != holder:
                 holder, since = seen, time.monotonic()
@@ -229,6 +224,15 @@ class Registry:
             yield
         finally:
             self._release(lock, token)
+
+    def _take(self, lock: str, token: str) -> bool:
+        try:
+            self._client.create_registered_model(lock, tags={"tuner.token": token})
+        except MlflowException as error:
+            if error.error_code not in _BUSY:
+                raise no_service(self.uri, error) from None
+            return self._holder(lock) == token  # it may be ours, and the answer was lost
+        return True
 
     def _holder(self, lock: str) -> str:
         try:

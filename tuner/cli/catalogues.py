@@ -1,0 +1,203 @@
+"""The commands that say what there is: methods, their spaces, data sets, models."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option
+
+from . import values
+from .options import Json, Tracking
+from .output import say, show, show_facts, show_json, show_table
+
+if TYPE_CHECKING:
+    from ..method import Method
+    from ..registry import Version
+
+OneMethod = Annotated[str, Argument(metavar="NAME", help="Name of a method.", show_default=False)]
+AnyMethod = Annotated[
+    str | None, Argument(metavar="[NAME]", help="Name of a method.", show_default=False)
+]
+AnyModel = Annotated[
+    str | None, Argument(metavar="[NAME]", help="Name of a model.", show_default=False)
+]
+Markdown = Annotated[bool, Option("--markdown", help="Print the table as Markdown.")]
+
+
+def methods(name: AnyMethod = None, json: Json = False, markdown: Markdown = False) -> None:
+    """List the methods, or the settings of one."""
+    from .. import catalog
+
+    if name is not None:
+        _settings(name, catalog.method(name), json=json, markdown=markdown)
+        return
+    listed = [_described(one, catalog.method(one)) for one in catalog.names()]
+    rows = [[one["name"], ", ".join(one["can"]), one["source"]] for one in listed]
+    if json:
+        show_json(listed)
+    elif markdown:
+        show(_as_markdown(["method", "can", "source"], rows))
+    else:
+        show_table(["method", "can", "source"], rows)
+
+
+def space(name: OneMethod, json: Json = False) -> None:
+    """Print the search space of a method in the format that --space takes."""
+    from .. import catalog
+
+    document = catalog.space(name).to_mapping()
+    if json:
+        show_json(document)
+        return
+    import yaml
+
+    show(yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=99).rstrip())
+
+
+def datasets(json: Json = False) -> None:
+    """List the data sets that have a name."""
+    from dataclasses import asdict
+
+    from ..data import catalog
+
+    listed = catalog()
+    if json:
+        show_json([asdict(one) for one in listed])
+        return
+    show_table(
+        ["data set", "points", "shape", "classes", "source"],
+        [
+            [
+                one.name,
+                f"{one.points:,}",
+                " × ".join(map(str, one.shape)),
+                str(one.classes),
+                one.source,
+            ]
+            for one in listed
+        ],
+    )
+
+
+def models(name: AnyModel = None, tracking: Tracking = None, json: Json = False) -> None:
+    """List the registered models, or the versions of one."""
+    uri = values.place(None, tracking, None).tracking_uri
+    listed = _versions(name, uri)
+    if json:
+        show_json(listed)
+        return
+    if not listed:
+        say("no registered model yet: a search registers its champion")
+        return
+    show_table(
+        ["model", "version", "aliases", "score", "interval", "search"],
+        [
+            [
+                one["name"],
+                str(one["version"]),
+                ", ".join(one["aliases"]),
+                "" if one["score"] is None else f"{one['score']:.3f}",
+                " to ".join(f"{bound:.3f}" for bound in one["interval"]),
+                one["search"],
+            ]
+            for one in listed
+        ],
+    )
+
+
+def _described(name: str, method: "type[Method]") -> dict[str, Any]:
+    from .. import catalog
+    from ..method import Bounds, Decodes, Generates, Random, Trains
+
+    clusterer = method.clusterer_type
+    can = {
+        "embed": True,
+        "reconstruct": issubclass(clusterer, Decodes),
+        "sample": issubclass(clusterer, Generates),
+        "elbo": issubclass(clusterer, Bounds),
+    }
+    return {
+        "name": name,
+        "can": [task for task, able in can.items() if able],
+        "gradients": issubclass(method, Trains),
+        "seeded": issubclass(method, Random),
+        "searched": sorted(catalog.space(name).parameters),
+        "presets": sorted(catalog.space(name).presets),
+        "source": method.source,
+    }
+
+
+def _settings(name: str, method: "type[Method]", *, json: bool, markdown: bool) -> None:
+    from dataclasses import fields
+
+    from .. import catalog
+
+    searched = catalog.space(name).parameters
+    listed = [
+        {
+            "name": field.name,
+            "default": field.default,
+            "type": type(field.default).__name__,
+            **field.metadata,
+            "searched": searched[field.name].describe() if field.name in searched else None,
+        }
+        for field in fields(method.config_type)
+    ]
+    rows = [_setting_row(one) for one in listed]
+    headings = ["setting", "default", "allowed", "searched", "meaning"]
+    if json:
+        show_json({**_described(name, method), "settings": listed})
+    elif markdown:
+        show(_as_markdown(headings, rows))
+    else:
+        show_facts([("method", name), ("source", method.source)])
+        show("")
+        show_table(headings, rows)
+
+
+def _setting_row(one: dict[str, Any]) -> list[str]:
+    from .report import ranged
+
+    bounds = {"at least": one["low"], "at most": one["high"]}
+    allowed = [f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None]
+    return [
+        one["name"],
+        str(one["default"]),
+        ", ".join(map(str, one["choices"])) or " and ".join(allowed) or one["type"],
+        "" if one["searched"] is None else ranged(one["searched"]),
+        one["meaning"] + (f" [{one['unit']}]" if one["unit"] else ""),
+    ]
+
+
+def _versions(name: str | None, uri: str) -> list[dict[str, Any]]:
+    from ..sqlite import database_file
+
+    path = database_file(uri)
+    if path is not None and not path.is_file():  # connecting would create it
+        return []
+    from ..registry import Registry
+
+    registry = Registry(uri)
+    wanted = registry.names() if name is None else [name]
+    return [_version(one) for model in wanted for one in registry.versions(model)]
+
+
+def _version(version: "Version") -> dict[str, Any]:
+    figures = {
+        name: float(version.tags[f"tuner.{name}"])
+        for name in ("score", "interval_low", "interval_high")
+        if f"tuner.{name}" in version.tags
+    }
+    return {
+        "name": version.name,
+        "version": version.number,
+        "aliases": list(version.aliases),
+        "score": figures.get("score"),
+        "interval": [v for k, v in figures.items() if k != "score"],
+        "search": version.tags.get("tuner.search", ""),
+        "uri": version.uri,
+        "run_id": version.run_id,
+    }
+
+
+def _as_markdown(headings: list[str], rows: list[list[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *([f"`{row[0]}`", *row[1:]] for row in rows)]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
