@@ -63,7 +63,9 @@ def distribution(name: str) -> str | None:
 
 @cache
 def _plugins() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=_GROUP)}
+    own = {page.stem for page in (_HERE / "models").glob("[!_]*.py")}
+    found = {point.name: point for point in entry_points(group=_GROUP)}
+    return {name: point for name, point in found.items() if name not in own}
 
 
 def _only_method(module: ModuleType) -> "type[Method]":

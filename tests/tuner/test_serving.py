@@ -170,6 +170,7 @@ def test_a_fresh_environment_loads_it(folder, model, elsewhere, tmp_path):
         text=True,
         check=False,
     )
+    shutil.rmtree(tmp_path / "venv")
     assert answer.returncode == 0, answer.stderr
     assert "fresh" in answer.stdout
     found = np.load(tmp_path / "out.npy")

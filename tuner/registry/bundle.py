@@ -36,8 +36,8 @@ def store(
     name: str,
     run_id: str,
     example: ArrayLike,
-) -> str:
-    """Upload a model that is saved in `work`/model, and return what a version calls its source.
+) -> tuple[str, str]:
+    """Upload a model that is saved in `work`/model; return the id and what a version's source is.
 
     It is read back before it is called ready.
     """
@@ -60,7 +60,8 @@ def store(
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
     # without a server, MLflow would look a model id up in whatever database is the default
-    return f"models:/{logged.model_id}" if database_file(uri) is None else location
+    source = f"models:/{logged.model_id}" if database_file(uri) is None else location
+    return str(logged.model_id), source
 
 
 def write(model: Model, bundle: Bundle, work: Path, example: ArrayLike) -> None:

@@ -122,13 +122,18 @@ class Registry:
             own = own_names(tags) | {_DIGEST: digest(work / "model")}
             if (known := self._registered(name, own)) is not None:
                 return known
-            source = self._ask(
+            model_id, source = self._ask(
                 lambda: store(self._client, self.uri, model, work, name, run_id, example)
             )
         self._ask(lambda: self._create(name))
         made = self._ask(
             lambda: self._client.create_model_version(
-                name, source, run_id=run_id, tags=own, description=description
+                name,
+                source,
+                run_id=run_id,
+                tags=own,
+                description=description,
+                model_id=model_id,
             )
         )
         return self.version(name, int(made.version))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.tuner import sabotage
 from tests.tuner.fitted import fitted_model, raw_points
-from tests.tuner.mlflow_store import OLD_LOADER
+from tests.tuner.mlflow_store import OLD_LOADER, free_port, server
 from tuner.checkpoint import CheckpointError
 from tuner.errors import PromotionRefusedError, ServiceError, UsageError
 from tuner.registry import Registry, bundle, load, versions
@@ -315,3 +315,27 @@ def test_what_is_stored_names_no_folder_of_this_machine(registry, champion):
 def test_the_example_is_stored(registry, champion):
     stored = next(files_of(registry, champion).rglob("input_example.json"))
     assert np.allclose(json.loads(stored.read_text()), raw_points()[:3])
+
+
+@pytest.mark.slow
+def test_a_server_stores_and_gives_back_what_a_database_does(model, tmp_path):
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with server(tmp_path, port):
+        registry, client = Registry(address), connect(address)
+        run = client.create_run(experiment_id(client, address, "blobs")).info.run_id
+        for number, search in enumerate("ab", 1):
+            assert registered(registry, model, run, "digits", search).number == number
+        registry.nominate("digits", 1)
+        registry.promote("digits", 1, expected=None)
+        with pytest.raises(PromotionRefusedError):
+            registry.promote("digits", 2, expected=None)
+        registry.promote("digits", 2, expected=1)
+        assert registry.rollback("digits").number == 1
+        raw = raw_points()
+        for place in ("models:/digits@champion", "models:/digits/2"):
+            loaded = load(place, tracking_uri=address)
+            assert (loaded.predict(raw) == model.predict(raw)).all()
+        assert registry.names() == ["digits"]
+        with pytest.raises(UsageError, match="did you mean 'digits'"):
+            load("models:/digit", tracking_uri=address)
