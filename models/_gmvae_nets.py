@@ -1,19 +1,34 @@
-"""The network bodies of the Gaussian mixture VAE: what lies between its data, codes and heads.
+"""The networks of the Gaussian mixture VAE, and the bodies that the paper gives them.
 
 Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (Dilokthanakul et al.,
-2016), Tables A.1 and A.3. Everything is flat outside, (S, B, F), so that a body with convolutions
-stands wherever a perceptron does.
+2016), Eq. 1 and Tables A.1-A.3. Everything is flat outside, (S, B, F), so that a body with
+convolutions stands wherever a perceptron does.
 """
 
+import math
 from collections.abc import Sequence
-from typing import final
+from typing import TYPE_CHECKING, final
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributions import Independent
 
 from ..errors import UsageError
 from ..method import Shape
-from ._nets import Activation, BatchNorm, Conv, ConvTranspose, Linear, Perceptron
+from ._nets import (
+    Activation,
+    BatchNorm,
+    Conv,
+    ConvTranspose,
+    Linear,
+    Perceptron,
+    diagonal_normal,
+    independent_bernoulli,
+)
+
+if TYPE_CHECKING:
+    from .gmvae import GMVAEConfig
 
 Map = tuple[int, int, int, int]  # channels, kernel, stride, padding
 
@@ -103,6 +118,64 @@ class ConvDecoder(nn.Module):
         return self.convolutions[-1](h).flatten(2)
 
 
+@final
+class GMVAENetwork(nn.Module):
+    """S networks of the model: two recognition heads, the mixture prior, the observation model.
+
+    Y is a point's number of values, D the code's, W the style's.
+    """
+
+    def __init__(self, stack: int, config: "GMVAEConfig", shape: Shape) -> None:
+        super().__init__()
+        self.config = config
+        c, values = config, math.prod(shape)
+        hidden, norm = [c.hidden_size] * c.hidden_layers, c.batch_norm
+        per_value = 1 if c.likelihood == "bernoulli" else 2
+        if c.architecture == "perceptron":
+            self.encoder: nn.Module = Perceptron(stack, [values, *hidden], F.relu, norm=norm)
+            self.decoder: nn.Module = Decoder(
+                stack, [c.code_size, *hidden], per_value * values, F.relu, norm=norm
+            )
+        else:
+            check_images(c.architecture, shape)
+            layers = CONVOLUTIONS[c.architecture]
+            self.encoder = ConvEncoder(stack, shape, layers, c.hidden_size, norm=norm)
+            sizes = [c.code_size, c.hidden_size]
+            self.decoder = ConvDecoder(stack, shape, layers, sizes, per_value=per_value, norm=norm)
+        self.prior = Perceptron(stack, [c.style_size, c.prior_hidden_size], torch.tanh)
+        # all heads of one hidden layer are one affine map: a product less for each
+        self.heads = Linear(stack, c.hidden_size, 2 * (c.code_size + c.style_size))
+        self.components_head = Linear(stack, c.prior_hidden_size, 2 * c.n_components * c.code_size)
+
+    def recognise(self, y: Tensor) -> tuple[Independent, Independent]:
+        """Return q(x | y) and q(w | y) of y (S, B, Y)."""
+        D, W = self.config.code_size, self.config.style_size
+        code_mean, code_lv, style_mean, style_lv = self.heads(self.encoder(y)).split(
+            (D, D, W, W), 2
+        )
+        return _gaussian(code_mean, code_lv), _gaussian(style_mean, style_lv)
+
+    def components(self, w: Tensor) -> Independent:
+        """Return p(x | w, z = k) for all k at once, batch shape (S, B, K), event shape (D,)."""
+        shape = (2, self.config.n_components, self.config.code_size)
+        parameters = self.components_head(self.prior(w)).unflatten(2, shape)
+        return _gaussian(*parameters.unbind(dim=2))
+
+    def observe(self, x: Tensor) -> Independent:
+        """Return p(y | x), batch shape (S, B), event shape (Y,)."""
+        parameters = self.decoder(x)
+        if self.config.likelihood == "bernoulli":
+            return independent_bernoulli(parameters)
+        floor = math.sqrt(self.config.variance_floor)
+        return _gaussian(*parameters.chunk(2, dim=2), floor=floor)
+
+    def log_responsibilities(self, y: Tensor) -> Tensor:
+        """Return log p(z | x, w) at the means of q(x | y) and q(w | y), (S, B, K); Eq. 3."""
+        code, style = self.recognise(y)
+        components = self.components(style.mean)
+        return components.log_prob(code.mean.unsqueeze(2)).log_softmax(dim=2)
+
+
 def check_images(architecture: str, shape: Shape) -> None:
     """Raise a sentence unless the layers turn an image of this shape small and back again."""
     layers = CONVOLUTIONS[architecture]
@@ -141,3 +214,9 @@ def _area(size: tuple[int, ...]) -> int:
 
 def _norms(stack: int, channels: Sequence[int], *, norm: bool) -> nn.ModuleList:
     return nn.ModuleList(BatchNorm(stack, c) if norm else nn.Identity() for c in channels)
+
+
+def _gaussian(mean: Tensor, log_variance: Tensor, *, floor: float = 0.0) -> Independent:
+    """Return N(mean, diag scale^2) with the scale exp(log-variance / 2), and `floor` added."""
+    scale = (0.5 * log_variance).exp()
+    return diagonal_normal(mean, scale + floor if floor > 0 else scale)

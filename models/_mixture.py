@@ -248,8 +248,7 @@ class _Points:
         ridge = torch.where(i == j, _GHOST / total + FLOOR, 0.0)
         covariances = mean.new_zeros(*mean.shape, features)
         covariances[..., i, j] = covariances[..., j, i] = second / total + ridge
-        log_weights = total.squeeze(-1).log()
-        return Components(log_weights.log_softmax(dim=-1), mean, covariances)
+        return Components(total.squeeze(-1).log().log_softmax(dim=-1), mean, covariances)
 
     def restored(self, at: Components) -> Components:
         """Return components (R, M, …) in the units that the points came in."""

@@ -182,8 +182,8 @@ class LatentMixture(nn.Module):
     @torch.no_grad()
     def refit_mixture(self, x: Tensor, draws: Draws) -> None:
         """Fit the mixture on drawn codes of x (N, F), from where it stands."""
-        z = self._drawn_codes(x, draws)
-        fitted, _ = refit_mixture(z, self.mixture, covariance=self.config.covariance)
+        z, kind = self._drawn_codes(x, draws), self.config.covariance
+        fitted, _ = refit_mixture(z, self.mixture, covariance=kind)
         self.mixture.take(fitted.pick(torch.zeros(len(z), dtype=torch.long, device=z.device)))
 
     def _drawn_codes(self, x: Tensor, draws: Draws) -> Tensor:
@@ -278,8 +278,7 @@ class LatentMixtureClusterer(Clusterer, Decodes, Generates, Bounds):
 
         The mean is over 16 codes, eight draws that are always the same and their mirror images.
         """
-        noise = antithetic_noise(self.config.latent_size).to(x.device)
-        return self.network.elbo(x.flatten(1), noise)[0]
+        return self.network.elbo(x.flatten(1), antithetic_noise(self.config.latent_size, x))[0]
 
 
 def flattened(x: Tensor, config: VAEMixtureConfig) -> Tensor:
@@ -292,10 +291,10 @@ def flattened(x: Tensor, config: VAEMixtureConfig) -> Tensor:
     return x.flatten(1)
 
 
-def antithetic_noise(features: int) -> Tensor:
+def antithetic_noise(features: int, like: Tensor) -> Tensor:
     """Return half of 16 points that stand for N(0, I), shape (8, D); the others mirror them.
 
     Drawn once and for all, and scaled so that each coordinate has the variance 1 exactly.
     """
     noise = Draws([0]).normal(8, features)[0]
-    return noise / noise.square().mean(dim=0).sqrt()
+    return (noise / noise.square().mean(dim=0).sqrt()).to(like)

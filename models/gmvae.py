@@ -14,9 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Self, final
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.distributions import Independent, Normal, kl_divergence
+from torch import Tensor
 
 from ..errors import DataError
 from ..method import (
@@ -34,14 +32,12 @@ from ..method import (
     Trains,
     setting,
 )
-from ._gmvae_nets import CONVOLUTIONS, ConvDecoder, ConvEncoder, Decoder, check_images
+from ._gmvae_bound import Terms, constrained, kl_to_standard_normal, lower_bound
+from ._gmvae_nets import CONVOLUTIONS, GMVAENetwork
 from ._loop import Clock, Mean, adam, descend, in_chunks, minibatches, pack, unpack
 from ._nets import (
     Draws,
-    Linear,
-    Perceptron,
     diagonal_normal,
-    independent_bernoulli,
     initialise,
     log_prob,
     replica,
@@ -101,148 +97,6 @@ class GMVAEConfig(Config):
     def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
         """Return a Gaussian likelihood for data outside [0, 1]."""
         return {} if unit_interval else {"likelihood": "gaussian"}
-
-
-@final
-class GMVAENetwork(nn.Module):
-    """S networks of the model: two recognition heads, the mixture prior, the observation model.
-
-    Y is a point's number of values, D the code's, W the style's.
-    """
-
-    def __init__(self, stack: int, config: GMVAEConfig, shape: Shape) -> None:
-        super().__init__()
-        self.config = config
-        c, values = config, math.prod(shape)
-        hidden, norm = [c.hidden_size] * c.hidden_layers, c.batch_norm
-        per_value = 1 if c.likelihood == "bernoulli" else 2
-        if c.architecture == "perceptron":
-            self.encoder: nn.Module = Perceptron(stack, [values, *hidden], F.relu, norm=norm)
-            self.decoder: nn.Module = Decoder(
-                stack, [c.code_size, *hidden], per_value * values, F.relu, norm=norm
-            )
-        else:
-            check_images(c.architecture, shape)
-            layers = CONVOLUTIONS[c.architecture]
-            self.encoder = ConvEncoder(stack, shape, layers, c.hidden_size, norm=norm)
-            sizes = [c.code_size, c.hidden_size]
-            self.decoder = ConvDecoder(stack, shape, layers, sizes, per_value=per_value, norm=norm)
-        self.prior = Perceptron(stack, [c.style_size, c.prior_hidden_size], torch.tanh)
-        # all heads of one hidden layer are one affine map: a product less for each
-        self.heads = Linear(stack, c.hidden_size, 2 * (c.code_size + c.style_size))
-        self.components_head = Linear(stack, c.prior_hidden_size, 2 * c.n_components * c.code_size)
-
-    def recognise(self, y: Tensor) -> tuple[Independent, Independent]:
-        """Return q(x | y) and q(w | y) of y (S, B, Y)."""
-        D, W = self.config.code_size, self.config.style_size
-        code_mean, code_lv, style_mean, style_lv = self.heads(self.encoder(y)).split(
-            (D, D, W, W), 2
-        )
-        return _gaussian(code_mean, code_lv), _gaussian(style_mean, style_lv)
-
-    def components(self, w: Tensor) -> Independent:
-        """Return p(x | w, z = k) for all k at once, batch shape (S, B, K), event shape (D,)."""
-        shape = (2, self.config.n_components, self.config.code_size)
-        parameters = self.components_head(self.prior(w)).unflatten(2, shape)
-        return _gaussian(*parameters.unbind(dim=2))
-
-    def observe(self, x: Tensor) -> Independent:
-        """Return p(y | x), batch shape (S, B), event shape (Y,)."""
-        parameters = self.decoder(x)
-        if self.config.likelihood == "bernoulli":
-            return independent_bernoulli(parameters)
-        floor = math.sqrt(self.config.variance_floor)
-        return _gaussian(*parameters.chunk(2, dim=2), floor=floor)
-
-    def log_responsibilities(self, y: Tensor) -> Tensor:
-        """Return log p(z | x, w) at the means of q(x | y) and q(w | y), (S, B, K); Eq. 3."""
-        code, style = self.recognise(y)
-        components = self.components(style.mean)
-        return components.log_prob(code.mean.unsqueeze(2)).log_softmax(dim=2)
-
-
-@dataclass(frozen=True)
-class Terms:
-    """The four terms of the lower bound, Eq. 4, of every draw and point, each (S, M·B), in nats.
-
-    `z_prior` is the divergence of Eq. 6 before the information constraint.
-    """
-
-    reconstruction: Tensor
-    conditional_prior: Tensor
-    w_prior: Tensor
-    z_prior: Tensor
-
-    def elbo(self) -> Tensor:
-        """Return Eq. 4, shape (S, M·B)."""
-        return self.reconstruction - self.conditional_prior - self.w_prior - self.z_prior
-
-
-def lower_bound(network: GMVAENetwork, y: Tensor, draws: Draws) -> Terms:
-    """Return Eq. 4 of y (S, B, Y), with M draws of x and w for each point.
-
-    The conditional prior term is Eq. 5: sum_k p(z_k | x_j, w_j) KL(q(x | y) || p(x | w_j, z_k)).
-    """
-    M = network.config.mc_samples
-    code, style = network.recognise(y)
-    x, w = rsample(code, draws, M), rsample(style, draws, M)
-    log_density, divergence = against_components(_repeated(code, M), network.components(w), x)
-    log_r = log_density.log_softmax(dim=2)
-    r = log_r.exp()
-    return Terms(
-        reconstruction=log_prob(network.observe(x), y.repeat(1, M, 1)),
-        conditional_prior=(r * divergence).sum(dim=2),
-        w_prior=kl_to_standard_normal(style).repeat(1, M),
-        z_prior=(r * log_r).sum(dim=2) + math.log(network.config.n_components),
-    )
-
-
-def against_components(
-    code: Independent, components: Independent, x: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return log N_k(x) and KL(q(x | y) || N_k) for all k, each (S, B, K), in nats.
-
-    What both have in common is computed once and the traces as matrix products; at 10 components
-    of 200 dimensions that takes half the time of `log_prob` beside `kl_divergence`.
-    """
-    mean, scale = components.base_dist.mean, components.base_dist.stddev
-    precision = scale.pow(-2)
-    at_x = (precision * (mean - x.unsqueeze(2)).square()).sum(dim=3)
-    at_mean = (precision * (mean - code.mean.unsqueeze(2)).square()).sum(dim=3)
-    trace = (precision @ code.variance.unsqueeze(3)).squeeze(3)
-    half_log_det = scale.log().sum(dim=3)
-    log_density = -half_log_det - 0.5 * (at_x + mean.shape[3] * math.log(2 * math.pi))
-    entropy = code.entropy().unsqueeze(2)
-    cross = half_log_det + 0.5 * (at_mean + trace + mean.shape[3] * math.log(2 * math.pi))
-    return log_density, cross - entropy
-
-
-def kl_to_standard_normal(q: Independent) -> Tensor:
-    """Return KL(q || N(0, I)) in nats over the batch shape of q."""
-    zero = torch.zeros((), device=q.mean.device)
-    divergence = kl_divergence(q.base_dist, Normal(zero, zero + 1, validate_args=False))
-    return divergence.sum(dim=-1)
-
-
-def constrained(z_prior: Tensor, threshold: Tensor | float) -> Tensor:
-    """Return max(lambda, E KL(p(z | x, w) || p(z))), shape (S,), of terms (S, M·B); Eq. 7.
-
-    The maximum is taken on each network's own mean, not point by point.
-    """
-    return z_prior.mean(dim=1).clamp(min=threshold)
-
-
-def _gaussian(mean: Tensor, log_variance: Tensor, *, floor: float = 0.0) -> Independent:
-    """Return N(mean, diag scale^2) with the scale exp(log-variance / 2), and `floor` added."""
-    scale = (0.5 * log_variance).exp()
-    return diagonal_normal(mean, scale + floor if floor > 0 else scale)
-
-
-def _repeated(q: Independent, times: int) -> Independent:
-    """Return q with its batch axis repeated, in the order of `rsample`."""
-    if times == 1:
-        return q
-    return diagonal_normal(q.mean.repeat(1, times, 1), q.stddev.repeat(1, times, 1))
 
 
 @final

@@ -11,7 +11,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
 # read by Ray at import: no usage report, no snapshot, no logger, no signal handler of its own
@@ -36,7 +36,9 @@ from .conductor import Conductor
 from .errors import ResourceError, ServiceError, UsageError
 from .execution import Closing, EarlyStopping, Numbers, Worker
 from .finalist import Finalist, fit_finalist
+from .joining import ATTEMPTS, check_address, no_cluster, overheard
 from .redaction import redact
+from .service import environment
 from .trial import Job
 
 if TYPE_CHECKING:
@@ -47,16 +49,22 @@ _MOST_RETRIES = 2
 _WAIT_SECONDS = 60.0
 
 
+def _address() -> str | None:
+    return os.environ.get("RAY_ADDRESS") or None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """Where trials run and what each may use; GPUs in fractions share one between trials."""
 
-    address: str | None = None
+    address: str | None = field(default_factory=_address)
     workers: int | None = None
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | None = None
 
     def __post_init__(self) -> None:
+        if self.address == "local":  # Ray's word for a cluster of one's own
+            object.__setattr__(self, "address", None)
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers {self.workers}: give a whole number of at least 1")
         if self.cpus_per_trial <= 0:
@@ -165,22 +173,23 @@ class Cluster:
         # it also stays in it, so the folder lives as long as the cluster is used
         self._empty = tempfile.TemporaryDirectory(prefix="tuner-")
         with contextlib.chdir(self._empty.name), _quiet():
-            try:
-                ray.init(
-                    address=address or "local",
-                    num_cpus=None if address else self._local_cpus(),
-                    include_dashboard=None if address else False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    configure_logging=False,
-                )
-            except (ConnectionError, RuntimeError, TimeoutError, ValueError, OSError) as error:
-                reason = redact(str(error).splitlines()[0]) if str(error) else "no answer"
-                raise ServiceError(
-                    f"the Ray cluster {address!r} cannot be joined ({reason}): "
-                    "check --address or RAY_ADDRESS, and `ray status` there"
-                ) from None
+            if address is None:
+                self._start_here()
+            else:
+                _join(address)
+        # a node that dies would fill the terminal with its log
+        ray._private.worker._worker_logs_enabled = False
         self._started = True
+
+    def _start_here(self) -> None:
+        try:
+            _init("local", num_cpus=self._local_cpus(), include_dashboard=False)
+        except (ConnectionError, RuntimeError, TimeoutError, ValueError, OSError) as error:
+            reason = redact(str(error).partition("\n")[0]) or type(error).__name__
+            raise ServiceError(
+                f"Ray cannot be started on this machine ({reason}): look at its free memory and "
+                "at /tmp/ray, or join a cluster with --address or RAY_ADDRESS"
+            ) from None
 
     def _local_cpus(self) -> int | None:
         """More workers than cores share the cores: the user asked for it."""
@@ -220,6 +229,27 @@ class Cluster:
             raise ServiceError(
                 f"the Ray cluster went away ({type(error).__name__}): start one and resume"
             ) from None
+
+
+def _join(address: str) -> None:
+    check_address(address)
+    heard: list[str] = []
+    try:
+        with overheard() as heard, environment(RAY_gcs_server_port_wait_time_s=ATTEMPTS):
+            _init(address, num_cpus=None, include_dashboard=None)
+    except Exception as error:  # whatever it is, Ray has not been joined
+        raise no_cluster(address, str(error), heard="".join(heard)) from None
+
+
+def _init(address: str, *, num_cpus: int | None, include_dashboard: bool | None) -> None:
+    ray.init(
+        address=address,
+        num_cpus=num_cpus,
+        include_dashboard=include_dashboard,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        configure_logging=False,
+    )
 
 
 @contextlib.contextmanager

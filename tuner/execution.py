@@ -95,7 +95,9 @@ class EarlyStopping(FIFOScheduler):
             self._conductor.evaluated(trial.config["job"]["number"], evaluation)
 
     def on_trial_error(self, _: Any, trial: Any) -> None:
-        """Fail a trial whose worker was lost too often."""
+        """Fail a trial whose worker was lost too often; Tune asks before each new try as well."""
+        if trial.should_recover():
+            return
         error = trial.get_error()
         detail = "its worker died again and again" if error is None else str(error)
         self._conductor.lost(trial.config["job"]["number"], detail)

@@ -86,8 +86,8 @@ def opened(name: str, storage: str) -> "Ledger":
     path = database_file(storage)
     if path is not None and not path.is_file():
         raise UsageError(
-            f"no search named {name!r}: there is no ledger {path}; go to the folder of the search, "
-            "or name its ledger with --storage or TUNER_STORAGE"
+            f"no search named {name!r}: there is no ledger {path}: go to the folder of the "
+            "search, or name its ledger with --storage or TUNER_STORAGE"
         )
     from .ledger import Ledger
 

@@ -103,9 +103,9 @@ def _replace(path: Path, write: Any) -> None:
         write(part)
         part.replace(path)
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise DiskError(
-            f"cannot write {path} ({error.strerror}): choose a folder that exists and can be "
-            "written"
+            f"cannot write {path} ({reason}): choose a folder that exists and can be written"
         ) from None
     finally:
         part.unlink(missing_ok=True)

@@ -175,7 +175,7 @@ def duration(seconds: float) -> str:
     """Return a length of time in at most two units."""
     minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
     if seconds < 60:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if 0 < seconds < 10 else f"{seconds:.0f} s"
     if minutes < 60:
         return f"{minutes:.0f} min"
     if hours < 24:

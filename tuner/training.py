@@ -15,6 +15,7 @@ from .objective import evaluate, neighbour_graph
 from .trial import Evaluation, Job, Trial, material
 
 if TYPE_CHECKING:
+    from .data import Dataset
     from .method import Scalar
     from .study import Plan
 
@@ -24,7 +25,10 @@ Watch = Callable[[Evaluation], None]
 @final
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a training left: per replica its seed, score on the test split, audit and model."""
+    """What a training left: per replica its seed, and score and audit on the test split.
+
+    `best` is the replica with the highest score, `model` the folder of its model.
+    """
 
     method: str
     settings: Mapping[str, "Scalar"]
@@ -33,8 +37,8 @@ class Trained:
     seeds: Sequence[int]
     scores: Sequence[float]
     audits: Sequence[Mapping[str, float]]
-    models: Sequence[str]
     best: int
+    model: str
     seconds: float
     notes: Sequence[str]
 
@@ -46,10 +50,10 @@ class Trained:
 def train(
     plan: "Plan", *, seed: int, folder: Path, device: str | None = None, watch: Watch
 ) -> Trained:
-    """Train the one configuration of a plan on seeds `seed`, `seed` + 1, …, and judge the replicas.
+    """Train the one configuration of a plan on the seeds `seed`, `seed` + 1, … and judge it.
 
-    Each is saved as a model in `folder`, its best one by score is `best`. A training that was
-    cut off goes on from its last checkpoint.
+    Every replica is saved in `folder` as a model, and the best one by score as `best`. A training
+    that was cut off goes on from its last checkpoint.
     """
     (branch,) = plan.branches.values()
     study, dataset = plan.study, plan.dataset
@@ -72,7 +76,10 @@ def train(
             f"the training of {job.method} found no clusters ({last.failure}): see "
             f"{folder / 'metrics.jsonl'}, and try other settings with --set"
         )
-    scores, audits, models = _judged(trial, plan)
+    models = _saved(trial, dataset)
+    scores, audits = _judged(trial, dataset)
+    best = max(range(len(scores)), key=lambda r: scores[r])
+    models[best].save(folder / "best")
     return Trained(
         method=job.method,
         settings=job.settings,
@@ -81,8 +88,8 @@ def train(
         seeds=job.seeds,
         scores=scores,
         audits=audits,
-        models=models,
-        best=max(range(len(scores)), key=lambda r: scores[r]),
+        best=best,
+        model=str(folder / "best"),
         seconds=time.monotonic() - began,
         notes=[trial.note] if trial.note else [],
     )
@@ -107,22 +114,27 @@ def _run(trial: Trial, watch: Watch) -> Evaluation:
             return evaluation
 
 
-def _judged(
-    trial: Trial, plan: "Plan"
-) -> tuple[list[float], list[dict[str, float]], list[str]]:
-    """Save the replicas; return their scores and audits on the test split, and where they are."""
-    dataset, job = plan.dataset, trial.job
+def _saved(trial: Trial, dataset: "Dataset") -> list[Model]:
+    """Save every replica and return them."""
+    job, shape, scaling = trial.job, dataset.shape, dataset.scaling
+    models = [
+        Model(job.method, trial.config, shape, clusterer, scaling)
+        for clusterer in trial.method.clusterers()
+    ]
+    for r, model in enumerate(models):
+        model.save(Path(job.folder) / f"replica-{r}")
+    return models
+
+
+def _judged(trial: Trial, dataset: "Dataset") -> tuple[list[float], list[dict[str, float]]]:
+    """Return the replicas' scores and audits on the test split."""
     graph = neighbour_graph(dataset.test, fingerprint=f"{dataset.fingerprint}/test")
-    points = torch.tensor(dataset.test, device=job.device)
+    points = torch.tensor(dataset.test, device=trial.job.device)
     log_proba = trial.method.predict_log_proba(points).float().cpu().numpy()
-    places = [Path(job.folder) / f"replica-{r}" for r in range(len(job.seeds))]
-    for place, clusterer in zip(places, trial.method.clusterers(), strict=True):
-        shape = dataset.shape
-        Model(job.method, trial.config, shape, clusterer, dataset.scaling).save(place)
     labels = dataset.test_labels
     scores = evaluate(graph, log_proba[:, graph.index]).score
     audits = [] if labels is None else [audit(replica, labels) for replica in log_proba]
-    return [float(score) for score in scores], audits, [str(place) for place in places]
+    return [float(score) for score in scores], audits
 
 
 def _check_folder(folder: Path) -> None:

@@ -5,8 +5,8 @@
 DGM final project - VAE with latent clustering using GMM (2025), section 3.3: over 80 % on MNIST,
 protocol and split not said. Here the seeds train side by side on all training points with the
 method's preset; the one with the highest `score` (modularity, no labels) is chosen. Accuracy is
-hungarian. `vae_gmm` is the same training before the first round. MNIST takes about ten minutes on
-two idle cores.
+hungarian. `vae_gmm` is the same training before the first round. MNIST takes some six minutes of
+processor time.
 """
 
 import argparse

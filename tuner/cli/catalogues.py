@@ -40,7 +40,7 @@ def methods(name: AnyMethod = None, json: Json = False, markdown: Markdown = Fal
 
 
 def space(name: OneMethod, json: Json = False) -> None:
-    """Print the search space of a method in the format that --space takes."""
+    """Print the search space of a method, as --space takes it."""
     from .. import catalog
 
     document = catalog.space(name).to_mapping()
@@ -49,7 +49,14 @@ def space(name: OneMethod, json: Json = False) -> None:
         return
     import yaml
 
-    show(yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=99).rstrip())
+    lines = []
+    for part, entries in document.items():
+        lines.append(f"{part}:")
+        width = max((len(key) for key in entries), default=0)
+        for key, entry in entries.items():
+            text = yaml.safe_dump(entry, sort_keys=False, default_flow_style=True, width=10_000)
+            lines.append(f"  {key + ':':{width + 1}} {text.strip()}")
+    show("\n".join(lines))
 
 
 def datasets(json: Json = False) -> None:
@@ -200,4 +207,6 @@ def _version(version: "Version") -> dict[str, Any]:
 
 def _as_markdown(headings: list[str], rows: list[list[str]]) -> str:
     lines = [headings, ["---"] * len(headings), *([f"`{row[0]}`", *row[1:]] for row in rows)]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
+    )

@@ -7,6 +7,7 @@ from typer import Option
 from ..study import OBJECTIVES, SAMPLERS, SCHEDULERS, Study
 
 DEFAULTS = Study()
+METHOD = DEFAULTS.methods[0]
 
 _WHAT, _HOW, _WHERE = "What is searched", "How it runs", "Where things are"
 

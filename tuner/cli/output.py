@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 
@@ -48,13 +48,13 @@ def show(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        closed()
+        raise typer.Exit(leave_pipe()) from None
 
 
-def closed() -> NoReturn:
-    """End with nothing left to write to a pipe that is closed."""
+def leave_pipe() -> int:
+    """Give up a closed pipe, so that nothing more fails on it, and return the exit code."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise typer.Exit(_CLOSED)
+    return _CLOSED
 
 
 def say(text: str) -> None:

@@ -16,18 +16,16 @@ Number = Annotated[int, Argument(metavar="VERSION", help="Its number.", show_def
 Source = Annotated[
     str,
     Argument(
-        metavar="MODEL", help="models:/NAME@champion, models:/NAME/3 or a folder.", show_default=False
+        metavar="MODEL",
+        help="models:/NAME@champion, models:/NAME/3 or a folder.",
+        show_default=False,
     ),
 ]
 File = Annotated[
     Path,
-    Argument(
-        metavar="FILE", help="Raw points: .npy, .npz, .csv or .parquet.", show_default=False
-    ),
+    Argument(metavar="FILE", help="Raw points: .npy, .npz, .csv or .parquet.", show_default=False),
 ]
-Force = Annotated[
-    bool, Option("--force", help="Promote without a comparison with the champion.")
-]
+Force = Annotated[bool, Option("--force", help="Promote without a comparison with the champion.")]
 Table = Annotated[Path, Option("--out", "-o", metavar="FILE", help=".parquet or .csv to write.")]
 Proba = Annotated[bool, Option("--proba", help="Write the probability of each cluster, too.")]
 NoFeature = Annotated[
@@ -55,7 +53,7 @@ def promote(
     tracking: Tracking = None,
     json: Json = False,
 ) -> None:
-    """Make a version the champion, if it is surely better than the present one."""
+    """Make a version the champion if it is surely better."""
     from ..advancement import advance
 
     place = values.place(storage, tracking, None)
@@ -67,7 +65,7 @@ def promote(
 
 
 def rollback(name: ModelName, tracking: Tracking = None, json: Json = False) -> None:
-    """Make the champion before the present one champion again."""
+    """Make the champion before this one champion again."""
     from ..advancement import registry_at
 
     now = registry_at(values.place(None, tracking, None).tracking_uri, name).rollback(name)
@@ -94,9 +92,8 @@ def predict(
     from ..registry import load
 
     loaded = load(model, tracking_uri=values.place(None, tracking, None).tracking_uri)
-    probabilities = loaded.predict_proba(points) if proba else None
-    clusters = loaded.predict(points) if probabilities is None else probabilities.argmax(axis=1)
-    predictions.write_table(out, clusters, probabilities)
+    clusters = loaded.predict(points)
+    predictions.write_table(out, clusters, loaded.predict_proba(points) if proba else None)
     counts = [int((clusters == k).sum()) for k in range(loaded.n_components)]
     if json:
         show_json({"out": str(out), "points": len(clusters), "clusters": counts})

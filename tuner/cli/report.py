@@ -38,7 +38,7 @@ def show_result(result: "Result") -> None:
     show_facts((name, text) for name, text in facts if text)
     show("")
     show("next")
-    show(f'  python -c \'import tuner; print(tuner.load("{champion["uri"]}"))\'')
+    show(f"  python -c 'import tuner; print(tuner.load(\"{champion['uri']}\"))'")
     show(f"  tuner predict {champion['uri']} FILE")
     show("  tuner ui")
 
@@ -110,7 +110,7 @@ def show_plan(plan: "Plan", place: "Place", resources: "Resources", *, json: boo
     show_facts(facts)
     for name, branch in document["methods"].items():
         show("")
-        show(f"{name}, up to {branch['passes']} passes over the data")
+        show(f"{name}, passes over the data: {branch['passes']}")
         show_table(
             ["setting", "range", "first"],
             [

@@ -9,6 +9,7 @@ from typer import Argument, Option
 from . import values
 from .options import (
     DEFAULTS,
+    METHOD,
     Address,
     Artifacts,
     Budget,
@@ -56,7 +57,7 @@ AnySearch = Annotated[
 
 
 def search(
-    method: Methods = ",".join(DEFAULTS.methods),
+    method: Methods = METHOD,
     dataset: Data = DEFAULTS.dataset,
     labels: Labels = None,
     fixed: Fixed = None,
@@ -82,7 +83,11 @@ def search(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Search for the best clusterer of a data set, and register it."""
+    """Find the best clusterer of a data set and register it.
+
+    Without any flag: gmvae on the digits that scikit-learn ships, on this machine. A flag wins
+    over a variable, a variable over tuner.toml or [tool.tuner] of pyproject.toml.
+    """
     from ..study import Study
 
     names = values.methods(method)
@@ -108,7 +113,6 @@ def search(
     if dry_run:
         _rehearse(study, place, values.resources(address, workers, cpus, gpus), json=json)
         return
-    _intend(study, place)
     resources = values.resources(address, workers, cpus, gpus)
     _report(_run(study, place, resources, limit), json=json)
 
@@ -126,7 +130,7 @@ def resume(
     tracking: Tracking = None,
     json: Json = False,
 ) -> None:
-    """Go on with a search where it was left, or make it longer."""
+    """Go on with a search, or make it longer."""
     from ..overview import opened
 
     limit = values.seconds(budget)
@@ -137,7 +141,7 @@ def resume(
 
 
 def status(name: AnySearch = None, storage: Storage = None, json: Json = False) -> None:
-    """Show how a search stands, or list all; works while it runs."""
+    """Show how a search stands, even while it runs; or list all."""
     from .. import overview
     from . import report
 
@@ -161,7 +165,7 @@ def sync(
     artifacts: Artifacts = None,
     tracking: Tracking = None,
 ) -> None:
-    """Tell MLflow again what the ledger knows of a search; repeating it is harmless."""
+    """Tell MLflow again what the ledger knows; repeating it is harmless."""
     from ..replay import replay
 
     with redirect_stdout(sys.stderr):
@@ -210,20 +214,6 @@ def _rehearse(study: "Study", place: "Place", resources: "Resources", *, json: b
             "or choose another --name"
         )
     report.show_plan(plan, place, resources, json=json)
-
-
-def _intend(study: "Study", place: "Place") -> None:
-    from ..redaction import redact
-
-    say(
-        f"searching {', '.join(study.methods)} on {study.dataset}: {study.trials} trials of "
-        f"{study.replicas} replicas, objective {study.objective}, sampler {study.sampler}, "
-        f"early stopping {study.scheduler}"
-    )
-    say(
-        f"ledger {redact(place.storage)}, MLflow {redact(place.tracking_uri)}, "
-        f"files {place.artifacts}"
-    )
 
 
 def _report(result: "Result", *, json: bool) -> None:

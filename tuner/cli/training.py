@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from . import values
-from .options import DEFAULTS, Artifacts, Data, Epochs, Fixed, Json, Labels, Replicas, Seed
+from .options import DEFAULTS, METHOD, Artifacts, Data, Epochs, Fixed, Json, Labels, Replicas, Seed
 from .output import say, show, show_facts, show_json
 
 if TYPE_CHECKING:
     from ..training import Trained
     from ..trial import Evaluation
 
-OneMethod = Annotated[
-    str, Option("--method", "-m", metavar="NAME", help="Method to train.")
-]
+OneMethod = Annotated[str, Option("--method", "-m", metavar="NAME", help="Method to train.")]
 Out = Annotated[
     Path | None,
     Option(
@@ -34,7 +32,7 @@ Device = Annotated[
 
 
 def train(
-    method: OneMethod = DEFAULTS.methods[0],
+    method: OneMethod = METHOD,
     dataset: Data = DEFAULTS.dataset,
     labels: Labels = None,
     fixed: Fixed = None,
@@ -46,7 +44,7 @@ def train(
     artifacts: Artifacts = None,
     json: Json = False,
 ) -> None:
-    """Train one configuration here, without a search, and save its models."""
+    """Train one configuration here, without a search."""
     from ..errors import UsageError
     from ..study import Study, prepare
 
@@ -105,6 +103,6 @@ def _show(trained: "Trained") -> None:
         if trained.audits:
             facts.append(("", f"audit: {audited(trained.audits[r])}"))
     facts += [("note", note) for note in trained.notes]
-    show_facts([*facts, ("model", trained.models[trained.best])])
+    show_facts([*facts, ("model", trained.model)])
     show("")
-    show(f"next\n  tuner predict {trained.models[trained.best]} FILE")
+    show(f"next\n  tuner predict {trained.model} FILE")

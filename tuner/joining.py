@@ -1,0 +1,90 @@
+"""The way to a Ray cluster that exists: asked with little patience, before Ray asks with much.
+
+Ray waits minutes at an address where nothing answers, and ends the process in the end.
+"""
+
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import ServiceError, UsageError
+from .redaction import redact
+
+ATTEMPTS = "4"  # of about a second each, in which Ray may be refused
+_ANSWER = 4.0
+_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})")
+
+
+def check_address(address: str) -> None:
+    """Raise within 9 seconds unless something that may be a Ray cluster answers at host:port.
+
+    The address `auto` is left to Ray, which looks for a cluster on this machine.
+    """
+    if address == "auto":
+        return
+    match = _HOST_PORT.fullmatch(address)
+    if match is None or not 0 < int(match["port"]) < 65536:
+        raise UsageError(
+            f"RAY_ADDRESS or --address {redact(address)!r} cannot be used: write the host and "
+            "port of the cluster's head, such as 10.0.0.5:6379, on a machine that is part of it"
+        )
+    try:
+        host = match["host"].strip("[]")
+        socket.create_connection((host, int(match["port"])), timeout=_ANSWER).close()
+    except OSError as error:
+        raise no_cluster(address, error.strerror or str(error)) from None
+    if os.environ.get("RAY_USE_TLS") != "1":
+        _check_protocol(address)
+
+
+def no_cluster(address: str, reason: str, *, heard: str = "") -> ServiceError:
+    """Return the sentence for a Ray cluster that cannot be joined.
+
+    `heard` is what Ray wrote meanwhile: it alone tells of a refused token.
+    """
+    reason = redact(" ".join(reason.split()))[:300].rstrip(". ")
+    if "InvalidAuthToken" in heard:
+        reason = "it refuses the token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
+    return ServiceError(
+        f"the Ray cluster {redact(address)} cannot be joined ({reason}): "
+        "check --address or RAY_ADDRESS, and `ray status` there"
+    )
+
+
+@contextmanager
+def overheard() -> Iterator[list[str]]:
+    """Keep what this process writes to its error stream, Ray's C++ included, off the terminal.
+
+    The list holds the text once the block has ended.
+    """
+    heard: list[str] = []
+    kept = os.dup(2)
+    with tempfile.TemporaryDirectory(prefix="tuner-") as folder:
+        path = Path(folder, "stderr")
+        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(target, 2)
+        try:
+            yield heard
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(target)
+            heard.append(path.read_text(encoding="utf-8", errors="replace"))
+
+
+def _check_protocol(address: str) -> None:
+    """Raise unless a server at an address speaks gRPC: a dashboard's or a database's does not."""
+    import grpc  # type: ignore[import-untyped]
+
+    channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+    try:
+        with suppress(grpc.FutureTimeoutError):
+            grpc.channel_ready_future(channel).result(timeout=_ANSWER)
+            return
+    finally:
+        channel.close()
+    raise no_cluster(address, "what answers there is not Ray, whose port is 6379 by default")
