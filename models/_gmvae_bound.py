@@ -7,7 +7,6 @@ Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (Dil
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
@@ -65,17 +64,15 @@ def against_components(
     at_mean = (precision * (mean - code.mean.unsqueeze(2)).square()).sum(dim=3)
     trace = (precision @ code.variance.unsqueeze(3)).squeeze(3)
     half_log_det = scale.log().sum(dim=3)
-    log_density = -half_log_det - 0.5 * (at_x + mean.shape[3] * math.log(2 * math.pi))
-    entropy = code.entropy().unsqueeze(2)
-    cross = half_log_det + 0.5 * (at_mean + trace + mean.shape[3] * math.log(2 * math.pi))
-    return log_density, cross - entropy
+    constant = half_log_det + 0.5 * mean.shape[3] * math.log(2 * math.pi)
+    cross_entropy = constant + 0.5 * (at_mean + trace)
+    return -constant - 0.5 * at_x, cross_entropy - code.entropy().unsqueeze(2)
 
 
 def kl_to_standard_normal(q: Independent) -> Tensor:
     """Return KL(q || N(0, I)) in nats over the batch shape of q."""
-    zero = torch.zeros((), device=q.mean.device)
-    divergence = kl_divergence(q.base_dist, Normal(zero, zero + 1, validate_args=False))
-    return divergence.sum(dim=-1)
+    standard = Normal(q.mean.new_zeros(()), q.mean.new_ones(()), validate_args=False)
+    return kl_divergence(q.base_dist, standard).sum(dim=-1)
 
 
 def constrained(z_prior: Tensor, threshold: Tensor | float) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, final
 
+from .advancement import registry_at
 from .checkpoint import WEIGHTS, CheckpointError, read_files
 from .errors import TunerError
 from .model import DOCUMENT, Model
@@ -44,7 +45,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """A run of a search, of a trial or of a finalist, as MLflow has it."""
 
     role: str
@@ -55,7 +56,7 @@ class _Run:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Case:
+class Case:
     """A search with all that is known of it."""
 
     name: str
@@ -63,11 +64,11 @@ class _Case:
     entries: "Sequence[Entry]"
     finalists: Mapping[str, Any]
     result: Mapping[str, Any] | None
-    runs: Sequence[_Run]
+    runs: Sequence[Run]
     folder: Path
     tracking_uri: str
 
-    def trial_runs(self) -> "list[tuple[_Run, Entry]]":
+    def trial_runs(self) -> "list[tuple[Run, Entry]]":
         """Return the runs of trials with what the ledger says of them."""
         known = {entry.number: entry for entry in self.entries}
         return [
@@ -79,8 +80,14 @@ class _Case:
 
 def examine(name: str, place: "Place") -> list[Finding]:
     """Return every invariant of a search, and what is wrong with it."""
+    case = case_of(name, place)
+    return [Finding(invariant, check(case)) for invariant, check in CHECKS.items()]
+
+
+def case_of(name: str, place: "Place") -> Case:
+    """Gather what is known of a search."""
     ledger = opened(name, place.storage)
-    case = _Case(
+    return Case(
         name=name,
         size=ledger.size,
         entries=ledger.entries(),
@@ -90,29 +97,28 @@ def examine(name: str, place: "Place") -> list[Finding]:
         folder=place.artifacts / name,
         tracking_uri=place.tracking_uri,
     )
-    return [Finding(invariant, check(case)) for invariant, check in CHECKS.items()]
 
 
-def _ended(case: _Case) -> str:
+def _ended(case: Case) -> str:
     done = sum(entry.state != "RUNNING" for entry in case.entries)
     return "" if done == case.size else f"{done} of {case.size} have"
 
 
-def _contiguous(case: _Case) -> str:
+def _contiguous(case: Case) -> str:
     numbers = [entry.number for entry in case.entries]
     return "" if numbers == list(range(len(numbers))) else f"they are {_named(numbers)}"
 
 
-def _none_running(case: _Case) -> str:
+def _none_running(case: Case) -> str:
     running = [entry.number for entry in case.entries if entry.state == "RUNNING"]
     return f"trial {_named(running)} is" if running else ""
 
 
-def _concluded(case: _Case) -> str:
+def _concluded(case: Case) -> str:
     return "" if case.result else f"it has not: go on with `tuner resume {case.name}`"
 
 
-def _one_run_each(case: _Case) -> str:
+def _one_run_each(case: Case) -> str:
     expected = {("trial", entry.number) for entry in case.entries} | {("search", -1)}
     expected |= {("finalist", int(rank)) for rank in case.finalists}
     found = Counter((run.role, run.number) for run in case.runs)
@@ -126,7 +132,7 @@ def _one_run_each(case: _Case) -> str:
     return "; ".join(told + remedy)
 
 
-def _same_outcomes(case: _Case) -> str:
+def _same_outcomes(case: Case) -> str:
     wrong = [run.number for run, entry in case.trial_runs() if not _agrees(run, entry)]
     told = (
         f"they differ for trial {_named(sorted(wrong))}: `tuner sync {case.name}` tells it again"
@@ -134,7 +140,7 @@ def _same_outcomes(case: _Case) -> str:
     return told if wrong else ""
 
 
-def _same_best(case: _Case) -> str:
+def _same_best(case: Case) -> str:
     usable = [e for e in case.entries if e.value is not None and not e.outcome.get("reason")]
     tracked = [
         run
@@ -153,7 +159,7 @@ def _same_best(case: _Case) -> str:
     return "" if len(set(best.values())) == 1 else told
 
 
-def _curves_present(case: _Case) -> str:
+def _curves_present(case: Case) -> str:
     wrong = [
         entry.number
         for entry in case.entries
@@ -163,7 +169,7 @@ def _curves_present(case: _Case) -> str:
     return told if wrong else ""
 
 
-def _models_whole(case: _Case) -> str:
+def _models_whole(case: Case) -> str:
     folders = [
         case.folder / f"finalist-{rank}" / f"replica-{r}"
         for rank, finalist in case.finalists.items()
@@ -173,21 +179,21 @@ def _models_whole(case: _Case) -> str:
     return "; ".join(damages[:_MOST_NAMED])
 
 
-def _version_whole(case: _Case) -> str:
+def _version_whole(case: Case) -> str:
     if not case.result:
         return "there is none yet"
     name, number = case.result["champion"]["name"], case.result["champion"]["version"]
-    return _trouble(case, lambda registry: registry.version(name, number))
+    return _trouble(case, name, lambda registry: registry.version(name, number))
 
 
-def _champion_whole(case: _Case) -> str:
+def _champion_whole(case: Case) -> str:
     if not case.result:
         return "there is none yet"
     name = case.result["champion"]["name"]
-    return _trouble(case, lambda registry: registry.aliased(name, CHAMPION))
+    return _trouble(case, name, lambda registry: registry.aliased(name, CHAMPION))
 
 
-CHECKS: Mapping[str, Callable[[_Case], str]] = {
+CHECKS: Mapping[str, Callable[[Case], str]] = {
     "exactly N trials have ended": _ended,
     "their numbers run from 0 to N - 1": _contiguous,
     "none is left running": _none_running,
@@ -202,18 +208,18 @@ CHECKS: Mapping[str, Callable[[_Case], str]] = {
 }
 
 
-def _runs(name: str, uri: str) -> list[_Run]:
+def _runs(name: str, uri: str) -> list[Run]:
     path = database_file(uri)
     if path is not None and not path.is_file():  # connecting would create it
         return []
     client = connect(uri)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    found: list[_Run] = []
+    found: list[Run] = []
     token = None
     while experiments:
         page = client.search_runs(experiments, f"tags.`tuner.search` = '{name}'", page_token=token)
         found += [
-            _Run(
+            Run(
                 role=run.data.tags.get("tuner.role", ""),
                 number=int(run.data.tags.get("tuner.number", -1)),
                 status=run.info.status,
@@ -228,16 +234,16 @@ def _runs(name: str, uri: str) -> list[_Run]:
     return found
 
 
-def _agrees(run: _Run, entry: "Entry") -> bool:
+def _agrees(run: Run, entry: "Entry") -> bool:
     same_value = entry.value is None or run.value == entry.value
     same_state = run.tags.get("tuner.state") == entry.state
     return same_value and same_state and run.status == _STATUS[entry.state]
 
 
-def _trouble(case: _Case, find: Callable[[Registry], Version]) -> str:
+def _trouble(case: Case, name: str, find: Callable[[Registry], Version]) -> str:
     """Return why a registered version cannot be used, nothing where it can."""
     try:
-        registry = Registry(case.tracking_uri)
+        registry = registry_at(case.tracking_uri, name)
         location = registry.location(find(registry))
         with TemporaryDirectory() as scratch:
             files = fetch(location, Path(scratch), uri=case.tracking_uri)

@@ -28,8 +28,9 @@ def check_address(address: str) -> None:
         return
     match = _HOST_PORT.fullmatch(address)
     if match is None or not 0 < int(match["port"]) < 65536:
+        shown = redact(address).rpartition("@")[2]
         raise UsageError(
-            f"RAY_ADDRESS or --address {redact(address)!r} cannot be used: write the host and "
+            f"RAY_ADDRESS or --address {shown!r} cannot be used: write the host and "
             "port of the cluster's head, such as 10.0.0.5:6379, on a machine that is part of it"
         )
     try:

@@ -6,6 +6,7 @@ again with the parameters they had, so that a search ends with exactly N. Parame
 holds a search, by a lease that it renews; every write checks the lease first.
 """
 
+import contextlib
 import os
 import socket
 import threading
@@ -22,6 +23,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from .errors import LeaseError, ServiceError, UsageError, did_you_mean
+from .patience import SECONDS, patiently
 from .redaction import redact
 from .samplers import pruner, sampler
 
@@ -141,11 +143,11 @@ class Ledger:
     def note(self, key: str, value: Any) -> None:
         """Store a fact about the whole search."""
         self.lease.check()
-        self.study.set_user_attr(key, value)
+        patiently(lambda _: self.study.set_user_attr(key, value))
 
     def noted(self, key: str) -> Any:
         """Return a fact about the whole search, None where there is none."""
-        return self.study.user_attrs.get(key)
+        return patiently(lambda _: self.study.user_attrs.get(key))
 
     def resize(self, trials: int) -> None:
         """Change the number of trials that the search is to end with."""
@@ -168,9 +170,17 @@ class Ledger:
     def ask(self) -> Ticket | None:
         """Return the next number to run, None when all N exist and none was left behind."""
         self.lease.check()
+        return patiently(self._ask)
+
+    def _ask(self, again: bool) -> Ticket | None:
+        if again:  # a number may exist of which nothing was heard
+            running = {t.number for t in self._trials() if t.state == TrialState.RUNNING}
+            self.requeue(running - self._live.keys())
         if self._left:
-            return self._reopened(self._left.pop(0))
-        number = len(self._trials())
+            ticket = self._reopened(self._left[0])
+            self._left.pop(0)
+            return ticket
+        number = sum(t.state != TrialState.WAITING for t in self._trials())
         if number >= self.size:
             return None
         self.study.sampler = sampler(self._plan, number)
@@ -188,8 +198,8 @@ class Ledger:
         if step in self._reported[number]:
             return False  # an earlier attempt has been here, and went on
         self._reported[number].add(step)
-        trial.report(value, step)
-        return bool(trial.should_prune())
+        patiently(lambda _: trial.report(value, step))
+        return patiently(lambda _: bool(trial.should_prune()))
 
     def tell(
         self, number: int, state: State, *, value: float | None, outcome: Mapping[str, Any]
@@ -197,9 +207,15 @@ class Ledger:
         """Give a number its terminal state: COMPLETE with a value, PRUNED, or FAIL."""
         self.lease.check()
         trial = self._live.pop(number)
-        trial.set_user_attr("outcome", dict(outcome))
         final_value = value if state == "COMPLETE" else None
-        self.study.tell(trial, final_value, state=TrialState[state])
+
+        def tell(again: bool) -> None:
+            if again and self._trials()[number].state.is_finished():
+                return
+            trial.set_user_attr("outcome", dict(outcome))
+            self.study.tell(trial, final_value, state=TrialState[state])
+
+        patiently(tell)
 
     def entries(self) -> list[Entry]:
         """Return all numbers in order."""
@@ -214,7 +230,7 @@ class Ledger:
         self.lease.release()
 
     def _trials(self) -> list[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False)
+        return patiently(lambda _: self.study.get_trials(deepcopy=False))
 
     def _reopened(self, number: int) -> Ticket:
         frozen = self._trials()[number]
@@ -330,29 +346,35 @@ class Lease:
         if self._thread is None:
             return
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_RENEW_SECONDS)
         self._thread = None
-        held = self._read()
-        if held is not None and held["owner"] == self.owner:
-            self._study.set_user_attr("lease", None)
+        with contextlib.suppress(ServiceError):  # without a database, it ends by itself
+            held = self._read(seconds=0.0)
+            if held is not None and held["owner"] == self.owner:
+                patiently(lambda _: self._study.set_user_attr("lease", None), seconds=0.0)
 
-    def _read(self) -> dict[str, Any] | None:
-        held: dict[str, Any] | None = self._study.user_attrs.get("lease")
+    def _read(self, *, seconds: float = SECONDS) -> dict[str, Any] | None:
+        held: dict[str, Any] | None = patiently(
+            lambda _: self._study.user_attrs.get("lease"), seconds=seconds
+        )
         return held
 
     def _write(self) -> None:
-        self._expires = time.time() + _LEASE_SECONDS
-        self._study.set_user_attr(
-            "lease", {"owner": self.owner, "since": self._since, "expires": self._expires}
-        )
+        expires = time.time() + _LEASE_SECONDS
+        lease = {"owner": self.owner, "since": self._since, "expires": expires}
+        patiently(lambda _: self._study.set_user_attr("lease", lease))
+        self._expires = expires
 
     def _renew(self) -> None:
         while not self._stop.wait(_RENEW_SECONDS):
-            held = self._read()
-            if held is None or held["owner"] != self.owner:
-                self._expires = 0.0  # the next write finds out and raises
-                return
-            self._write()
+            try:
+                held = self._read()
+                if held is None or held["owner"] != self.owner:
+                    self._expires = 0.0  # the next write finds out and raises
+                    return
+                self._write()
+            except ServiceError:
+                continue  # whoever writes next has the same trouble, and says so
 
 
 def _is_dead(owner: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO, final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -95,10 +95,11 @@ class LiveView(View):
         if snapshot is None:
             return Text(f"starting, {duration(self._clock() - self._began)}", style="dim")
         since = self._clock() - self._arrived
-        parts: list[RenderableType] = [_bar(snapshot, since), Text(counts(snapshot))]
+        narrow = self._console.width < _NARROW
+        parts = [_bar(snapshot, since, narrow=narrow), Text(counts(snapshot))]
         if snapshot.notice:
             parts.append(Text(snapshot.notice, style="yellow"))
-        return Group(*parts, Text(), _trials(snapshot, self._console))
+        return Group(*parts, Text(), _trials(snapshot, self._console.size, narrow=narrow))
 
 
 @final
@@ -176,6 +177,8 @@ def duration(seconds: float) -> str:
     minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
     if seconds < 60:
         return f"{seconds:.1f} s" if 0 < seconds < 10 else f"{seconds:.0f} s"
+    if minutes < 10:
+        return f"{int(minutes)} min {int(seconds % 60)} s"
     if minutes < 60:
         return f"{minutes:.0f} min"
     if hours < 24:
@@ -183,27 +186,33 @@ def duration(seconds: float) -> str:
     return f"{int(days)} d {int(hours % 24)} h"
 
 
-def _bar(snapshot: "Snapshot", since: float) -> RenderableType:
+def _bar(snapshot: "Snapshot", since: float, *, narrow: bool) -> RenderableType:
+    bar = ProgressBar(total=max(snapshot.total, 1), completed=snapshot.done)
+    done, times = f"{snapshot.done}/{snapshot.total}", pace(snapshot, since)
     grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
     grid.add_column(ratio=1)
+    if narrow:
+        grid.add_row(bar)
+        grid.add_row(f"{done}  {times}")
+        return grid
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
-    bar = ProgressBar(total=max(snapshot.total, 1), completed=snapshot.done)
-    grid.add_row(bar, f"{snapshot.done}/{snapshot.total}", pace(snapshot, since))
+    grid.add_row(bar, done, times)
     return grid
 
 
-def _trials(snapshot: "Snapshot", console: Console) -> RenderableType:
+def _trials(snapshot: "Snapshot", size: ConsoleDimensions, *, narrow: bool) -> RenderableType:
     """Return the trials under way and the best ones as one table."""
-    narrow = console.width < _NARROW
     table = Table(box=None, pad_edge=False, padding=(0, 1 if narrow else 2, 0, 0))
     for heading, justify in (("", "left"), ("trial", "right")):
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("method", no_wrap=True, overflow="ellipsis", min_width=6)
+    table.add_column(
+        "method", no_wrap=True, overflow="ellipsis", max_width=size.width - (26 if narrow else 38)
+    )
     table.add_column("pass", justify="right", no_wrap=True)
     table.add_column("score", no_wrap=True)
     running = _running(snapshot)
-    shown = max(1, min(_MOST_RUNNING, console.height - _BEST - 7))
+    shown = max(1, min(_MOST_RUNNING, size.height - _BEST - (11 if narrow else 8)))
     for index, row in enumerate(running[:shown]):
         _add(table, "" if index else "now", row, _pass(row), narrow)
     if len(running) > shown:

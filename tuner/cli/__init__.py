@@ -150,6 +150,8 @@ def _sentence(error: typer.TyperException) -> str:
 def _origin(context: typer.Context, parameter: typer.CallbackParam) -> str:
     """Return what a value came from: a flag, a variable, or a file of settings."""
     name = max(parameter.opts, key=len)
+    if not name.startswith("-"):
+        return str(parameter.metavar)
     source = context.get_parameter_source(str(parameter.name))
     kind = "" if source is None else source.name
     if kind == "DEFAULT_MAP":

@@ -21,7 +21,11 @@ def show_result(result: "Result") -> None:
     low, high = champion["interval"]
     outcome = "promoted" if champion["promoted"] else "not promoted"
     facts = [
-        ("search", f"{result.search}: {_counted(result.trials)} in {duration(result.seconds)}"),
+        (
+            "search",
+            f"{result.search}: {result.trials['total']} trials in {duration(result.seconds)}, "
+            f"{_counted(result.trials)}",
+        ),
         ("best", f"trial {best['number']}, {best['method']}: {scored(best)}"),
         ("settings", settings(best["params"])),
         *_finalists(result.finalists),
@@ -186,7 +190,8 @@ def _finalists(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _counted(trials: Mapping[str, int]) -> str:
-    return ", ".join(f"{n} {state}" for state, n in trials.items() if state == "complete" or n)
+    states = {state: n for state, n in trials.items() if state != "total"}
+    return ", ".join(f"{n} {state}" for state, n in states.items() if state == "complete" or n)
 
 
 def _row(what: str, row: "Standing") -> list[str]:

@@ -217,9 +217,10 @@ def _rehearse(study: "Study", place: "Place", resources: "Resources", *, json: b
 
 
 def _report(result: "Result", *, json: bool) -> None:
+    from ..redaction import redact
     from . import report
 
     if json:
-        show_json(result.to_mapping())
+        show_json({**result.to_mapping(), "tracking_uri": redact(result.tracking_uri)})
     else:
         report.show_result(result)

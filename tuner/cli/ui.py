@@ -36,5 +36,6 @@ def ui(tracking: Tracking = None, port: Port = 5000) -> None:
     # not on the command line, where others see it: the URL may hold a password
     os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    server = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    os.execv(sys.executable, [sys.executable, *server, "--workers", "1"])
+    server = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", "--workers", "1"]
+    quiet = ["--uvicorn-opts", "--log-level=warning"]
+    os.execv(sys.executable, [*server, "--host", "127.0.0.1", "--port", str(port), *quiet])

@@ -1,0 +1,104 @@
+import json
+
+import pytest
+import yaml
+
+from tests.tuner.in_process import concluded
+from tests.tuner.mlflow_store import OLD_LOADER
+from tuner import catalog
+from tuner.space import parse_space
+
+pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
+
+
+def test_methods_say_what_they_can_do_and_where_they_are_from(tuner):
+    ran = tuner("methods")
+    assert ran.code == 0
+    assert all(name in ran.out for name in catalog.names())
+    listed = {one["name"]: one for one in json.loads(tuner("methods", "--json").out)}
+    assert set(listed) == set(catalog.names())
+    assert listed["kmeans"]["can"] == ["embed"]
+    assert not listed["kmeans"]["gradients"]
+    assert listed["gmvae"]["can"] == ["embed", "reconstruct", "sample", "elbo"]
+    assert all(one["source"] for one in listed.values())
+
+
+def test_methods_as_markdown_are_a_table_for_the_readme(tuner):
+    heading, rule, *rows = tuner("methods", "--markdown").out.splitlines()
+    assert heading == "| method | can | source |"
+    assert rule == "| --- | --- | --- |"
+    assert len(rows) == len(catalog.names())
+    assert all(row.count(" | ") == 2 for row in rows)
+
+
+def test_the_settings_of_a_method_come_with_default_bounds_and_meaning(tuner):
+    ran = tuner("methods", "kmeans")
+    assert "n_components" in ran.out
+    assert "at least 2" in ran.out
+    assert "number of clusters K" in ran.out
+    told = json.loads(tuner("methods", "kmeans", "--json").out)
+    fields = catalog.method("kmeans").config_type.__dataclass_fields__
+    assert [one["name"] for one in told["settings"]] == list(fields)
+    starts = next(one for one in told["settings"] if one["name"] == "starts")
+    assert (starts["default"], starts["type"], starts["low"]) == (10, "int", 1)
+    assert starts["searched"] == catalog.space("kmeans").parameters["starts"].describe()
+    assert tuner("methods", "kmeans", "--markdown").out.startswith("| setting |")
+
+
+@pytest.mark.parametrize("command", ["methods", "space"])
+def test_a_method_that_is_not_there_is_refused(tuner, command):
+    ran = tuner(command, "kmens")
+    assert ran.code == 2
+    assert "did you mean 'kmeans'" in ran.complaint
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_a_printed_space_is_a_space_file(tuner, name):
+    read = yaml.safe_load(tuner("space", name).out)
+    space = parse_space(read, catalog.method(name).config_type, source="printed")
+    assert space == catalog.space(name)
+    assert json.loads(tuner("space", name, "--json").out) == read
+
+
+def test_data_sets_are_listed(tuner, here):
+    assert "digits" in tuner("datasets").out
+    listed = json.loads(tuner("datasets", "--json").out)
+    assert listed[0]["name"] == "digits"
+    assert listed[0]["shape"] == [8, 8]
+    assert not list(here.iterdir())
+
+
+def test_a_table_at_forty_columns_loses_nothing(tuner, monkeypatch):
+    wide = tuner("datasets").out
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = tuner("datasets").out
+    assert max(map(len, narrow.splitlines())) <= 40
+    assert sorted("".join(narrow.split())) == sorted("".join(wide.split()))
+
+
+def test_no_colour_and_no_markup_in_a_pipe(tuner, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b" not in tuner("datasets").out
+
+
+def test_models_are_listed_with_alias_score_and_interval(tuner, here):
+    done = concluded()
+    flags = done.flags[2:]
+    (one,) = json.loads(tuner("models", "--json", *flags).out)
+    assert (one["name"], one["version"], one["aliases"]) == ("blobs", 1, ["champion"])
+    assert one["score"] == done.result.champion["score"]
+    assert one["interval"] == done.result.champion["interval"]
+    assert one["search"] == "done"
+    ran = tuner("models", "blobs", *flags)
+    assert "champion" in ran.out
+    assert f"{one['score']:.3f}" in ran.out
+    ran = tuner("models", "blob", *flags)
+    assert ran.code == 2
+    assert "did you mean 'blobs'" in ran.complaint
+    assert not list(here.iterdir())
+
+
+def test_no_models_yet_is_an_empty_list_and_writes_nothing(tuner, here):
+    assert json.loads(tuner("models", "--json").out) == []
+    assert tuner("models").out == ""
+    assert not list(here.iterdir())

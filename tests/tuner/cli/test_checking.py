@@ -1,0 +1,36 @@
+import json
+
+import pytest
+
+from tests.tuner.in_process import concluded
+from tests.tuner.mlflow_store import OLD_LOADER
+
+pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
+
+
+def flags(done):
+    return [*done.flags, "--artifacts", done.place.artifacts]
+
+
+def test_a_sound_search_is_exit_0(tuner, here):
+    done = concluded()
+    ran = tuner("doctor", "done", *flags(done))
+    assert (ran.code, ran.err) == (0, "")
+    assert "NOT" not in ran.out
+    told = json.loads(tuner("doctor", "done", "--json", *flags(done)).out)
+    assert told["ok"]
+    assert all(one["ok"] for one in told["findings"])
+    assert len(told["findings"]) == 11
+    assert not list(here.iterdir())
+
+
+def test_what_is_wrong_is_exit_1_and_said(tuner, here):
+    done = concluded()
+    elsewhere = [*done.flags, "--artifacts", here / "moved"]
+    ran = tuner("doctor", "done", *elsewhere)
+    assert ran.code == 1
+    assert "metrics.jsonl is missing or cut for trial 0, 1, 2, 3, 4" in ran.out
+    told = json.loads(tuner("doctor", "done", "--json", *elsewhere).out)
+    assert not told["ok"]
+    assert [one["ok"] for one in told["findings"]].count(False) == 2
+    assert not list(here.iterdir())

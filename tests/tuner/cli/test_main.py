@@ -1,0 +1,152 @@
+import pytest
+
+from tuner.cli import app, run
+from tuner.errors import DataError, InterruptedSearchError
+
+COMMANDS = [
+    *("search", "resume", "status", "train", "methods", "space", "datasets", "promote"),
+    *("rollback", "models", "predict", "sample", "doctor", "ui", "sync"),
+]
+
+
+def test_help_lists_every_command(tuner):
+    ran = tuner("--help")
+    assert ran.code == 0
+    assert all(f" {name} " in ran.out for name in COMMANDS)
+    assert {command.callback.__name__ for command in app.registered_commands} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(tuner, command):
+    ran = tuner(command, "--help")
+    assert ran.code == 0
+    assert f"tuner {command}" in ran.out
+
+
+def test_help_at_forty_columns_stays_within_them(tuner, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    ran = tuner("search", "--help")
+    assert ran.code == 0
+    assert max(map(len, ran.out.splitlines())) <= 40
+
+
+def test_no_command_shows_help_and_is_an_error(tuner):
+    ran = tuner()
+    assert ran.code == 2
+    assert "Usage" in ran.out
+
+
+def test_version(tuner):
+    ran = tuner("--version")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("tuner ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serch"], "no such command 'serch'; did you mean 'search'?"),
+        (["search", "--trial", "3"], "no such option --trial; did you mean '--trials'?"),
+        (["search", "--frobnicate"], "no such option: --frobnicate"),
+        (["search", "--trials"], "option '--trials' requires an argument"),
+        (["search", "--trials", "abc"], "--trials 'abc': give a whole number"),
+        (["search", "--trials", "1.5"], "--trials '1.5': give a whole number"),
+        (["search", "--seed", ""], "--seed '': give a whole number"),
+        (["search", "--gpus-per-trial", "half"], "--gpus-per-trial 'half': give a number"),
+        (["search", "digits"], "unexpected extra argument"),
+        (["resume"], "missing argument 'NAME'"),
+        (["promote", "digits", "two"], "VERSION 'two': give a whole number"),
+        (["ui", "--port", "0"], "--port '0': give at least 1"),
+        (["ui", "--port", "70000"], "--port '70000': give at most 65535"),
+    ],
+)
+def test_a_wrong_command_line_is_one_sentence(tuner, here, arguments, said):
+    ran = tuner(*arguments)
+    assert ran.code == 2
+    assert said in ran.complaint
+    assert "--help`" in ran.complaint
+    assert not list(here.iterdir())
+
+
+def _raising(monkeypatch, error):
+    def raises(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("tuner.data.catalog", raises)
+
+
+def test_an_error_has_the_exit_code_of_its_kind(tuner, monkeypatch):
+    _raising(monkeypatch, DataError("it is cut"))
+    ran = tuner("datasets")
+    assert (ran.code, ran.complaint) == (3, "it is cut")
+
+
+def test_an_error_is_one_line_without_secrets_whatever_it_quotes(tuner, monkeypatch):
+    said = "postgresql://me:canary@host/db\nsays \x1b[31mno\0"
+    _raising(monkeypatch, DataError(said))
+    ran = tuner("datasets")
+    assert ran.complaint == "postgresql://me:***@host/db says \\x1b[31mno\\x00"
+
+
+@pytest.mark.parametrize(("signum", "code"), [(2, 130), (15, 143)])
+def test_an_interrupted_search_exits_with_its_signal(tuner, monkeypatch, signum, code):
+    _raising(monkeypatch, InterruptedSearchError("go on with tuner resume a", signum))
+    ran = tuner("datasets")
+    assert (ran.code, ran.complaint) == (code, "go on with tuner resume a")
+
+
+def test_ctrl_c_elsewhere_is_130(tuner, monkeypatch):
+    _raising(monkeypatch, KeyboardInterrupt())
+    ran = tuner("datasets")
+    assert (ran.code, ran.complaint) == (130, "interrupted")
+
+
+def test_the_unexpected_is_a_sentence_and_a_traceback_only_on_request(tuner, monkeypatch):
+    _raising(monkeypatch, ZeroDivisionError("by zero"))
+    ran = tuner("datasets")
+    assert ran.code == 70
+    assert "unexpected ZeroDivisionError: by zero" in ran.complaint
+    monkeypatch.setenv("TUNER_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        run(["datasets"])
+
+
+def test_a_flag_wins_over_a_variable_and_that_over_a_file(tuner, here, monkeypatch):
+    def storage(*flags: str) -> str:
+        ran = tuner("search", "-m", "kmeans", "--dry-run", *flags)
+        assert ran.code == 0, ran.err
+        return next(line.split()[1] for line in ran.out.splitlines() if "ledger" in line)
+
+    assert storage() == f"sqlite:///{here}/tuner.db"
+    (here / "pyproject.toml").write_text('[tool.tuner]\nstorage = "sqlite:///project.db"\n')
+    assert storage() == "sqlite:///project.db"
+    (here / "tuner.toml").write_text('[search]\nstorage = "sqlite:///own.db"\n')
+    assert storage() == "sqlite:///own.db"
+    monkeypatch.setenv("TUNER_STORAGE", "sqlite:///variable.db")
+    assert storage() == "sqlite:///variable.db"
+    assert storage("--storage", "sqlite:///flag.db") == "sqlite:///flag.db"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("trials = 'many'", "tuner.toml: trials 'many': give a whole number"),
+        ("trials = true", "tuner.toml: trials 'true': give a whole number"),
+        ("trails = 3", "tuner.toml: no flag or command is called 'trails'; did you mean 'trials'"),
+        ("[search]\ntrails = 3", "tuner.toml, [search]: no flag or command is called 'trails'"),
+        ("dry_run = 'yes'", "tuner.toml: dry_run = 'yes': write true or false"),
+        ("trials = ", "tuner.toml is not a usable TOML file"),
+    ],
+)
+def test_a_wrong_file_of_settings_is_named(tuner, here, text, said):
+    (here / "tuner.toml").write_text(text)
+    ran = tuner("search", "--dry-run")
+    assert ran.code == 2
+    assert said in ran.complaint
+
+
+def test_a_wrong_variable_is_named(tuner, monkeypatch):
+    monkeypatch.setenv("TUNER_STORAGE", "tuner.db")
+    ran = tuner("status")
+    assert ran.code == 2
+    assert "'tuner.db' is no database URL" in ran.complaint

@@ -1,0 +1,84 @@
+"""The command as a process of its own: what it imports, its exit codes, its pipes."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+TUNER = [sys.executable, "-c", "from tuner.cli import main; main()"]
+HEAVY = {"torch", "ray", "mlflow", "optuna", "pandas", "pydantic", "numpy", "sklearn", "yaml"}
+
+
+def ran(*arguments, **options):
+    return subprocess.run([*TUNER, *arguments], capture_output=True, text=True, **options)
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from tuner.cli import run; run(['--help']); "
+        f"print(*({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Usage" in done.stdout
+    assert done.stderr.split() == []
+
+
+def test_help_takes_less_than_half_a_second_of_this_machine():
+    def seconds() -> float:
+        before = os.times()
+        assert ran("--help").returncode == 0
+        after = os.times()
+        spent = after.children_user + after.children_system
+        return spent - before.children_user - before.children_system
+
+    assert min(seconds() for _ in range(3)) < 0.5
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = f"import sys, tuner; tuner.Study; print(*({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["datasets"], 0), (["serch"], 2), (["search", "--dataset", "nope.csv", "--dry-run"], 3)],
+)
+def test_exit_codes_without_a_traceback(tmp_path, arguments, code):
+    done = ran(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == (code != 0)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["datasets"], ["datasets", "--json"], ["--help"]])
+def test_a_closed_pipe_is_quiet(arguments):
+    process = subprocess.Popen(
+        [*TUNER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert err == b""
+    assert process.returncode in (1, 141)
+
+
+def test_ctrl_c_is_130_and_a_sentence(tmp_path):
+    code = (
+        "import time, tuner.data; from tuner.cli import main; import sys; sys.argv[1:] = "
+        "['datasets']; tuner.data.catalog = lambda: (print('ready', flush=True), time.sleep(60)); "
+        "main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    time.sleep(0.1)
+    process.send_signal(2)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == b"error: interrupted\n"

@@ -1,0 +1,343 @@
+import json
+import sys
+
+import pytest
+
+from tests.tuner.in_process import blobs, concluded, no_ray
+from tests.tuner.mlflow_store import OLD_LOADER
+from tuner.tracking import connect
+
+pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
+
+DRY = ["search", "--dry-run"]
+
+
+@pytest.fixture
+def done():
+    return concluded()
+
+
+def held(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_search_says_in_json_what_it_found(tuner, here):
+    blobs(here / "blobs.npz")
+    line = ["search", "-m", "gmm", "-d", "blobs.npz", "-n", 3, "--replicas", 2, "--name", "first"]
+    fixed = ["--set", "n_components=3", "--register", "blobs-model", "--sampler", "random"]
+    fixed.append("--json")
+    with no_ray():
+        ran = tuner(*line, *fixed)
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert found["search"] == "first"
+    assert found["trials"] == {"total": 3, "complete": 3, "pruned": 0, "failed": 0}
+    assert found["best"]["method"] == "gmm"
+    assert {"number", "params", "score"} <= found["best"].keys()
+    assert found["champion"]["name"] == "blobs-model"
+    assert {"version", "uri", "promoted"} <= found["champion"].keys()
+    assert found["audit"]["hungarian"] == 1.0
+    assert found["seconds"] > 0
+    assert found["tracking_uri"] == f"sqlite:///{here}/mlflow.db"
+    assert "3 of 3 trials: 3 complete" in ran.err
+    assert {"tuner.db", "mlflow.db", "tuner-artifacts"} <= set(held(here))
+
+    again = tuner(*line, *fixed)
+    assert again.code == 2
+    assert "tuner resume first" in again.complaint
+
+
+def test_an_interrupted_search_goes_on_to_exactly_n(tuner, here):
+    blobs(here / "blobs.npz")
+    line = ["search", "-m", "gmm", "-d", "blobs.npz", "-n", 5, "--replicas", 2, "--name", "cut"]
+    with no_ray(interrupted_after=2):
+        ran = tuner(*line, "--set", "n_components=3", "--sampler", "random")
+    assert ran.code == 130
+    assert ran.out == ""
+    last = ran.err.splitlines()[-1]
+    assert last.startswith("error: interrupted with 3 of 5 trials to go")
+    assert "`tuner resume cut`" in last
+    assert "cut     stopped  2/5" in tuner("status").out
+    assert "go on with `tuner resume cut`" in tuner("status", "cut").out
+    assert tuner("doctor", "cut").code == 1
+    with no_ray():
+        ran = tuner("resume", "cut", "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["trials"]["total"] == 5
+    told = json.loads(tuner("doctor", "cut", "--json").out)
+    assert told["ok"], told
+    assert "8 runs" in tuner("sync", "cut").out
+    assert tuner("doctor", "cut").code == 0
+
+
+def test_mlflow_that_is_not_there_is_exit_4_before_any_trial(tuner, here):
+    with no_ray():
+        ran = tuner("search", "-m", "kmeans", "--tracking-uri", "http://me:canary@127.0.0.1:9")
+    assert ran.code == 4
+    assert "set MLFLOW_TRACKING_URI to one that answers" in ran.complaint
+    assert "canary" not in ran.complaint
+    assert json.loads(tuner("status", "--json").out) == []
+
+
+def test_a_search_in_which_nothing_is_usable_is_exit_1(tuner, here):
+    import numpy as np
+
+    np.savez(here / "x.npz", x=np.random.default_rng(0).normal(size=(60, 3)))
+    broken = ["--set", "epochs=1", "--set", "learning_rate=1.0e30", "--set", "n_components=3"]
+    with no_ray():
+        ran = tuner(
+            "search", "-m", "gmvae", "-d", "x.npz", "-n", 2, *broken, "--sampler", "random"
+        )
+    assert ran.code == 1, ran.err
+    assert "is usable" in ran.err.splitlines()[-1]
+    assert ran.out == ""
+
+
+@pytest.mark.xfail(strict=True, reason="the run is opened before the name is looked up")
+def test_a_name_that_is_taken_leaves_the_search_of_that_name_alone(tuner, here, tmp_path_factory):
+    from tests.tuner.in_process import conclude
+
+    done = conclude(tmp_path_factory.mktemp("taken"), name="taken")
+    data = done.folder / "blobs.npz"
+    ran = tuner("search", "-m", "gmm", "-d", data, "--name", "taken", "--epochs", 1, *done.flags)
+    assert ran.code == 2
+    assert "go on with `tuner resume taken`" in ran.complaint
+    client = connect(done.place.tracking_uri)
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    (parent,) = client.search_runs(experiments, "tags.`tuner.role` = 'search'")
+    assert parent.info.status == "FINISHED"
+    assert "epochs" not in parent.data.params
+
+
+def test_what_libraries_print_does_not_reach_the_result(tuner, done, monkeypatch):
+    import importlib
+
+    def talkative(*_: object, **__: object) -> object:
+        print("hello")
+        return done.result
+
+    monkeypatch.setattr(importlib.import_module("tuner.search"), "resume", talkative)
+    with no_ray():
+        ran = tuner("resume", "done", "--json", *done.flags)
+    assert json.loads(ran.out)["search"] == "done"
+    assert "hello" in ran.err
+
+
+def test_a_password_in_a_url_stays_out_of_the_result(tuner, done, monkeypatch):
+    import dataclasses
+    import importlib
+
+    secret = dataclasses.replace(done.result, tracking_uri="http://me:canary@mlflow")
+    module = importlib.import_module("tuner.search")
+    monkeypatch.setattr(module, "resume", lambda *_, **__: secret)
+    for flag in ([], ["--json"]):
+        with no_ray():
+            ran = tuner("resume", "done", *flag, *done.flags)
+        assert "http://me:***@mlflow" in ran.out
+        assert "canary" not in ran.out + ran.err
+
+
+def test_resuming_a_finished_search_tells_its_result(tuner, done):
+    with no_ray():
+        ran = tuner("resume", "done", *done.flags, "--artifacts", done.place.artifacts)
+    assert ran.code == 0, ran.err
+    assert "done: 5 trials" in ran.out
+    assert "tuner predict models:/blobs@champion FILE" in ran.out
+
+
+def test_a_search_that_has_ended_cannot_shrink(tuner, done):
+    with no_ray():
+        ran = tuner("resume", "done", "-n", 3, *done.flags, "--artifacts", done.place.artifacts)
+    assert ran.code == 2
+    assert "already has 5" in ran.complaint
+
+
+@pytest.mark.parametrize("command", ["resume", "status", "doctor", "sync"])
+def test_a_search_that_is_not_there_is_named_and_nothing_is_written(tuner, here, command, done):
+    ran = tuner(command, "dome")
+    assert ran.code == 2
+    assert "no search named 'dome': there is no ledger" in ran.complaint
+    assert held(here) == []
+    ran = tuner(command, "dome", *done.flags[:2])
+    assert ran.code == 2
+    assert "did you mean 'done'" in ran.complaint
+    assert held(here) == []
+
+
+def test_a_dry_run_says_what_would_run_and_writes_nothing(tuner, here):
+    line = [*DRY, "-m", "gmm,kmeans", "--trials", 7, "--set", "gmm.starts=1"]
+    ran = tuner(*line)
+    assert (ran.code, ran.err) == (0, "")
+    assert "7 trials of 3 replicas" in ran.out
+    assert "1,437 + 360 points" in ran.out
+    assert "nothing was written" in ran.out
+    plan = json.loads(tuner(*line, "--json").out)
+    assert plan["study"]["methods"] == ["gmm", "kmeans"]
+    assert plan["methods"]["gmm"]["first"]["starts"] == 1
+    assert "starts" not in plan["methods"]["gmm"]["searched"]
+    assert "starts" in plan["methods"]["kmeans"]["searched"]
+    assert held(here) == []
+
+
+def test_a_dry_run_takes_every_flag_and_hides_passwords(tuner, here):
+    space = here / "space.yaml"
+    space.write_text("space:\n  starts: {int: [1, 3]}\n")
+    ran = tuner(
+        *DRY,
+        *("-m", "kmeans", "--dataset", "arcs", "--trials", "200", "--replicas", "5"),
+        *("--epochs", "3", "--seed", "7", "--objective", "ami", "--use-labels"),
+        *("--sampler", "cmaes", "--scheduler", "median", "--workers", "2"),
+        *("--cpus-per-trial", "0.5", "--gpus-per-trial", "0.25", "--time-budget", "2h"),
+        *("--name", "a", "--register", "b", "--space", space, "--set", "iterations=9"),
+        *("--storage", f"sqlite:///{here}/other.db", "--artifacts", "files"),
+        *("--tracking-uri", "http://me:canary@mlflow"),
+        *("--address", "ray://me:canary@head:10001", "--json"),
+    )
+    assert ran.code == 0, ran.err
+    plan = json.loads(ran.out)
+    study, resources = plan["study"], plan["resources"]
+    assert (study["dataset"], study["trials"], study["replicas"]) == ("arcs", 200, 5)
+    assert (study["epochs"], study["seed"], study["objective"]) == (3, 7, "ami")
+    assert (study["sampler"], study["scheduler"], study["use_labels"]) == ("cmaes", "median", True)
+    assert (study["name"], study["register"], study["fixed"]) == ("a", "b", {"iterations": 9})
+    assert resources["workers"] == 2
+    assert (resources["cpus_per_trial"], resources["gpus_per_trial"]) == (0.5, 0.25)
+    assert plan["methods"]["kmeans"]["searched"]["starts"] == {"int": [1, 3]}
+    assert plan["artifacts"] == f"{here}/files"
+    assert "canary" not in ran.out
+    assert held(here) == ["space.yaml"]
+
+
+def test_a_dry_run_asks_a_ledger_whether_the_name_is_free(tuner):
+    ledger = "postgresql+psycopg://me:canary@127.0.0.1:9/none"
+    ran = tuner(*DRY, "-m", "kmeans", "--storage", ledger)
+    assert ran.code == 4
+    assert "canary" not in ran.complaint
+
+
+def test_all_methods_are_searched_by_one_word(tuner):
+    from tuner import catalog
+
+    plan = json.loads(tuner(*DRY, "--method", "all", "--json").out)
+    assert tuple(plan["study"]["methods"]) == catalog.names()
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (["-m", "gmva"], 2, "did you mean 'gmvae'"),
+        (["-m", ""], 2, "no method is named"),
+        (["-m", "gmm,gmm"], 2, "named twice"),
+        (["--trials", "0"], 2, "trials=0 is not usable"),
+        (["--trials", "-1"], 2, "trials=-1 is not usable"),
+        (["--replicas", "0"], 2, "replicas=0 is not usable"),
+        (["--epochs", "0"], 2, "epochs=0 is not usable"),
+        (["--seed", "-1"], 2, "seed=-1 is not usable"),
+        (["--sampler", "tpee"], 2, "did you mean 'tpe'"),
+        (["--scheduler", "ash"], 2, "did you mean 'asha'"),
+        (["--objective", "scor"], 2, "did you mean 'score'"),
+        (["--objective", "acc"], 2, "say --use-labels"),
+        (["--objective", "acc", "--use-labels", "-d", "plain.npy"], 2, "needs labels"),
+        (["--objective", "elbo", "-m", "kmeans"], 2, "has no evidence lower bound"),
+        (["--objective", "elbo", "-m", "gmm,gmvae"], 2, "one method only"),
+        (["--objective", "elbo", "-m", "gmm"], 2, "fix it with --set n_components=VALUE"),
+        (["--workers", "0"], 2, "--workers 0"),
+        (["--cpus-per-trial", "0"], 2, "--cpus-per-trial 0"),
+        (["--cpus-per-trial", "nan"], 2, "--cpus-per-trial nan"),
+        (["--gpus-per-trial", "-1"], 2, "--gpus-per-trial -1"),
+        (["--gpus-per-trial", "1.5"], 2, "--gpus-per-trial 1.5"),
+        (["--time-budget", "soon"], 2, "90s, 30m, 2h or 1h30m"),
+        (["--name", "a/b"], 2, "'a/b' is not usable"),
+        (["--name", ".."], 2, "'..' is not usable"),
+        (["--name", "a" * 300], 2, "(300 characters)"),
+        (["--name", "a\0b"], 2, "is not usable"),
+        (["--name", ""], 2, "'' is not usable"),
+        (["--register", "../b"], 2, "'../b' is not usable"),
+        (["--set", "n_components"], 2, "write KEY=VALUE"),
+        (["--set", "n_component=3"], 2, "did you mean 'n_components'"),
+        (["--set", "gmm.starts=3"], 2, "no such setting"),
+        (["--set", "n_components=1"], 2, "n_components=1 is out of range"),
+        (["--set", "n_components=ten"], 2, "give a value of type int"),
+        (["--set", "n_components=nan"], 2, "give a value of type int"),
+        (["--set", "n_components=2000"], 3, "2000 clusters in 1437 training points"),
+        (["-m", "kmeans", "--set", "n_components=9", "--set", "starts=1"], 2, "every setting"),
+        (["-d", "mnits"], 3, "did you mean 'mnist'"),
+        (["-d", "nope.csv"], 3, "there is no file nope.csv"),
+        (["-d", "."], 3, "ends in ''"),
+        (["-d", "plain.npy", "--labels", "y"], 3, "plain array"),
+        (["--labels", "y"], 3, "brings its own labels"),
+        (["--space", "nope.yaml"], 2, "cannot be read"),
+        (["--storage", "tuner.db"], 2, "is no database URL"),
+        (["--storage", "nope://x/y"], 4, "does not answer"),
+        (["--artifacts", "s3://bucket"], 2, "is no folder"),
+    ],
+)
+@pytest.mark.parametrize("dry", [True, False], ids=["dry", "real"])
+def test_what_cannot_run_is_refused_before_anything_is_written(
+    tuner, here, flags, code, said, dry
+):
+    import numpy as np
+
+    np.save(here / "plain.npy", np.random.default_rng(0).normal(size=(50, 3)))
+    if not dry and "nope://x/y" in flags:
+        pytest.skip("a real search makes its folder before it asks the ledger")
+    ran = tuner("search", "-m", "kmeans", *flags, *(["--dry-run"] if dry else []))
+    assert said in ran.complaint
+    assert ran.code == code
+    assert held(here) == ["plain.npy"]
+
+
+def test_a_name_that_is_taken_is_refused_by_a_dry_run_too(tuner, done):
+    ran = tuner(*DRY, "-m", "kmeans", "--name", "done", *done.flags)
+    assert ran.code == 2
+    assert "a search named 'done' exists: go on with `tuner resume done`" in ran.complaint
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of folders")
+def test_a_folder_that_cannot_be_written_is_exit_74(tuner, here):
+    (here / "file").write_text("in the way")
+    with no_ray():
+        ran = tuner("search", "-m", "kmeans", "--artifacts", "file/below")
+    assert ran.code == 74
+    assert "cannot be written" in ran.complaint
+
+
+def test_status_lists_all_searches_and_shows_one(tuner, done, here):
+    listed = json.loads(tuner("status", "--json", *done.flags[:2]).out)
+    assert [one["search"] for one in listed] == ["done"]
+    one = json.loads(tuner("status", "done", "--json", *done.flags[:2]).out)
+    assert one["state"] == "done"
+    assert one["trials"]["complete"] == 5
+    assert one["best"][0]["number"] == done.result.best["number"]
+    assert one["result"]["search"] == "done"
+    ran = tuner("status", "done", *done.flags[:2])
+    assert "5 of 5 trials: 5 complete" in ran.out
+    assert "done    done   5/5" in tuner("status", *done.flags[:2]).out
+    assert held(here) == []
+
+
+def test_status_of_nothing_is_empty(tuner, here):
+    assert json.loads(tuner("status", "--json").out) == []
+    ran = tuner("status")
+    assert (ran.code, ran.out) == (0, "")
+    assert "tuner search" in ran.err
+    assert held(here) == []
+
+
+def test_status_at_forty_columns_stays_within_them(tuner, done, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    ran = tuner("status", "done", *done.flags[:2])
+    assert max(map(len, ran.out.splitlines())) <= 40
+
+
+def test_the_ledger_that_does_not_answer_is_exit_4(tuner):
+    ran = tuner("status", "--storage", "postgresql+psycopg://me:canary@127.0.0.1:9/none")
+    assert ran.code == 4
+    assert "canary" not in ran.complaint
+
+
+def test_a_file_that_is_no_database_is_exit_4(tuner, here):
+    (here / "tuner.db").write_text("no database, but long enough to be read as a header" * 10)
+    ran = tuner("status")
+    assert ran.code == 4
+    assert "not a database" in ran.complaint

@@ -1,0 +1,96 @@
+import json
+
+import numpy as np
+import pytest
+
+from tests.tuner.in_process import blobs
+from tuner.registry import load
+
+
+def line(here, *more):
+    blobs(here / "blobs.npz")
+    return ["train", "-m", "kmeans", "-d", "blobs.npz", "--set", "n_components=3", *more]
+
+
+def test_a_training_leaves_models_that_predict(tuner, here):
+    told = json.loads(tuner(*line(here, "--replicas", 2, "--seed", 5, "--json")).out)
+    assert told["seeds"] == [5, 6]
+    assert told["settings"]["n_components"] == 3
+    assert told["model"] == f"{here}/tuner-artifacts/train-kmeans-blobs-1/best"
+    assert [audit["hungarian"] for audit in told["audits"]] == [1.0, 1.0]
+    assert told["best"] == int(np.argmax(told["scores"]))
+    x = np.load("blobs.npz")["x"]
+    best = load(told["model"]).predict(x)
+    replica = here / "tuner-artifacts" / "train-kmeans-blobs-1" / f"replica-{told['best']}"
+    np.testing.assert_array_equal(best, load(replica).predict(x))
+
+
+def test_a_folder_of_a_training_is_its_best_model(tuner, here):
+    assert tuner(*line(here, "--out", "m", "--replicas", 2)).code == 0
+    ran = tuner("predict", "m", "blobs.npz", "--out", "p.csv")
+    assert ran.code == 0, ran.err
+    assert load("m").n_components == 3
+
+
+def test_evaluations_are_told_on_stderr_and_figures_on_stdout(tuner, here):
+    ran = tuner(*line(here, "--replicas", 1))
+    assert "pass 1/1, kmeans: score 0.6" in ran.err
+    assert "replica 0  seed 0: test score 0.6" in ran.out
+    assert "hungarian 1.000" in ran.out
+    assert "tuner predict" in ran.out
+
+
+def test_the_next_training_takes_the_next_folder(tuner, here):
+    for n in (1, 2):
+        ran = tuner(*line(here, "--json", "--replicas", 1))
+        assert json.loads(ran.out)["model"].endswith(f"train-kmeans-blobs-{n}/best")
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        (["-m", "kmeans,gmm"], 2, "train takes one method"),
+        (["-m", "all"], 2, "train takes one method"),
+        (["-m", "kmens"], 2, "did you mean 'kmeans'"),
+        (["--replicas", "0"], 2, "replicas=0"),
+        (["--set", "k=3"], 2, "--set k: no such setting"),
+        (["--set", "n_components=170"], 3, "170 clusters in 160 training points"),
+        (["--device", "tpu"], 2, "choose cpu or cuda"),
+        (["-d", "nope.npz"], 3, "there is no file"),
+    ],
+)
+def test_what_cannot_train_is_refused_before_anything_is_written(tuner, here, more, code, said):
+    wanted = [word for word in line(here) if word != "n_components=3" or "--set" not in more]
+    if "--set" in more:
+        wanted.remove("--set")
+    ran = tuner(*wanted, *more)
+    assert said in ran.complaint
+    assert ran.code == code
+    assert [path.name for path in here.iterdir()] == ["blobs.npz"]
+
+
+def test_a_folder_with_other_things_in_it_is_refused(tuner, here):
+    (here / "mine").mkdir()
+    (here / "mine" / "thesis.tex").touch()
+    (here / "file").touch()
+    for out, said in (("mine", "is not empty"), ("file", "is no folder")):
+        ran = tuner(*line(here, "--out", out))
+        assert ran.code == 2
+        assert said in ran.err
+
+
+def test_a_training_without_clusters_is_exit_1(tuner, here, monkeypatch):
+    from tuner import training
+
+    class Diverges(training.Trial):
+        def advance(self):
+            evaluation = super().advance()
+            from dataclasses import replace
+
+            return replace(evaluation, failure="diverged", finished=True)
+
+    monkeypatch.setattr(training, "Trial", Diverges)
+    ran = tuner(*line(here))
+    assert ran.code == 1
+    assert "found no clusters (diverged)" in ran.err
+    assert not list(here.rglob("model.json"))

@@ -1,0 +1,130 @@
+from pathlib import Path
+
+import pytest
+
+from tuner.cli import values
+from tuner.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("10", 10),
+        ("-3", -3),
+        ("0.5", 0.5),
+        ("1e-3", 1e-3),
+        ("1.0e-4", 1e-4),
+        ("true", True),
+        ("False", False),
+        ("gaussian", "gaussian"),
+        ("'10'", "10"),
+        ('"true"', "true"),
+        ("", ""),
+        ("nan", "nan"),
+        ("inf", "inf"),
+        ("1" * 5000, "1" * 5000),
+    ],
+)
+def test_a_value_is_read_as_yaml_would_but_numbers_with_an_exponent_are_numbers(text, value):
+    read = values.scalar(text)
+    assert read == value
+    assert type(read) is type(value)
+
+
+def test_settings_may_hold_an_equals_sign_and_blanks():
+    assert values.fixed(["a=b=c", " n_components = 10 "]) == {"a": "b=c", "n_components": 10}
+    assert values.fixed(None) == {}
+
+
+@pytest.mark.parametrize("pair", ["n_components", "=3", "  =3"])
+def test_a_setting_without_a_name_or_a_value_is_refused(pair):
+    with pytest.raises(UsageError, match=r"write KEY=VALUE"):
+        values.fixed([pair])
+
+
+def test_a_setting_given_twice_is_refused():
+    with pytest.raises(UsageError, match="n_components is given twice"):
+        values.fixed(["n_components=10", "n_components=12"])
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("1h30m", 5400), ("1D", 86400)],
+)
+def test_durations(text, seconds):
+    assert values.seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "2 h", "h", "0", "0s", "-1h", "1w", "1h30", "nan", "9" * 40])
+def test_a_duration_that_is_none_is_refused(text):
+    with pytest.raises(UsageError, match="90s, 30m, 2h or 1h30m"):
+        values.seconds(text)
+
+
+def test_no_budget_is_none():
+    assert values.seconds(None) is None
+
+
+def test_methods_are_listed_with_or_without_blanks():
+    assert values.methods("gmvae, kmeans,") == ("gmvae", "kmeans")
+    assert values.methods(" , ") == ()
+
+
+def test_what_is_given_wins_over_the_default_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TUNER_STORAGE", "sqlite:///variable.db")
+    place = values.place(None, "http://mlflow:5000", "files")
+    assert place.storage == "sqlite:///variable.db"
+    assert place.tracking_uri == "http://mlflow:5000"
+    assert place.artifacts == tmp_path / "files"
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/folder", "a\0b"])
+def test_artifacts_that_are_no_folder_are_refused(text):
+    with pytest.raises(UsageError, match="is no folder"):
+        values.place(None, None, text)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_shares_of_a_machine_are_finite(number):
+    with pytest.raises(UsageError, match="cpus-per-trial"):
+        values.resources(None, None, number, None)
+    with pytest.raises(UsageError, match="gpus-per-trial"):
+        values.resources(None, None, 1.0, number)
+
+
+def _space(folder: Path, name: str = "my.yaml") -> Path:
+    path = folder / name
+    path.write_text("space:\n  starts: {int: [1, 3]}\n")
+    return path
+
+
+def test_a_space_belongs_to_the_only_method_or_to_the_one_named(tmp_path):
+    path = _space(tmp_path)
+    document = values.spaces([str(path)], ["kmeans"])
+    assert document["kmeans"]["space"] == {"starts": {"int": [1, 3]}}
+    assert values.spaces([f"kmeans={path}"], ["kmeans", "gmm"]) == document
+    assert values.spaces([f"kmeans={path}"], ["all"]) == document
+    assert values.spaces(None, ["kmeans"]) == {}
+
+
+def test_a_file_with_an_equals_sign_in_its_name_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _space(tmp_path, "a=b.yaml")
+    assert "kmeans" in values.spaces(["a=b.yaml"], ["kmeans"])
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "said"),
+    [
+        (["{path}"], ["kmeans", "gmm"], "say whose space it is, as in kmeans="),
+        (["kmens={path}"], ["kmeans", "gmm"], "did you mean 'kmeans'"),
+        (["gmvae={path}"], ["kmeans"], "not among the methods"),
+        (["{path}", "kmeans={path}"], ["kmeans"], "two files"),
+        (["missing.yaml"], ["kmeans"], "cannot be read"),
+    ],
+)
+def test_a_space_that_cannot_be_placed_is_refused(tmp_path, given, names, said):
+    path = _space(tmp_path)
+    with pytest.raises(UsageError, match=said):
+        values.spaces([text.format(path=path) for text in given], names)
