@@ -21,6 +21,7 @@ from .objective import (
     neighbour_graph,
 )
 from .projection import finalist_record, plan_tags, trial_record
+from .redaction import redact
 from .registry import Registry
 from .result import Result
 from .trial import Job, curve, finalist_seeds
@@ -226,7 +227,7 @@ class Finale:
                 "trial": challenger.number,
             },
             "finalists": [_finalist_row(f) for f in finalists],
-            "tracking_uri": self._place.tracking_uri,
+            "tracking_uri": redact(self._place.tracking_uri),
             "notes": [decision.reason],
         }
 

@@ -89,7 +89,7 @@ def _decide(
         return True, f"{name} had no champion before"
     if champion.number == number:
         return True, f"this very model is the champion of {name} already"
-    if champion.tags.get("data_fingerprint") != plan.dataset.fingerprint:
+    if champion.tags.get("tuner.data_fingerprint") != plan.dataset.fingerprint:
         return False, (
             f"champion version {champion.number} of {name} was made on other data, so the two "
             "cannot be compared: choose another --register"

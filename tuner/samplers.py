@@ -43,7 +43,7 @@ def sampler(plan: "Plan", number: int) -> optuna.samplers.BaseSampler:
                 )
             case "grid":
                 return samplers.GridSampler(grid(plan), seed=study.seed)
-    return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+        return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
 
 
 def pruner(scheduler: str, passes: int) -> optuna.pruners.BasePruner:

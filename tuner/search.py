@@ -20,9 +20,10 @@ from .ledger import Ledger, searches
 from .objective import neighbour_graph
 from .place import Place
 from .projection import plan_tags, trial_record
+from .redaction import redact
 from .result import Result
 from .study import Plan, Study, prepare, slug
-from .tracking import Tracker
+from .tracking import Tracker, check
 from .trial import curve
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def search(study: Study, session: Session | None = None) -> Result:
     session.place.check()
     name = study.name or _free_name(plan, session.place.storage)
     plan = replace(plan, study=replace(plan.study, name=name))
-    tracker = open_tracker(plan, session.place)
+    check(session.place.tracking_uri)  # before the ledger says that there is a search
     record = {
         "study": plan.study.to_mapping(),
         "identity": plan.identity(),
@@ -65,7 +66,9 @@ def search(study: Study, session: Session | None = None) -> Result:
         "schema": 1,
     }
     ledger = Ledger.open_search(session.place.storage, name, record)
-    return _run(plan, ledger, tracker, session)
+    for line in _introduction(plan, session.place):
+        session.say(line)
+    return _run(plan, ledger, open_tracker(plan, session.place), session)
 
 
 def resume(name: str, session: Session | None = None, *, trials: int | None = None) -> Result:
@@ -218,6 +221,16 @@ def _signals(conductor: Conductor) -> Iterator[list[int]]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+def _introduction(plan: Plan, place: Place) -> list[str]:
+    study, data = plan.study, plan.dataset
+    return [
+        f"search {study.name}: {', '.join(study.methods)} on {data.name} ({len(data.train):,} + "
+        f"{len(data.test):,} points), {study.trials} trials of {study.replicas} replicas",
+        f"ledger {redact(place.storage)}, MLflow {redact(place.tracking_uri)}, files "
+        f"{place.artifacts / str(study.name)}",
+    ]
 
 
 def _free_name(plan: Plan, storage: str) -> str:

@@ -172,6 +172,8 @@ def _parameter(name: str, entry: _Entry, fields: Mapping[str, Any], source: str)
                 f"{where}: when names {parent!r}, which is no setting of the method"
                 f"{did_you_mean(parent, fields)}; allowed: {', '.join(fields)}"
             )
+        held = Parameter(name=parent, kind="choice", choices=(entry.when[parent],))
+        _check_type(held, fields[parent], f"{where}: when {parent}")
     kinds = entry.kinds()
     if len(kinds) != 1:
         raise UsageError(f"{where} names {len(kinds)} of int, float and choice: give exactly one")
@@ -183,6 +185,10 @@ def _parameter(name: str, entry: _Entry, fields: Mapping[str, Any], source: str)
 
 def _with_values(name: str, kind: str, values: list[Any], entry: _Entry, where: str) -> Parameter:
     if kind == "choice":
+        if len({repr(value) for value in values}) < len(values):
+            raise UsageError(f"{where}: {values} names a choice twice: keep one")
+        if any(isinstance(value, float) and not math.isfinite(value) for value in values):
+            raise UsageError(f"{where}: {values} has a number that is not finite: remove it")
         return Parameter(name=name, kind=kind, choices=tuple(values), when=entry.when)
     low, high = values
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -261,6 +267,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key that is no name: write a name", key.start_mark
+                )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"{key.value!r} stands twice: keep one", key.start_mark

@@ -193,15 +193,19 @@ def _branch(study: Study, dataset: "Dataset", name: str) -> Branch:
     implied = config_type.implied_by(unit_interval=dataset.unit_interval)
     preset = space.presets.get(dataset.name, {})
     base = {**implied, **preset, **fixed}
-    config_type.from_mapping(base)  # refuses what the method would refuse
+    settings = config_type.from_mapping(base).to_mapping()
     free = space.without(fixed)
-    start = {key: base[key] for key in free.parameters if key in base}
+    start = {
+        key: settings[key]
+        for key, parameter in free.parameters.items()
+        if key in base or parameter.admits(settings[key])
+    }
     fits = all(free.parameters[key].admits(value) for key, value in start.items())
     return Branch(
         method=name,
         config_type=config_type,
         space=free,
-        base=config_type.from_mapping(base).to_mapping(),
+        base=settings,
         presets=(start,) if fits else (),
         epochs=study.epochs,
     )

@@ -25,7 +25,8 @@ pytestmark = [
 ]
 _MARK = "TUNER_TEST_MARK"
 _SIZE = 20
-_SEARCH = ["--method", "gmvae,kmeans,gmm", "--epochs", "20"]
+# a trial that ends before a worker is up is the end of that worker: Tune reuses the one that is
+_SEARCH = ["--method", "gmvae", "--epochs", "60", "--scheduler", "none"]
 _SMALL = ["--method", "kmeans", "--trials", "2"]
 
 
@@ -129,12 +130,9 @@ def test_sqlite_is_refused_for_two_machines(site: Site):
 def test_a_lost_node_costs_no_trial(site: Site):
     arguments = ["search", *_SEARCH, "--trials", str(_SIZE), "--name", "moved", "--json"]
     with site.second_node() as second, site.driver(*arguments, name="moved") as driver:
-        running = 0
-        while not (running == 2 and second.is_training()):
+        while len(site.states("moved")) < _SIZE // 3 or not second.is_training():
             assert driver.poll() is None, site.path("moved", "err").read_text()
-            states = site.states("moved")
-            running = states.count("RUNNING") if len(states) > 4 else 0
-            time.sleep(0.1)
+            time.sleep(0.05)
         second.lose()
         assert driver.wait() == 0, site.path("moved", "err").read_text()
     _check_search(site, "moved", _SIZE)

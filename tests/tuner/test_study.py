@@ -136,7 +136,6 @@ def test_the_first_trial_is_the_preset_of_the_data_unless_a_setting_contradicts_
     assert prepare(replace(KMEANS, spaces={"kmeans": narrow})).branches["kmeans"].presets == ()
 
 
-@pytest.mark.xfail(strict=True, reason="what no preset names is drawn at random")
 @pytest.mark.parametrize("dataset", ["digits", "blobs.npz"])
 def test_the_first_trial_has_the_defaults_of_what_no_preset_names(tmp_path, monkeypatch, dataset):
     monkeypatch.chdir(tmp_path)

@@ -156,8 +156,8 @@ class Node:
             time.sleep(0.2)
 
     def is_training(self) -> bool:
-        """Return whether a worker of a search is there."""
-        return any("ray::Worker" in _title(process) for process in self._family())
+        """Return whether a trial is being trained there at this moment."""
+        return any(_title(process).endswith(".train") for process in self._family())
 
     def lose(self) -> None:
         """Kill everything on the node at once, as a power cut does."""
@@ -178,7 +178,7 @@ class Node:
 
 def _title(process: psutil.Process) -> str:
     try:
-        return " ".join(process.cmdline())
+        return " ".join(process.cmdline()).strip()
     except psutil.Error:
         return ""
 

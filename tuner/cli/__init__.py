@@ -15,6 +15,7 @@ import typer
 from .. import settings
 from ..errors import TunerError, did_you_mean
 from . import catalogues, checking, output, registry, searching, training
+from .options import SWITCH
 from .ui import ui
 
 _INTERNAL, _INTERRUPTED = 70, 130
@@ -56,7 +57,9 @@ for panel, commands in {
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", metavar=SWITCH, help="Print the version.")
+    ] = False,
 ) -> None:
     """Search for the best deep generative clusterer of your data, and keep it."""
     if version:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from . import values
-from .options import Json, Tracking
+from .options import SWITCH, Json, Tracking
 from .output import say, show, show_facts, show_json, show_table
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ AnyMethod = Annotated[
 AnyModel = Annotated[
     str | None, Argument(metavar="[NAME]", help="Name of a model.", show_default=False)
 ]
-Markdown = Annotated[bool, Option("--markdown", help="Print the table as Markdown.")]
+Markdown = Annotated[
+    bool, Option("--markdown", metavar=SWITCH, help="Print the table as Markdown.")
+]
 
 
 def methods(name: AnyMethod = None, json: Json = False, markdown: Markdown = False) -> None:

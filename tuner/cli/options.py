@@ -8,8 +8,9 @@ from ..study import OBJECTIVES, SAMPLERS, SCHEDULERS, Study
 
 DEFAULTS = Study()
 METHOD = DEFAULTS.methods[0]
+SWITCH = " "  # help shows no type where there is nothing to type
 
-_WHAT, _HOW, _WHERE = "What is searched", "How it runs", "Where things are"
+_WHAT, _HOW, _WHERE = "Data and settings", "How it runs", "Where things are"
 
 
 def _completed(incomplete: str) -> list[str]:
@@ -106,7 +107,12 @@ Objective = Annotated[
 ]
 UseLabels = Annotated[
     bool,
-    Option("--use-labels", help="Let labels take part in the choice.", rich_help_panel=_WHAT),
+    Option(
+        "--use-labels",
+        metavar=SWITCH,
+        help="Let labels take part in the choice.",
+        rich_help_panel=_WHAT,
+    ),
 ]
 Sampler = Annotated[
     str,
@@ -223,4 +229,6 @@ Tracking = Annotated[
         rich_help_panel=_WHERE,
     ),
 ]
-Json = Annotated[bool, Option("--json", help="Print one JSON document instead of text.")]
+Json = Annotated[
+    bool, Option("--json", metavar=SWITCH, help="Print one JSON document instead of text.")
+]

@@ -6,7 +6,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from . import values
-from .options import Json, Storage, Tracking
+from .options import SWITCH, Json, Storage, Tracking
 from .output import show, show_json
 
 ModelName = Annotated[
@@ -25,9 +25,13 @@ File = Annotated[
     Path,
     Argument(metavar="FILE", help="Raw points: .npy, .npz, .csv or .parquet.", show_default=False),
 ]
-Force = Annotated[bool, Option("--force", help="Promote without a comparison with the champion.")]
+Force = Annotated[
+    bool, Option("--force", metavar=SWITCH, help="Promote without a comparison with the champion.")
+]
 Table = Annotated[Path, Option("--out", "-o", metavar="FILE", help=".parquet or .csv to write.")]
-Proba = Annotated[bool, Option("--proba", help="Write the probability of each cluster, too.")]
+Proba = Annotated[
+    bool, Option("--proba", metavar=SWITCH, help="Write the probability of each cluster, too.")
+]
 NoFeature = Annotated[
     str | None, Option("--labels", metavar="COLUMN", help="Column of FILE that is no feature.")
 ]

@@ -10,6 +10,7 @@ from . import values
 from .options import (
     DEFAULTS,
     METHOD,
+    SWITCH,
     Address,
     Artifacts,
     Budget,
@@ -44,7 +45,12 @@ if TYPE_CHECKING:
     from ..study import Study
 
 DryRun = Annotated[
-    bool, Option("--dry-run", help="Check everything, print what would run, write nothing.")
+    bool,
+    Option(
+        "--dry-run",
+        metavar=SWITCH,
+        help="Check everything, print what would run, write nothing.",
+    ),
 ]
 More = Annotated[
     int | None,
@@ -85,8 +91,8 @@ def search(
 ) -> None:
     """Find the best clusterer of a data set and register it.
 
-    Without any flag: gmvae on the digits that scikit-learn ships, on this machine. A flag wins
-    over a variable, a variable over tuner.toml or [tool.tuner] of pyproject.toml.
+    Without any flag: gmvae on the digits of scikit-learn, on this machine.
+    A flag wins over a variable, a variable over tuner.toml or pyproject.toml.
     """
     from ..study import Study
 

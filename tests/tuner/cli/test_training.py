@@ -79,6 +79,31 @@ def test_a_folder_with_other_things_in_it_is_refused(tuner, here):
         assert said in ran.err
 
 
+def test_a_training_that_was_cut_off_goes_on_in_its_folder(tuner, here, monkeypatch):
+    from tuner import trial
+
+    monkeypatch.setattr(trial, "_CHECKPOINT_SECONDS", 0.0)
+    settings = ["--set", "epochs=20", "--replicas", 1, "--out", "m", "--json"]
+    begin = ["train", "-m", "gmvae", "-d", blobs(here / "blobs.npz"), *settings]
+    small = ["hidden_size", "prior_hidden_size", "code_size", "style_size", "n_components"]
+    begin += [word for name in small for word in ("--set", f"{name}=3")]
+    passes = []
+
+    def cut(evaluation):
+        passes.append(evaluation.epoch)
+        if evaluation.epoch == 10 and passes.count(10) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("tuner.cli.training._watch", cut)
+    assert tuner(*begin).code == 130
+    assert not (here / "m" / "best").exists()
+    ran = tuner(*begin)
+    assert ran.code == 0, ran.err
+    assert passes == [*range(1, 11), *range(11, 21)]
+    whole = tuner(*(word if word != "m" else "whole" for word in begin))
+    assert json.loads(ran.out)["scores"] == json.loads(whole.out)["scores"]
+
+
 def test_a_training_without_clusters_is_exit_1(tuner, here, monkeypatch):
     from tuner import training
 
