@@ -36,9 +36,7 @@ from .conductor import Conductor
 from .errors import ResourceError, ServiceError, UsageError
 from .execution import Closing, EarlyStopping, Numbers, Worker
 from .finalist import Finalist, fit_finalist
-from .joining import ATTEMPTS, check_address, no_cluster, overheard
-from .redaction import redact
-from .service import environment
+from .joining import reaching
 from .trial import Job
 
 if TYPE_CHECKING:
@@ -46,18 +44,15 @@ if TYPE_CHECKING:
     from .objective import NeighbourGraph
 
 _MOST_RETRIES = 2
+_MOST_IDLE_RUNS = 5
 _WAIT_SECONDS = 60.0
-
-
-def _address() -> str | None:
-    return os.environ.get("RAY_ADDRESS") or None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """Where trials run and what each may use; GPUs in fractions share one between trials."""
 
-    address: str | None = field(default_factory=_address)
+    address: str | None = field(default_factory=lambda: os.environ.get("RAY_ADDRESS") or None)
     workers: int | None = None
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | None = None
@@ -117,12 +112,21 @@ class Cluster:
 
     def run(self, conductor: Conductor) -> None:
         """Execute trials until the conductor has no more, or closes the search."""
-        while conductor.closing is None and conductor.ledger.missing() > 0:
+        idle, detail = 0, ""
+        while conductor.closing is None and (missing := conductor.ledger.missing()) > 0:
             try:
                 self._fit(conductor)
             except (RayError, TuneError, EOFError) as error:
                 self._check_alive(error)
-            conductor.requeue()
+                detail = f"{type(error).__name__}: {error}"
+            if conductor.closing is None:
+                conductor.requeue(detail)
+            idle = 0 if conductor.ledger.missing() < missing else idle + 1
+            if idle == _MOST_IDLE_RUNS:
+                raise ServiceError(
+                    f"the Ray cluster ran {idle} times without a result: see `ray status`, then "
+                    f"go on with `tuner resume {conductor.ledger.name}`; it says: {detail}"
+                )
 
     def finalists(
         self, jobs: dict[int, Job], test_graph: "NeighbourGraph", *, labels_used: bool
@@ -172,24 +176,18 @@ class Cluster:
         # a worker puts the driver's folder first on sys.path, where a user's own tuner/ may be;
         # it also stays in it, so the folder lives as long as the cluster is used
         self._empty = tempfile.TemporaryDirectory(prefix="tuner-")
-        with contextlib.chdir(self._empty.name), _quiet():
-            if address is None:
-                self._start_here()
-            else:
-                _join(address)
+        with contextlib.chdir(self._empty.name), _quiet(), reaching(address):
+            ray.init(
+                address=address or "local",
+                num_cpus=None if address else self._local_cpus(),
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+            )
         # a node that dies would fill the terminal with its log
         ray._private.worker._worker_logs_enabled = False
         self._started = True
-
-    def _start_here(self) -> None:
-        try:
-            _init("local", num_cpus=self._local_cpus(), include_dashboard=False)
-        except (ConnectionError, RuntimeError, TimeoutError, ValueError, OSError) as error:
-            reason = redact(str(error).partition("\n")[0]) or type(error).__name__
-            raise ServiceError(
-                f"Ray cannot be started on this machine ({reason}): look at its free memory and "
-                "at /tmp/ray, or join a cluster with --address or RAY_ADDRESS"
-            ) from None
 
     def _local_cpus(self) -> int | None:
         """More workers than cores share the cores: the user asked for it."""
@@ -229,27 +227,6 @@ class Cluster:
             raise ServiceError(
                 f"the Ray cluster went away ({type(error).__name__}): start one and resume"
             ) from None
-
-
-def _join(address: str) -> None:
-    check_address(address)
-    heard: list[str] = []
-    try:
-        with overheard() as heard, environment(RAY_gcs_server_port_wait_time_s=ATTEMPTS):
-            _init(address, num_cpus=None, include_dashboard=None)
-    except Exception as error:  # whatever it is, Ray has not been joined
-        raise no_cluster(address, str(error), heard="".join(heard)) from None
-
-
-def _init(address: str, *, num_cpus: int | None, include_dashboard: bool | None) -> None:
-    ray.init(
-        address=address,
-        num_cpus=num_cpus,
-        include_dashboard=include_dashboard,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=False,
-    )
 
 
 @contextlib.contextmanager

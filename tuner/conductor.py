@@ -4,6 +4,7 @@ The conductor hands out jobs, takes evaluations, decides about stopping, and wri
 to the ledger first, then to tracking. It knows neither Ray nor the terminal.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_FAILURES = 5
 _MOST_CRASHES = 3
+_TRACK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,7 @@ class _Run:
     ticket: Ticket
     job: Job
     curve: list[Evaluation] = field(default_factory=list)
+    tracked: float = -math.inf
 
 
 @final
@@ -109,6 +112,7 @@ class Conductor:
         self.plan = plan
         self.ledger = ledger
         self.closing: str | None = None
+        self.fault: Exception | None = None
         self.detail = ""
         self._tracker = tracker
         self._folder = folder
@@ -117,6 +121,7 @@ class Conductor:
         self._watch = watch
         self._runs: dict[int, _Run] = {}
         self._crashes: dict[int, int] = {}
+        self._mishaps: dict[int, str] = {}
         self._failures = 0
         self._began = time.monotonic()
         self._rows = {
@@ -135,26 +140,28 @@ class Conductor:
         ticket = self.ledger.ask()
         if ticket is None:
             return None
-        run = _Run(ticket, self._job(ticket))
-        if ticket.attempt > 0:
-            run.curve = curve(Path(run.job.folder))
-        self._runs[ticket.number] = run
+        job = self._begin(ticket)
         if self._crashes.get(ticket.number, 0) >= _MOST_CRASHES:
-            self.lost(ticket.number, "it took the cluster's run along each time")
+            self.lost(ticket.number)
             return self.next_job()
         self._show(Row(number=ticket.number, method=ticket.method, state="RUNNING"))
-        return run.job
+        return job
 
     def evaluated(self, number: int, evaluation: Evaluation) -> bool:
         """Take an evaluation; return whether the trial should stop here."""
         run = self._runs[number]
-        run.curve.append(evaluation)
+        # a trial that was taken up again says some things twice
+        run.curve = [e for e in run.curve if e.epoch < evaluation.epoch] + [evaluation]
         stop = False
         if evaluation.value is not None and evaluation.failure != "diverged":
-            stop = self.ledger.report(number, evaluation.epoch, evaluation.value)
+            stop = self.ledger.report(
+                number, evaluation.epoch, evaluation.value, final=evaluation.finished
+            )
         if evaluation.finished:
-            return False  # it ran to its end: that is complete, whatever the rung says
-        if not stop:
+            return False
+        now = time.monotonic()
+        if not stop and now - run.tracked > _TRACK_SECONDS:
+            run.tracked = now
             self._track(run)
         self._show(_running(run.ticket, evaluation))
         return stop
@@ -175,19 +182,31 @@ class Conductor:
         else:
             self._end(number, "COMPLETE", last)
 
-    def lost(self, number: int, detail: str) -> None:
+    def mishap(self, number: int, detail: str) -> None:
+        """Note why a worker was lost; its trial may yet go on in another."""
+        self._mishaps[number] = detail
+
+    def lost(self, number: int) -> None:
         """Fail a number whose worker died too often."""
         run = self._runs[number]
         last = run.curve[-1] if run.curve else None
-        self.detail = detail
-        self._end(number, "FAIL", last, reason="worker_lost")
+        self.detail = self._mishaps.get(number, "its worker died again and again")
+        reason = "oom" if "OutOfMemory" in self.detail else "worker_lost"
+        self._end(number, "FAIL", last, reason=reason)
 
     def close(self, why: str) -> None:
-        """Hand out no more jobs: `interrupt`, `time budget` or `failures`."""
+        """Hand out no more jobs: `interrupt`, `time budget`, `failures` or `fault`."""
         self.closing = self.closing or why
+
+    def give_up(self, fault: Exception) -> None:
+        """Close the search for a fault that no other trial would be spared."""
+        self.fault = self.fault or fault
+        self.close("fault")
 
     def abandon(self) -> None:
         """Give the numbers that a closed search leaves behind their terminal state."""
+        while (ticket := self.ledger.ask(left_behind=True)) is not None:
+            self._begin(ticket)
         for number, run in list(self._runs.items()):
             last = run.curve[-1] if run.curve else None
             scored = last is not None and last.value is not None
@@ -195,13 +214,14 @@ class Conductor:
             self._end(number, state, last, reason=self.closing)
         self.ledger.resize(len(self.ledger.entries()))
 
-    def requeue(self) -> None:
+    def requeue(self, detail: str) -> None:
         """Take back the numbers under way, after their executor has failed as a whole.
 
         A number that is there each time is likely the cause, and is given up in the end.
         """
         for number in self._runs:
             self._crashes[number] = self._crashes.get(number, 0) + 1
+            self._mishaps[number] = detail
         self.ledger.requeue(list(self._runs))
         self._runs.clear()
 
@@ -214,6 +234,12 @@ class Conductor:
             finished_before=self._before,
             notice=notice,
         )
+
+    def _begin(self, ticket: Ticket) -> Job:
+        run = self._runs[ticket.number] = _Run(ticket, self._job(ticket))
+        if ticket.attempt > 0:
+            run.curve = curve(Path(run.job.folder))
+        return run.job
 
     def _job(self, ticket: Ticket) -> Job:
         study = self.plan.study
@@ -269,7 +295,7 @@ def _outcome(last: Evaluation | None, reason: str | None) -> dict[str, Any]:
         "detail": last.detail,
         "epoch": last.epoch,
         "sd": last.sd,
-        "replicas": list(last.replicas),
+        "replicas": [value if math.isfinite(value) else None for value in last.replicas],
         "metrics": dict(last.metrics),
         "seconds": last.seconds,
     }

@@ -1,5 +1,11 @@
-"""What Tune calls: a worker that runs trials, and adapters that pass its questions on."""
+"""What Tune calls: a worker that runs trials, and adapters that pass its questions on.
 
+Tune takes an exception in an adapter for a trial's: the adapters hand theirs to the conductor, and
+close the search.
+"""
+
+import contextlib
+from collections.abc import Iterator
 from typing import Any, final
 
 from ray import tune
@@ -8,6 +14,7 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from .conductor import Conductor
+from .errors import DiskError
 from .trial import Evaluation, Job, Trial, material
 
 
@@ -26,14 +33,26 @@ class Worker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train until the next evaluation."""
-        evaluation = self._trial.advance()
+        """Train until the next evaluation; a full disk is no fault of the trial."""
+        try:
+            evaluation = self._trial.advance()
+        except DiskError as error:
+            return {"disk": str(error)}
         return {"evaluation": evaluation, "done": evaluation.finished}
 
     def cleanup(self) -> None:
         """Keep the work of a trial that is interrupted."""
         if not self._trial.finished:
-            self._trial.save()
+            with contextlib.suppress(DiskError):
+                self._trial.save()
+
+
+@contextlib.contextmanager
+def _answering(conductor: Conductor) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        conductor.give_up(error)
 
 
 @final
@@ -47,11 +66,12 @@ class Numbers(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next job, or that there is none."""
-        job = self._conductor.next_job()
-        if job is None:
-            return Searcher.FINISHED
-        self._number[trial_id] = job.number
-        return {"job": job.to_mapping()}
+        with _answering(self._conductor):
+            job = self._conductor.next_job()
+            if job is not None:
+                self._number[trial_id] = job.number
+                return {"job": job.to_mapping()}
+        return Searcher.FINISHED
 
     def on_trial_complete(
         self,
@@ -61,11 +81,13 @@ class Numbers(Searcher):
     ) -> None:
         """Pass on how a trial ended."""
         number = self._number.pop(trial_id)
-        if error:
-            return  # the scheduler was told, with the reason
-        evaluation: Evaluation | None = (result or {}).get("evaluation")
-        ended = evaluation is not None and evaluation.finished
-        self._conductor.finished(number, pruned=not ended)
+        with _answering(self._conductor):
+            if error:
+                self._conductor.lost(number)
+            else:
+                evaluation: Evaluation | None = (result or {}).get("evaluation")
+                ended = evaluation is not None and evaluation.finished
+                self._conductor.finished(number, pruned=not ended)
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the ledger is the record."""
@@ -84,23 +106,29 @@ class EarlyStopping(FIFOScheduler):
 
     def on_trial_result(self, _: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return whether the trial continues."""
-        stop = self._conductor.evaluated(trial.config["job"]["number"], result["evaluation"])
-        decision: str = TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
+        decision: str = TrialScheduler.CONTINUE
+        with _answering(self._conductor):
+            if "disk" in result:
+                raise DiskError(result["disk"])
+            if self._conductor.evaluated(_number(trial), result["evaluation"]):
+                decision = TrialScheduler.STOP
         return decision
 
     def on_trial_complete(self, _: Any, trial: Any, result: dict[str, Any]) -> None:
         """Take the last evaluation of a trial that came to its end by itself."""
         evaluation: Evaluation = result["evaluation"]
         if evaluation.finished:
-            self._conductor.evaluated(trial.config["job"]["number"], evaluation)
+            with _answering(self._conductor):
+                self._conductor.evaluated(_number(trial), evaluation)
 
     def on_trial_error(self, _: Any, trial: Any) -> None:
-        """Fail a trial whose worker was lost too often; Tune asks before each new try as well."""
-        if trial.should_recover():
-            return
-        error = trial.get_error()
-        detail = "its worker died again and again" if error is None else str(error)
-        self._conductor.lost(trial.config["job"]["number"], detail)
+        """Note why a worker was lost: Tune asks here each time, and may yet go on elsewhere."""
+        with _answering(self._conductor):
+            self._conductor.mishap(_number(trial), str(trial.get_error() or "its worker died"))
+
+
+def _number(trial: Any) -> int:
+    return int(trial.config["job"]["number"])
 
 
 @final

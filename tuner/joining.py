@@ -13,10 +13,27 @@ from pathlib import Path
 
 from .errors import ServiceError, UsageError
 from .redaction import redact
+from .service import environment
 
-ATTEMPTS = "4"  # of about a second each, in which Ray may be refused
+_ATTEMPTS = "4"  # of about a second each, in which Ray may be refused
 _ANSWER = 4.0
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})")
+
+
+@contextmanager
+def reaching(address: str | None) -> Iterator[None]:
+    """Say in a sentence why Ray, in the block, cannot be joined at an address, or started here."""
+    if address is None:
+        with _starting():
+            yield
+        return
+    check_address(address)
+    heard: list[str] = []
+    try:
+        with overheard() as heard, environment(RAY_gcs_server_port_wait_time_s=_ATTEMPTS):
+            yield
+    except Exception as error:  # whatever it is, Ray has not been joined
+        raise no_cluster(address, str(error), heard="".join(heard)) from None
 
 
 def check_address(address: str) -> None:
@@ -75,6 +92,18 @@ def overheard() -> Iterator[list[str]]:
             os.close(kept)
             os.close(target)
             heard.append(path.read_text(encoding="utf-8", errors="replace"))
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    try:
+        yield
+    except (ConnectionError, RuntimeError, TimeoutError, ValueError, OSError) as error:
+        reason = redact(str(error).partition("\n")[0]) or type(error).__name__
+        raise ServiceError(
+            f"Ray cannot be started on this machine ({reason}): look at its free memory and at "
+            "/tmp/ray, or join a cluster with --address or RAY_ADDRESS"
+        ) from None
 
 
 def _check_protocol(address: str) -> None:

@@ -3,9 +3,9 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from .conductor import Conductor, Watch
 from .errors import (
@@ -16,7 +16,7 @@ from .errors import (
     UsageError,
 )
 from .finale import Finale
-from .ledger import Ledger, searches
+from .ledger import Ledger, searches, taken_name
 from .objective import neighbour_graph
 from .place import Place
 from .projection import plan_tags, trial_record
@@ -27,9 +27,11 @@ from .tracking import Tracker, check
 from .trial import curve
 
 if TYPE_CHECKING:
-    from .cluster import Cluster, Resources
+    from .cluster import Resources
 
 _SYNC_SECONDS = 60.0
+_HURRIED_SECONDS = 3.0
+_SCHEMA = 1
 Say = Callable[[str], None]
 
 
@@ -56,14 +58,18 @@ def search(study: Study, session: Session | None = None) -> Result:
     session = default_session() if session is None else session
     plan = prepare(study)
     session.place.check()
-    name = study.name or _free_name(plan, session.place.storage)
+    taken = searches(session.place.storage)
+    name = study.name or _free_name(plan, taken)
+    if name in taken:  # before tracking hears of it
+        raise taken_name(name)
     plan = replace(plan, study=replace(plan.study, name=name))
     check(session.place.tracking_uri)  # before the ledger says that there is a search
     record = {
         "study": plan.study.to_mapping(),
         "identity": plan.identity(),
+        "searched": _searched(plan),
         "trials": plan.study.trials,
-        "schema": 1,
+        "schema": _SCHEMA,
     }
     ledger = Ledger.open_search(session.place.storage, name, record)
     for line in _introduction(plan, session.place):
@@ -77,29 +83,36 @@ def resume(name: str, session: Session | None = None, *, trials: int | None = No
     session.place.check()
     ledger = Ledger.reopen(session.place.storage, name)
     plan = plan_of(ledger)
-    if trials is not None:
-        _grow(ledger, trials)
-    if (concluded := ledger.noted("result")) is not None:
-        return Result.from_mapping(concluded)
-    return _run(plan, ledger, open_tracker(plan, session.place), session)
-
-
-def _grow(ledger: Ledger, trials: int) -> None:
+    trials = ledger.size if trials is None else trials
     if trials < ledger.size:
         raise UsageError(
-            f"--trials {trials}: search {ledger.name!r} already has {ledger.size}; "
-            "give at least that"
+            f"--trials {trials}: search {name!r} already has {ledger.size}; give at least that"
         )
-    if trials > ledger.size:
-        ledger.lease.acquire()
-        ledger.resize(trials)
-        ledger.note("result", None)
-        ledger.note("finalists", {})
+    concluded = ledger.noted("result")
+    if concluded is not None and trials == ledger.size:
+        return Result.from_mapping(concluded)
+    ledger.lease.acquire()  # before tracking hears of it
+    try:
+        if trials > ledger.size:
+            # in this order: whatever is cut off here is done again, and nothing is forgotten
+            ledger.note("result", None)
+            ledger.note("finalists", {})
+            ledger.resize(trials)
+        tracking = open_tracker(plan, session.place)
+    except BaseException:
+        ledger.close()
+        raise
+    return _run(plan, ledger, tracking, session)
 
 
 def plan_of(ledger: Ledger) -> Plan:
     """Return the plan of a search in the ledger; what has changed since is refused."""
     record = ledger.record
+    if record.get("schema", _SCHEMA) > _SCHEMA:
+        raise UsageError(
+            f"search {ledger.name!r} has schema {record['schema']}, this installation knows up to "
+            f"{_SCHEMA}: upgrade tuner"
+        )
     plan = prepare(Study.from_mapping(record["study"]))
     now, then = plan.identity(), record["identity"]
     if now["data"] != then["data"]:
@@ -107,17 +120,33 @@ def plan_of(ledger: Ledger) -> Plan:
             f"search {ledger.name!r} began on data {then['data'][:12]}… and {plan.study.dataset} "
             f"now holds {now['data'][:12]}…: put the data back, or start a new search"
         )
-    changed = [
-        f"{key} was {then.get(key)} and is {now.get(key)}"
-        for key in sorted({*then, *now})
-        if now.get(key) != then.get(key)
-    ]
-    if changed:
+    if now != then:
+        searched = {**record.get("searched", {}), **then}
+        changed = _differences(searched, {**_searched(plan), **now})
         raise UsageError(
-            f"search {ledger.name!r} began otherwise: {'; '.join(changed)}; "
+            f"search {ledger.name!r} began otherwise: {'; '.join(changed)}: "
             "restore that, or start a new search"
         )
     return plan
+
+
+def _searched(plan: Plan) -> dict[str, Any]:
+    """Return what every setting of a plan is drawn from or fixed to, by METHOD.SETTING."""
+    found: dict[str, Any] = {}
+    for name, branch in plan.branches.items():
+        entries = {**branch.base, **branch.space.to_mapping()["space"]}
+        found |= {f"{name}.{key}": entry for key, entry in entries.items()}
+    return found
+
+
+def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs, in words; hashes only where nothing else does."""
+    changed = [key for key in sorted({*then, *now}) if then.get(key) != now.get(key)]
+    told = [key for key in changed if key != "spaces"] or changed
+    return [
+        f"{key} was {then.get(key, 'not there')} and is {now.get(key, 'not there')}"
+        for key in told
+    ]
 
 
 def open_tracker(plan: Plan, place: Place) -> tuple[Tracker, str]:
@@ -149,27 +178,41 @@ def _run(plan: Plan, ledger: Ledger, tracking: tuple[Tracker, str], session: Ses
     from .cluster import Cluster
 
     tracker, parent_run = tracking
-    ledger.start(plan)
+    interruption = _Interruption()
+    patience = _SYNC_SECONDS
     try:
-        graph = neighbour_graph(plan.dataset.train, fingerprint=plan.dataset.fingerprint)
-        with Cluster(session.resources) as cluster:
-            session.place.check_nodes(cluster.nodes)
-            cluster.send(plan.dataset, graph)
-            conductor = Conductor(
-                plan,
-                ledger,
-                tracker,
-                folder=session.place.artifacts / ledger.name,
-                device=cluster.device,
-                watch=session.watch,
-            )
-            if len(ledger.entries()) > ledger.missing():
+        with interruption.heeded():
+            ledger.start(plan)
+            graph = neighbour_graph(plan.dataset.train, fingerprint=plan.dataset.fingerprint)
+            with Cluster(session.resources) as cluster:
+                session.place.check_nodes(cluster.nodes)
+                cluster.send(plan.dataset, graph)
+                conductor = Conductor(
+                    plan,
+                    ledger,
+                    tracker,
+                    folder=session.place.artifacts / ledger.name,
+                    device=cluster.device,
+                    watch=session.watch,
+                )
                 project_all(plan, ledger, tracker, session.place, cluster.device)
-            _run_trials(conductor, cluster, session)
-            finale = Finale(plan, ledger, tracker, session.place, parent_run, session.say)
-            result = finale.conclude(cluster, seconds=conductor.snapshot().seconds)
+                with interruption.closing(conductor), _budget(conductor, session.time_budget):
+                    cluster.run(conductor)
+                _check_trials(conductor)
+                finale = Finale(plan, ledger, tracker, session.place, parent_run, session.say)
+                result = finale.conclude(cluster, seconds=conductor.snapshot().seconds)
+    except NoUsableTrialError:
+        tracker.finish(metrics={}, tags={}, status="FAILED")
+        raise
+    except KeyboardInterrupt:
+        patience = _HURRIED_SECONDS
+        tracker.finish(metrics={}, tags={}, status="KILLED")
+        left = f"with {ledger.missing()} of {ledger.size} trials to go"
+        raise InterruptedSearchError(
+            f"interrupted {left}: go on with `tuner resume {ledger.name}`", interruption.signum
+        ) from None
     finally:
-        synced = tracker.close(_SYNC_SECONDS)
+        synced = tracker.close(patience)
         ledger.close()
     if not synced:
         raise SyncError(
@@ -179,48 +222,75 @@ def _run(plan: Plan, ledger: Ledger, tracking: tuple[Tracker, str], session: Ses
     return result
 
 
-def _run_trials(conductor: Conductor, cluster: "Cluster", session: Session) -> None:
-    ledger = conductor.ledger
-    budget = threading.Timer(session.time_budget or 0, conductor.close, ["time budget"])
-    if session.time_budget is not None:
-        budget.daemon = True
-        budget.start()
-    with _signals(conductor) as received:
-        cluster.run(conductor)
-    budget.cancel()
+def _check_trials(conductor: Conductor) -> None:
+    """Raise unless the trials have left something to conclude from."""
+    if conductor.fault is not None:
+        raise conductor.fault
     if conductor.closing == "interrupt":
-        raise InterruptedSearchError(
-            f"interrupted with {ledger.missing()} of {ledger.size} trials to go: "
-            f"go on with `tuner resume {ledger.name}`",
-            received[0],
-        )
+        raise KeyboardInterrupt
     if conductor.closing is not None:
         conductor.abandon()
     if not any(row.value for row in conductor.snapshot().best(1)):
         why = conductor.detail or "every one failed, collapsed or was pruned"
-        raise NoUsableTrialError(f"no trial of {ledger.name!r} is usable: {why.strip()}")
+        name = conductor.ledger.name
+        raise NoUsableTrialError(f"no trial of {name!r} is usable: {why.strip()}")
 
 
 @contextlib.contextmanager
-def _signals(conductor: Conductor) -> Iterator[list[int]]:
-    """Close the search at the first signal; a second one ends it at once."""
-    received: list[int] = []
-
-    def handle(signum: int, _: Any) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(signum)
-        conductor.close("interrupt")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+def _budget(conductor: Conductor, seconds: float | None) -> Iterator[None]:
+    """Close the search after so many seconds."""
+    timer = threading.Timer(seconds or 0.0, conductor.close, ["time budget"])
+    timer.daemon = True
+    if seconds is not None:
+        timer.start()
     try:
-        yield received
+        yield
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+        timer.cancel()
+
+
+@final
+class _Interruption:
+    """What signals do: the first lets running trials save, the second ends all at once.
+
+    Where no trials run, the first one ends all.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int = signal.SIGINT
+        self._received = 0
+        self._conductor: Conductor | None = None
+
+    @contextlib.contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Take signals; only the main thread gets any."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {s: signal.signal(s, self._take) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+    @contextlib.contextmanager
+    def closing(self, conductor: Conductor) -> Iterator[None]:
+        """Close the trials at the first signal."""
+        self._conductor = conductor
+        try:
+            yield
+        finally:
+            self._conductor = None
+
+    def _take(self, signum: int, _: object) -> None:
+        self._received += 1
+        if self._received == 1:
+            self.signum = signum
+            if self._conductor is not None:
+                self._conductor.close("interrupt")
+                return
+        raise KeyboardInterrupt
 
 
 def _introduction(plan: Plan, place: Place) -> list[str]:
@@ -233,11 +303,11 @@ def _introduction(plan: Plan, place: Place) -> list[str]:
     ]
 
 
-def _free_name(plan: Plan, storage: str) -> str:
+def _free_name(plan: Plan, taken: Collection[str]) -> str:
     """Return METHOD-DATA-n with the first n that is free."""
     methods = plan.study.methods
     first = methods[0] if len(methods) == 1 else "several"
-    stem, taken = f"{first}-{slug(plan.dataset.name)}", set(searches(storage))
+    stem = f"{first}-{slug(plan.dataset.name)}"
     n = 1
     while f"{stem}-{n}" in taken:
         n += 1

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .method import Scalar
 
 EVALUATIONS = 20
+METRICS = "metrics.jsonl"
 _CHECKPOINT_SECONDS = 30.0
 _FINALIST_STREAM = 1 << 31
 
@@ -111,22 +112,20 @@ class Trial:
         self._folder = Path(job.folder)
         self._x = torch.tensor(shared.x, device=job.device)  # what arrives is read-only
         self._points = self._x[torch.tensor(shared.graph.index, device=job.device)]
-        owner = catalog.method(job.method)
-        self.config = owner.config_type.from_mapping(job.settings)
-        self.method: Method = owner(
-            self.config, tuple(shared.x.shape[1:]), job.seeds, device=job.device
-        )
+        self._owner = catalog.method(job.method)
+        self.config = self._owner.config_type.from_mapping(job.settings)
         self._every = max(1, math.ceil(self.config.passes / EVALUATIONS))
         self._epoch = 0
         self.finished = False
-        self.note = self._restore()
+        self.note = ""
         self._began = self._saved = time.monotonic()
-        self._reports: Iterator[Report] = self.method.fit(self._x)
+        self._reports: Iterator[Report] | None = None
 
     def advance(self) -> Evaluation:
         """Train until the next evaluation; what goes wrong is an outcome, not a crash."""
         try:
-            evaluation = self._advance()
+            reports = self._begun() if self._reports is None else self._reports
+            evaluation = self._advance(reports)
         except DiskError:
             raise
         except MemoryError:
@@ -140,7 +139,9 @@ class Trial:
         return evaluation
 
     def save(self) -> None:
-        """Write a checkpoint of the training as it stands."""
+        """Write a checkpoint of the training as it stands, if it has got anywhere."""
+        if self._epoch == 0:
+            return
         state = self.method.state()
         tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
         scalars = {key: value for key, value in state.items() if key not in tensors}
@@ -148,9 +149,21 @@ class Trial:
         checkpoint.save_generation(self._folder / "checkpoints", self._epoch, tensors, document)
         self._saved = time.monotonic()
 
-    def _advance(self) -> Evaluation:
+    def _begun(self) -> Iterator[Report]:
+        """Build the method, take up what an earlier attempt left, and begin to train."""
+        self.method = self._built()
+        self.note = self._restore()
+        self._forget_past(self._epoch)
+        self._reports = self.method.fit(self._x)
+        return self._reports
+
+    def _built(self) -> Method:
+        shape = tuple(self._shared.x.shape[1:])
+        return self._owner(self.config, shape, self.job.seeds, device=self.job.device)
+
+    def _advance(self, reports: Iterator[Report]) -> Evaluation:
         report = None
-        for report in self._reports:
+        for report in reports:
             self._epoch = report.epoch
             lost = _all_diverged(report)
             last = report.epoch >= self.config.passes
@@ -182,7 +195,9 @@ class Trial:
             value, sd = _summary(replicas, sound, self.job.objective)
             failure = _reason(judged.diverged, judged.collapsed) if finished else None
         elif finished:
-            failure = "diverged" if _all_diverged(report) else "no clusters"
+            failure = "no clusters"
+        if _all_diverged(report):
+            value, sd, failure = None, 0.0, "diverged"
         return Evaluation(
             epoch=report.epoch,
             passes=self.config.passes,
@@ -191,6 +206,7 @@ class Trial:
             sd=sd,
             finished=finished,
             failure=failure,
+            detail=self.note,
             metrics={name: v for name, v in metrics.items() if math.isfinite(v)},
             replicas=tuple(float(v) for v in replicas),
             seconds=time.monotonic() - self._began,
@@ -224,7 +240,7 @@ class Trial:
 
     def _failed(self, reason: str, detail: str) -> Evaluation:
         return Evaluation(
-            epoch=max(self._epoch, 1),
+            epoch=min(self._epoch + 1, self.config.passes),  # the one before has its evaluation
             passes=self.config.passes,
             stage="failed",
             value=None,
@@ -235,10 +251,25 @@ class Trial:
         )
 
     def _append(self, evaluation: Evaluation) -> None:
-        line = json.dumps(asdict(evaluation))
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        line = json.dumps(asdict(evaluation)) + "\n"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with (self._folder / METRICS).open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise DiskError(
+                f"cannot write {len(line)} bytes to {self._folder / METRICS} ({error.strerror}): "
+                "free some space, or choose another folder"
+            ) from error
+
+    def _forget_past(self, epoch: int) -> None:
+        """Drop what an earlier attempt wrote past the checkpoint, and a line that it tore."""
+        written = self._folder / METRICS
+        if written.exists():
+            kept = [json.dumps(asdict(e)) + "\n" for e in curve(self._folder) if e.epoch <= epoch]
+            beside = written.with_name(f".{METRICS}")
+            beside.write_text("".join(kept), encoding="utf-8")
+            beside.replace(written)
 
     def _restore(self) -> str:
         """Take up the newest valid checkpoint of the same job; say what was passed over."""
@@ -249,7 +280,11 @@ class Trial:
         if document["job"] != _identity(self.job):
             return "the checkpoint belongs to another configuration and was left alone"
         on_device = {name: tensor.to(self.job.device) for name, tensor in tensors.items()}
-        self.method.restore({**on_device, **document["scalars"]})
+        try:
+            self.method.restore({**on_device, **document["scalars"]})
+        except Exception as error:  # another version of the method wrote it
+            self.method = self._built()  # it may have been restored by half
+            return f"{note} the checkpoint does not fit ({error}), so training began again".strip()
         self._epoch = int(document["epoch"])
         return note
 
@@ -257,16 +292,16 @@ class Trial:
 def curve(folder: Path) -> list[Evaluation]:
     """Return the evaluations that a trial wrote, one per epoch; a torn last line is dropped."""
     try:
-        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
     found: dict[int, Evaluation] = {}
     for line in lines:
         try:
             values = json.loads(line)
-        except json.JSONDecodeError:
+            evaluation = Evaluation(**{**values, "replicas": tuple(values["replicas"])})
+        except (ValueError, TypeError, KeyError):
             continue
-        evaluation = Evaluation(**{**values, "replicas": tuple(values["replicas"])})
         found[evaluation.epoch] = evaluation
     return [found[epoch] for epoch in sorted(found)]
 
@@ -296,6 +331,8 @@ def _summary(
     """
     replicas = replicas[sound] if objective == "elbo" else np.where(sound, replicas, 0.0)
     if len(replicas) == 0:
+        return None, 0.0
+    if not np.isfinite(replicas).all():
         return None, 0.0
     sd = float(replicas.std(ddof=1)) if len(replicas) > 1 else 0.0
     return float(replicas.mean()), sd

@@ -1,0 +1,137 @@
+"""What a trial costs beside its training: proposing, executing, recording and tracking it.
+
+A method that learns nothing is searched (3 parameters, 5 reports a trial); the figure is the wall
+time per trial at steady state, from the tenth trial that ends to the last. Run it with
+`RAY_worker_niceness=0 python -m tests.benchmarks.overhead`; `--profile` shows where the driver
+spends its time, which slows it down.
+"""
+
+import argparse
+import cProfile
+import json
+import os
+import pstats
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tests.tuner.faults.plugin import offer
+
+if TYPE_CHECKING:
+    from tuner.conductor import Snapshot
+
+_WARM = 10
+_SHOWN = 25
+
+
+class Stopwatch:
+    """Notes when trials end, and profiles the driver in between."""
+
+    def __init__(self, *, profiled: bool) -> None:
+        self.ends: list[float] = []
+        self.cpu: list[float] = []
+        self.all_cpu: list[float] = []
+        self._profile = cProfile.Profile() if profiled else None
+
+    def watch(self, snapshot: "Snapshot") -> None:
+        """Take a look at the search."""
+        new = snapshot.done - len(self.ends)
+        self.ends += [time.perf_counter()] * new
+        self.cpu += [time.thread_time()] * new
+        self.all_cpu += [time.process_time()] * new
+        if new and self._profile is not None:
+            if len(self.ends) == _WARM:
+                self._profile.enable()
+            if len(self.ends) == snapshot.total:
+                self._profile.disable()
+
+    def per_trial(self, times: list[float]) -> float:
+        """Return what a trial takes by one of the clocks, in seconds."""
+        return (times[-1] - times[_WARM - 1]) / (len(times) - _WARM)
+
+    def show(self) -> None:
+        """Print the profile to stderr."""
+        if self._profile is not None:
+            stats = pstats.Stats(self._profile, stream=sys.stderr)
+            stats.sort_stats("cumulative").print_stats(2 * _SHOWN)
+            stats.sort_stats("tottime").print_stats(_SHOWN)
+
+
+def measure(folder: Path, *, trials: int, workers: int, sampler: str, profiled: bool) -> None:
+    """Run one search in `folder` and print what it took."""
+    from tuner.cluster import Resources
+    from tuner.place import Place
+    from tuner.search import Session, search
+    from tuner.study import Study
+
+    points = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+    np.save(folder / "points.npy", points)
+    stopwatch = Stopwatch(profiled=profiled)
+    study = Study(
+        methods=("idle",),
+        dataset=str(folder / "points.npy"),
+        trials=trials,
+        replicas=1,
+        sampler=sampler,
+        scheduler="none",
+        finalists=1,
+        finalist_seeds=1,
+        name="overhead",
+    )
+    place = Place(
+        storage=f"sqlite:///{folder / 'tuner.db'}",
+        tracking_uri=f"sqlite:///{folder / 'mlflow.db'}",
+        artifacts=folder / "artifacts",
+    )
+    began = time.perf_counter()
+    session = Session(
+        place=place,
+        resources=Resources(workers=workers),
+        watch=stopwatch.watch,
+        say=lambda _: None,
+    )
+    search(study, session)
+    stopwatch.show()
+    figures = {
+        "trials": trials,
+        "workers": workers,
+        "sampler": sampler,
+        "seconds_per_trial": stopwatch.per_trial(stopwatch.ends),
+        "main_thread_cpu_seconds_per_trial": stopwatch.per_trial(stopwatch.cpu),
+        "driver_cpu_seconds_per_trial": stopwatch.per_trial(stopwatch.all_cpu),
+        "seconds_to_first_trial": stopwatch.ends[0] - began,
+        "seconds": time.perf_counter() - began,
+        "load": os.getloadavg()[0],
+    }
+    print(json.dumps(figures, indent=1))
+
+
+def main() -> None:
+    """Read the flags and measure in a folder that is removed afterwards."""
+    flags = argparse.ArgumentParser(description=__doc__)
+    flags.add_argument("--trials", type=int, default=120)
+    flags.add_argument("--workers", type=int, default=2)
+    flags.add_argument("--sampler", default="tpe")
+    flags.add_argument("--profile", action="store_true")
+    given = flags.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        plugin = str(offer(Path(name) / "plugin"))
+        sys.path.insert(0, plugin)
+        os.environ["PYTHONPATH"] = os.pathsep.join(
+            [plugin, *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
+        measure(
+            Path(name),
+            trials=given.trials,
+            workers=given.workers,
+            sampler=given.sampler,
+            profiled=given.profile,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""A folder in which searches are run by drivers of their own, and harmed."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from tuner import catalog
+from tuner.checkpoint import generations
+from tuner.doctor import examine
+from tuner.ledger import Entry, Ledger, searches
+from tuner.place import Place
+from tuner.search import Session
+from tuner.trial import Evaluation, curve, trial_seeds
+
+from .plugin import offer
+
+ROOT = Path(__file__).parents[3]
+PATIENCE = 240.0
+
+
+@dataclass
+class Ended:
+    """How a driver ended."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The result that it printed."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+@dataclass
+class Field:
+    """A folder with data, a ledger, an MLflow database and files of trials."""
+
+    folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.plugin = offer(self.folder / "plugin")
+        self.notes = self.folder / "notes"
+        self.notes.mkdir()
+        self.write_data()
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "blobs.npy"
+
+    @property
+    def place(self) -> Place:
+        return Place(
+            storage=f"sqlite:///{self.folder / 'tuner.db'}",
+            tracking_uri=f"sqlite:///{self.folder / 'mlflow.db'}",
+            artifacts=self.folder / "artifacts",
+        )
+
+    @property
+    def session(self) -> Session:
+        """The place as a search in this process is told of it."""
+        from tuner.cluster import Resources
+
+        return Session(place=self.place, resources=Resources(), say=lambda _: None)
+
+    def write_data(self, *, seed: int = 0) -> None:
+        """Write three blobs of 100 points."""
+        rng = np.random.default_rng(seed)
+        centres = 6 * rng.normal(size=(3, 4))
+        points = centres[rng.integers(3, size=300)] + rng.normal(size=(300, 4))
+        np.save(self.data, points.astype(np.float32))
+
+    @contextmanager
+    def driver(self, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
+        """Run a driver; whatever happens, it and its processes are gone afterwards."""
+        command = [sys.executable, "-m", "tests.tuner.faults.driver", *arguments]
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        mine: list[psutil.Process] = []
+        try:
+            yield process
+            mine = family(process.pid)
+        finally:
+            mine += family(process.pid)
+            for one in mine:
+                if one.is_running():
+                    one.kill()
+            process.communicate()
+
+    def run(self, *arguments: str) -> Ended:
+        """Run a driver to its end."""
+        began = time.monotonic()
+        with self.driver(*arguments) as process:
+            out, err = process.communicate(timeout=PATIENCE)
+        return Ended(process.returncode, out, err, time.monotonic() - began)
+
+    def entries(self, name: str) -> list[Entry]:
+        """Return what the ledger knows of a search, nothing where it has not begun."""
+        if not (self.folder / "tuner.db").is_file() or name not in searches(self.place.storage):
+            return []
+        return Ledger.reopen(self.place.storage, name).entries()
+
+    def curve(self, name: str, number: int) -> list[Evaluation]:
+        """Return what a trial wrote."""
+        return curve(self.place.artifacts / name / f"trial-{number:05d}")
+
+    def starts(self, number: int, *, seed: int = 0) -> list[tuple[int, int]]:
+        """Return which processes have trained an idle trial, and from which pass on."""
+        path = self.notes / str(trial_seeds(seed, number, 1)[0])
+        lines = path.read_text().splitlines() if path.is_file() else []
+        return [(int(pid), int(epoch)) for pid, epoch in (line.split() for line in lines)]
+
+    def epoch(self, name: str, number: int) -> int:
+        """Return how far a trial has got."""
+        return max((e.epoch for e in self.curve(name, number)), default=0)
+
+    def checkpoints(self, name: str, number: int) -> list[int]:
+        """Return the passes at which a trial has checkpoints, newest first."""
+        folder = self.place.artifacts / name / f"trial-{number:05d}" / "checkpoints"
+        return [int(path.name.split("-")[1]) for path in generations(folder)]
+
+    def written(self) -> dict[str, Any]:
+        """Return all that a search may have changed: rows of databases, files."""
+        found: dict[str, Any] = {}
+        for database in (self.folder / "tuner.db", self.folder / "mlflow.db"):
+            with closing(sqlite3.connect(database)) as connection:
+                found[database.name] = sorted(connection.iterdump())
+        files = sorted(p for p in self.place.artifacts.rglob("*") if p.is_file())
+        return found | {str(path): path.read_bytes() for path in files}
+
+    def wrong(self, name: str) -> list[str]:
+        """Return what the doctor finds wrong with a search."""
+        return [f"{f.invariant}: {f.wrong}" for f in examine(name, self.place) if not f.ok]
+
+    def _environment(self) -> dict[str, str]:
+        own = {
+            "PYTHONPATH": os.pathsep.join(
+                [str(ROOT), str(self.plugin), os.environ.get("PYTHONPATH", "")]
+            ),
+            "TUNER_STORAGE": self.place.storage,
+            "MLFLOW_TRACKING_URI": self.place.tracking_uri,
+            "TUNER_ARTIFACTS": str(self.place.artifacts),
+            "IDLE_NOTES": str(self.notes),
+            "OMP_NUM_THREADS": "1",
+            "RAY_worker_niceness": "0",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        return {**os.environ, **own, **self.settings}
+
+
+def wait_until(met: Callable[[], Any], *, seconds: float = PATIENCE) -> Any:
+    """Return what `met` returns once that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := met()):
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.1)
+    return found
+
+
+def forget_methods() -> None:
+    """Have the catalog look for methods anew, as a new process does."""
+    for cached in (catalog.names, catalog.method, catalog.space, catalog._plugins):
+        cached.cache_clear()
+    sys.modules.pop("idle_method", None)
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """Return a process and those that it started, and they."""
+    try:
+        one = psutil.Process(pid)
+        return [one, *one.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def interrupt(process: "subprocess.Popen[str]", signum: int = signal.SIGINT) -> None:
+    """Send a signal as a terminal does: to all that the driver has started, too."""
+    os.killpg(process.pid, signum)

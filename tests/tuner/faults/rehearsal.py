@@ -1,0 +1,120 @@
+"""Searches without Ray and without training: the conductor at work on made-up trials."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+
+from tuner.conductor import Conductor
+from tuner.ledger import Entry, Ledger
+from tuner.study import Plan
+from tuner.trial import Evaluation, Job
+
+from .plans import record
+
+NAME = "rehearsed"
+
+
+class KilledError(Exception):
+    """The driver is dead: nothing it was about to do happens."""
+
+
+@dataclass
+class Tracker:
+    """Keeps the newest record of every trial."""
+
+    records: dict[str, Any] = field(default_factory=dict)
+
+    def project(self, told: Any) -> None:
+        self.records[told.key] = told
+
+
+def value(job: Job, epoch: int) -> float:
+    """Return what a made-up trial is worth: a smooth function of its settings."""
+    width = math.log10(float(job.settings["width"]))
+    best = 1 - 0.3 * width**2 - 0.01 * (int(job.settings["n_components"]) - 6) ** 2
+    return best * (1 - 0.5**epoch)
+
+
+def evaluations(job: Job) -> Iterator[Evaluation]:
+    """Yield what a made-up trial says."""
+    passes = int(job.settings["epochs"])
+    for epoch in range(1, passes + 1):
+        yield Evaluation(
+            epoch=epoch,
+            passes=passes,
+            stage="train",
+            value=value(job, epoch),
+            finished=epoch == passes,
+        )
+
+
+Said = Callable[[Job], Iterable[Evaluation]]
+
+
+def execute(conductor: Conductor, said: Said = evaluations, *, workers: int = 1) -> None:
+    """Do what an executor does, with the trials taking turns."""
+    running: list[tuple[int, Iterator[Evaluation]]] = []
+    while conductor.closing is None:
+        while len(running) < workers and (job := conductor.next_job()) is not None:
+            running.append((job.number, iter(said(job))))
+        if not running:
+            return
+        number, trial = running.pop(0)
+        evaluation = next(trial)
+        stop = conductor.evaluated(number, evaluation)
+        if stop or evaluation.finished:
+            conductor.finished(number, pruned=stop)
+        else:
+            running.append((number, trial))
+
+
+def opened(url: str, plan: Plan) -> Ledger:
+    """Return a ledger of a new search, or of the one that is there."""
+    try:
+        ledger = Ledger.reopen(url, NAME)
+    except Exception:  # there is none
+        ledger = Ledger.open_search(url, NAME, record(plan))
+    ledger.start(plan)
+    return ledger
+
+
+def conductor_of(plan: Plan, ledger: Ledger, folder: Path, **options: Any) -> Conductor:
+    """Return a conductor that tells a tracker in memory."""
+    tracker: Any = Tracker()
+    return Conductor(plan, ledger, tracker, folder=folder, device="cpu", **options)
+
+
+@contextmanager
+def deadly(ledger: Ledger, *, after: int) -> Iterator[list[int]]:
+    """Let `after` more writes reach the database and kill the driver at the next one."""
+    count = [0]
+
+    def hook(_: object) -> None:
+        count[0] += 1
+        if count[0] > after:
+            raise KilledError
+
+    event.listen(ledger._store.engine, "commit", hook)
+    try:
+        yield count
+    finally:
+        event.remove(ledger._store.engine, "commit", hook)
+
+
+def bury(ledger: Ledger) -> None:
+    """Leave things as a killed driver does: the lease stays, no one renews it."""
+    ledger.lease._stop.set()
+    ledger._store.scoped_session.remove()
+    ledger._store.engine.dispose()
+
+
+def essence(entries: Iterable[Entry]) -> list[tuple[Any, ...]]:
+    """Return what must not depend on what happened to the driver."""
+    return [
+        (e.number, e.state, e.method, dict(e.searched), e.value, dict(e.curve)) for e in entries
+    ]
