@@ -79,3 +79,8 @@ def for_stack(x: Tensor, stack: int) -> Tensor:
 def by_point(values: Tensor, K: int) -> Tensor:
     """Return the numbers (R·K, B) of the networks as (R, B, K)."""
     return values.unflatten(0, (-1, K)).transpose(1, 2)
+
+
+def entropy(u: Tensor) -> Tensor:
+    """Return the mean entropy of responsibilities (R, N, K), (R,), in nats."""
+    return torch.special.entr(u).sum(-1).mean(-1)

@@ -10,14 +10,12 @@ cluster that has lost its points (`EMVAE._revive`).
 """
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, final
 
 import torch
 import torch.nn.functional as F
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from ..errors import DataError, UsageError
@@ -36,9 +34,10 @@ from ..method import (
     Trains,
     setting,
 )
-from ._em_vae_nets import ROWS, VAEStack, by_point, for_stack
+from ._em_vae_nets import ROWS, VAEStack, by_point, entropy, for_stack
 from ._loop import Clock, Mean, adam, batch_indices, descend, in_chunks, pack, unpack
 from ._nets import Draws, initialise, replica, rsample
+from ._starts import kmeans_partition, random_responsibilities
 
 
 @final
@@ -293,11 +292,10 @@ class EMVAE(Method, Trains, Random):
         """Return the first u, (R, N, K)."""
         N, K = len(x), self.config.n_components
         if self.config.start == "random":
-            exponential = -torch.log1p(-self.draws.uniform(N, K))
-            return exponential / exponential.sum(-1, keepdim=True)
+            return random_responsibilities(N, K, self.draws)
         if self.config.start == "uniform":
             return torch.full((len(self.seeds), N, K), 1 / K, device=self.device)
-        labels = torch.stack([_kmeans(x, K, seed) for seed in self.seeds])
+        labels = torch.stack([kmeans_partition(x, K, seed) for seed in self.seeds])
         return F.one_hot(labels.to(self.device), K).float()
 
     def _decay(self, iteration: int) -> None:
@@ -344,7 +342,7 @@ class EMVAE(Method, Trains, Random):
             loss = descend(self.optimiser, reconstruction + kl)
             mean.add({"loss": loss, "reconstruction": reconstruction, "kl": kl})
         metrics = mean.result()
-        return metrics | self._objective(_entropy(u) - metrics["loss"])
+        return metrics | self._objective(entropy(u) - metrics["loss"])
 
     @torch.no_grad()
     def _e_step(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -361,7 +359,7 @@ class EMVAE(Method, Trains, Random):
         elbo = in_chunks(answer, x, size=max(1, ROWS // M))
         self.network.train()
         u = (elbo / self.config.temperature).softmax(-1)
-        return u, (u * elbo).sum(-1).mean(-1) + _entropy(u)
+        return u, (u * elbo).sum(-1).mean(-1) + entropy(u)
 
     def _objective(self, bound: Tensor) -> dict[str, Tensor]:
         """Return -(3.4) per point, logsumexp_k ELBO_k after an E-step at T = 1; also in nats."""
@@ -378,10 +376,8 @@ class EMVAE(Method, Trains, Random):
     def clusterers(self) -> list[Clusterer]:
         """Return the R replicas, K networks each."""
         R, tensors = len(self.seeds), self.network.state_dict()
-        return [
-            EMVAEClusterer(self.config, self.shape, replica(tensors, r, R), device=self.device)
-            for r in range(R)
-        ]
+        own = [replica(tensors, r, R) for r in range(R)]
+        return [EMVAEClusterer(self.config, self.shape, w, device=self.device) for w in own]
 
     def parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the parameters, whose first axis are the R·K networks."""
@@ -401,19 +397,3 @@ class EMVAE(Method, Trains, Random):
         )
         u = state.get("responsibilities")
         self.responsibilities = u.to(self.device).clone() if isinstance(u, Tensor) else None
-
-
-def _entropy(u: Tensor) -> Tensor:
-    return torch.special.entr(u).sum(-1).mean(-1)
-
-
-def _kmeans(x: Tensor, K: int, seed: int) -> Tensor:
-    """Return the best of three k-means partitions of x (N, F), (N,)."""
-    if len(x) < K:
-        raise DataError(
-            f"{len(x)} points make no {K} k-means clusters: lower n_components or set start=random"
-        )
-    with warnings.catch_warnings():  # fewer distinct points than clusters: some stay empty
-        warnings.simplefilter("ignore")
-        fitted = KMeans(K, n_init=3, random_state=seed % 2**32).fit(x.numpy(force=True))
-    return torch.as_tensor(fitted.labels_, dtype=torch.int64)

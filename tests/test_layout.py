@@ -15,7 +15,12 @@ PAGES = sorted(
 )
 RIM = {
     "ray": {"tuner/cluster.py", "tuner/execution.py"},
-    "optuna": {"tuner/ledger.py", "tuner/samplers.py", "tuner/space.py"},
+    "optuna": {
+        "tuner/ledger.py",
+        "tuner/patience.py",
+        "tuner/samplers.py",
+        "tuner/space.py",
+    },
     "mlflow": {"tuner/serving.py"},
     "typer": set(),
 }

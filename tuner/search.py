@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _SYNC_SECONDS = 60.0
 _HURRIED_SECONDS = 3.0
 _SCHEMA = 1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Say = Callable[[str], None]
 
 
@@ -185,6 +186,7 @@ def _run(plan: Plan, ledger: Ledger, tracking: tuple[Tracker, str], session: Ses
             ledger.start(plan)
             graph = neighbour_graph(plan.dataset.train, fingerprint=plan.dataset.fingerprint)
             with Cluster(session.resources) as cluster:
+                interruption.insist()
                 session.place.check_nodes(cluster.nodes)
                 cluster.send(plan.dataset, graph)
                 conductor = Conductor(
@@ -267,12 +269,19 @@ class _Interruption:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {s: signal.signal(s, self._take) for s in (signal.SIGINT, signal.SIGTERM)}
+        before = {signum: signal.getsignal(signum) for signum in _SIGNALS}
+        self.insist()
         try:
             yield
         finally:
             for signum, handler in before.items():
                 signal.signal(signum, handler)
+
+    def insist(self) -> None:
+        """Take signals again: Ray, as it starts, puts a handler that aborts in place of ours."""
+        if threading.current_thread() is threading.main_thread():
+            for signum in _SIGNALS:
+                signal.signal(signum, self._take)
 
     @contextlib.contextmanager
     def closing(self, conductor: Conductor) -> Iterator[None]:
