@@ -275,7 +275,8 @@ class _Interruption:
             yield
         finally:
             for signum, handler in before.items():
-                signal.signal(signum, handler)
+                if handler is not None:  # one that Python did not set
+                    signal.signal(signum, handler)
 
     def insist(self) -> None:
         """Take signals again: Ray, as it starts, puts a handler that aborts in place of ours."""
