@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 # read by Ray at import: no usage report, no snapshot, no logger, no signal handler of its own
@@ -31,12 +32,13 @@ import ray
 from ray import tune
 from ray.exceptions import RayError
 from ray.tune.error import TuneError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .conductor import Conductor
 from .errors import ResourceError, ServiceError, UsageError
 from .execution import Closing, EarlyStopping, Numbers, Worker
 from .finalist import Finalist, fit_finalist
-from .joining import reaching
+from .joining import reaching, unequal, witness
 from .trial import Job
 
 if TYPE_CHECKING:
@@ -105,6 +107,30 @@ class Cluster:
     def nodes(self) -> int:
         """Machines in the cluster."""
         return sum(bool(node["Alive"]) for node in ray.nodes())
+
+    def check_machines(self, folder: Path) -> None:
+        """Raise unless every machine sees the folder of the trials' files and can run a trial."""
+        if self.nodes < 2:
+            return
+        task = ray.remote(witness)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".seen-") as file:
+            asked = {
+                str(node["NodeManagerAddress"]): task.options(
+                    num_cpus=0,
+                    max_retries=0,
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+                ).remote(file.name)
+                for node in ray.nodes()
+                if node["Alive"]
+            }
+            for machine, answer in asked.items():
+                seen: tuple[bool, str] | Exception
+                try:
+                    seen = ray.get(answer, timeout=_WAIT_SECONDS)
+                except RayError as error:
+                    seen = error
+                if (wrong := unequal(machine, seen, folder)) is not None:
+                    raise wrong
 
     def send(self, dataset: "Dataset", graph: "NeighbourGraph") -> None:
         """Put into the object store what every trial learns from and is judged by."""

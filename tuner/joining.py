@@ -9,9 +9,10 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 
-from .errors import ServiceError, UsageError
+from .errors import DiskError, ServiceError, TunerError, UsageError
 from .redaction import redact
 from .service import environment
 
@@ -57,6 +58,35 @@ def check_address(address: str) -> None:
         raise no_cluster(address, error.strerror or str(error)) from None
     if os.environ.get("RAY_USE_TLS") != "1":
         _check_protocol(address)
+
+
+def witness(file: str) -> tuple[bool, str]:
+    """Return whether the machine that runs this sees a file, and its version of this package."""
+    return Path(file).is_file(), version(str(__package__))
+
+
+def unequal(machine: str, seen: tuple[bool, str] | Exception, folder: Path) -> TunerError | None:
+    """Return what keeps a machine from running trials, by what `witness` returned or raised."""
+    here = version(str(__package__))
+    match seen:
+        case Exception():
+            reason = redact(str(seen).strip().rpartition("\n")[2])[:300]
+            return ServiceError(
+                f"the machine {machine} cannot run a trial ({reason}): install the same Python "
+                f"and {__package__} {here} on every machine, and see `ray status`"
+            )
+        case (False, _):
+            return DiskError(
+                f"the machine {machine} does not see the folder {folder}: put it on storage that "
+                "all machines share under one path, and name it with --artifacts or "
+                "TUNER_ARTIFACTS"
+            )
+        case (_, str() as there) if there != here:
+            return ServiceError(
+                f"the machine {machine} has {__package__} {there} and this one {here}: install "
+                "one version on all"
+            )
+    return None
 
 
 def no_cluster(address: str, reason: str, *, heard: str = "") -> ServiceError:

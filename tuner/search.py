@@ -16,6 +16,7 @@ from .errors import (
     UsageError,
 )
 from .finale import Finale
+from .joining import check_address
 from .ledger import Ledger, searches, taken_name
 from .objective import neighbour_graph
 from .place import Place
@@ -46,6 +47,12 @@ class Session:
     watch: Watch | None = None
     say: Say = print
 
+    def check(self) -> None:
+        """Raise what is wrong with where things are, before anything is written."""
+        self.place.check()
+        if self.resources.address is not None:
+            check_address(self.resources.address)
+
 
 def default_session() -> Session:
     """Return a session on this machine that says nothing."""
@@ -58,7 +65,7 @@ def search(study: Study, session: Session | None = None) -> Result:
     """Run a study to its end and return what it found; the champion is in the registry."""
     session = default_session() if session is None else session
     plan = prepare(study)
-    session.place.check()
+    session.check()
     taken = searches(session.place.storage)
     name = study.name or _free_name(plan, taken)
     if name in taken:  # before tracking hears of it
@@ -81,7 +88,7 @@ def search(study: Study, session: Session | None = None) -> Result:
 def resume(name: str, session: Session | None = None, *, trials: int | None = None) -> Result:
     """Go on with a search where it was left; `trials` may ask for more of them."""
     session = default_session() if session is None else session
-    session.place.check()
+    session.check()
     ledger = Ledger.reopen(session.place.storage, name)
     plan = plan_of(ledger)
     trials = ledger.size if trials is None else trials
@@ -188,6 +195,7 @@ def _run(plan: Plan, ledger: Ledger, tracking: tuple[Tracker, str], session: Ses
             with Cluster(session.resources) as cluster:
                 interruption.insist()
                 session.place.check_nodes(cluster.nodes)
+                cluster.check_machines(session.place.artifacts)
                 cluster.send(plan.dataset, graph)
                 conductor = Conductor(
                     plan,

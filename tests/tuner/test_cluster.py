@@ -182,7 +182,8 @@ def test_a_service_that_cannot_be_used_is_named(
     assert (code, out) == (4, ""), said
     assert variable in said
     assert reason in said.lower() or reason in said
-    assert said.count("\n") == 1, said
+    assert said.splitlines()[-1].startswith("error: ")
+    assert said.count("error") == 1, said
     assert "Traceback" not in said
     assert PASSWORD not in said
 

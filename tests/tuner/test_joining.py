@@ -1,18 +1,20 @@
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
 from concurrent import futures
+from importlib.metadata import version
 
 import grpc
 import pytest
 
 from tests.tuner.mlflow_store import free_port
 from tuner import joining
-from tuner.errors import ServiceError, UsageError
-from tuner.joining import check_address, no_cluster, overheard
+from tuner.errors import DiskError, ServiceError, UsageError
+from tuner.joining import check_address, no_cluster, overheard, unequal, witness
 
 
 def test_a_closed_port_is_named_at_once():
@@ -115,6 +117,29 @@ def test_a_long_reason_is_one_line_and_cut():
     assert "\n" not in sentence
     assert "Version mismatch: Ray: 2.9" in sentence
     assert len(sentence) < 500
+
+
+def test_a_machine_that_sees_the_file_and_has_the_version_is_equal(tmp_path):
+    file = tmp_path / "seen"
+    assert witness(str(file)) == (False, version("tuner"))
+    file.touch()
+    assert unequal("node", witness(str(file)), tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("seen", "kind", "words"),
+    [
+        ((False, version("tuner")), DiskError, "does not see the folder.*TUNER_ARTIFACTS"),
+        ((True, "0.0.1"), ServiceError, r"has tuner 0\.0\.1 and this one"),
+        (RuntimeError("Traceback\n  somewhere\nNo module named 'tuner'"), ServiceError, "No mod"),
+    ],
+)
+def test_what_keeps_a_machine_from_running_trials_is_named(seen, kind, words, tmp_path):
+    wrong = unequal("10.0.0.6", seen, tmp_path)
+    assert isinstance(wrong, kind)
+    assert re.search(words, str(wrong))
+    assert "10.0.0.6" in str(wrong)
+    assert "\n" not in str(wrong)
 
 
 def test_what_is_written_below_python_is_overheard(capfd):

@@ -92,18 +92,22 @@ def test_other_errors_are_not_waited_for(error):
 
 @pytest.fixture
 def ledger(tmp_path):
-    plan = prepare(Study(methods=("kmeans",), trials=4, name="blobs", sampler="random"))
-    record = {"study": plan.study.to_mapping(), "identity": {}, "trials": 4, "schema": 1}
+    plan = prepare(Study(methods=("kmeans",), trials=3, name="blobs", sampler="random"))
+    record = {"study": plan.study.to_mapping(), "identity": {}, "trials": 3, "schema": 1}
     opened = Ledger.open_search(f"sqlite:///{tmp_path / 'tuner.db'}", "blobs", record)
     opened.start(plan)
     yield opened
     opened.close()
-    opened.study._storage.remove_session()
 
 
-def deaf(monkeypatch, owner, name):
-    """Let a call reach the database once and its answer be lost."""
-    original, lost = getattr(owner, name), []
+def stored(ledger):
+    """Return what the database itself holds of a search."""
+    return ledger._store.get_all_trials(ledger._study_id)
+
+
+def deaf(monkeypatch, ledger, name):
+    """Let a write reach the database once and its answer be lost."""
+    original, lost = getattr(ledger._store, name), []
 
     def call(*arguments, **named):
         answer = original(*arguments, **named)
@@ -112,42 +116,34 @@ def deaf(monkeypatch, owner, name):
             raise wrapped(away())
         return answer
 
-    monkeypatch.setattr(owner, name, call)
+    monkeypatch.setattr(ledger._store, name, call)
 
 
-def test_a_number_of_which_nothing_was_heard_is_handed_out(ledger, monkeypatch):
-    first = ledger.ask()
-    deaf(monkeypatch, ledger.study, "ask")
-    numbers = [first.number, *(ledger.ask().number for _ in range(3))]
-    assert sorted(numbers) == [0, 1, 2, 3]
+def test_a_number_of_which_nothing_was_heard_is_one_number(ledger, monkeypatch):
+    deaf(monkeypatch, ledger, "create_new_trial")
+    assert [ledger.ask().number for _ in range(3)] == [0, 1, 2]
     assert ledger.ask() is None
-
-
-def test_a_queued_setting_of_which_nothing_was_heard_is_one_number(ledger, monkeypatch):
-    deaf(monkeypatch, ledger.study, "enqueue_trial")
-    ledger.size = 1
-    assert ledger.ask().number == 0
-    assert ledger.ask() is None
+    assert [trial.number for trial in stored(ledger)] == [0, 1, 2]
 
 
 def test_an_outcome_that_arrived_unheard_is_not_written_twice(ledger, monkeypatch):
     number = ledger.ask().number
-    deaf(monkeypatch, ledger.study, "tell")
+    deaf(monkeypatch, ledger, "set_trial_state_values")
     ledger.tell(number, "COMPLETE", value=0.5, outcome={"reason": None})
-    (entry,) = ledger.entries()
-    assert (entry.state, entry.value) == ("COMPLETE", 0.5)
+    (trial,) = stored(ledger)
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.5)
 
 
 def test_an_outcome_that_did_not_arrive_is_written(ledger, monkeypatch):
     number = ledger.ask().number
-    original, calls = ledger.study.tell, []
+    write, _ = failing(3, wrapped(away()))
+    original = ledger._store.set_trial_state_values
 
-    def tell(*arguments, **named):
-        calls.append(named)
-        if len(calls) == 1:
-            raise wrapped(away())
-        return original(*arguments, **named)
+    def late(*arguments):
+        write(True)
+        return original(*arguments)
 
-    monkeypatch.setattr(ledger.study, "tell", tell)
-    ledger.tell(number, "PRUNED", value=0.5, outcome={"reason": None})
-    assert ledger.study.trials[number].state == TrialState.PRUNED
+    monkeypatch.setattr(ledger._store, "set_trial_state_values", late)
+    ledger.tell(number, "FAIL", value=None, outcome={"reason": "oom"})
+    (trial,) = stored(ledger)
+    assert trial.state == TrialState.FAIL
