@@ -93,6 +93,7 @@ class _Run:
     job: Job
     curve: list[Evaluation] = field(default_factory=list)
     tracked: float = -math.inf
+    is_resumed: bool = False
 
 
 @final
@@ -150,13 +151,11 @@ class Conductor:
     def evaluated(self, number: int, evaluation: Evaluation) -> bool:
         """Take an evaluation; return whether the trial should stop here."""
         run = self._runs[number]
-        # a trial that was taken up again says some things twice
-        run.curve = [e for e in run.curve if e.epoch < evaluation.epoch] + [evaluation]
         stop = False
-        if evaluation.value is not None and evaluation.failure != "diverged":
-            stop = self.ledger.report(
-                number, evaluation.epoch, evaluation.value, final=evaluation.finished
-            )
+        for one in self._missed(run, evaluation):
+            stop = self._report(run, one) or stop
+            if stop and not evaluation.finished:
+                break
         if evaluation.finished:
             return False
         now = time.monotonic()
@@ -165,6 +164,19 @@ class Conductor:
             self._track(run)
         self._show(_running(run.ticket, evaluation))
         return stop
+
+    def _missed(self, run: _Run, evaluation: Evaluation) -> list[Evaluation]:
+        """Return an evaluation after those that were written just before a worker was lost."""
+        written = curve(Path(run.job.folder)) if run.is_resumed else []
+        run.is_resumed = False
+        return [e for e in written if e.epoch < evaluation.epoch] + [evaluation]
+
+    def _report(self, run: _Run, said: Evaluation) -> bool:
+        # a trial that was taken up again says some things twice
+        run.curve = [e for e in run.curve if e.epoch < said.epoch] + [said]
+        if said.value is None or said.failure == "diverged":
+            return False
+        return self.ledger.report(run.ticket.number, said.epoch, said.value, final=said.finished)
 
     def finished(self, number: int, *, pruned: bool) -> None:
         """Give a number its terminal state, from its last evaluation."""
@@ -185,6 +197,7 @@ class Conductor:
     def mishap(self, number: int, detail: str) -> None:
         """Note why a worker was lost; its trial may yet go on in another."""
         self._mishaps[number] = detail
+        self._runs[number].is_resumed = True
 
     def lost(self, number: int) -> None:
         """Fail a number whose worker died too often."""
@@ -238,7 +251,7 @@ class Conductor:
     def _begin(self, ticket: Ticket) -> Job:
         run = self._runs[ticket.number] = _Run(ticket, self._job(ticket))
         if ticket.attempt > 0:
-            run.curve = curve(Path(run.job.folder))
+            run.curve, run.is_resumed = curve(Path(run.job.folder)), True
         return run.job
 
     def _job(self, ticket: Ticket) -> Job:

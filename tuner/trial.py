@@ -136,6 +136,8 @@ class Trial:
             evaluation = self._failed(f"{type(error).__name__}: {error}", traceback.format_exc())
         self.finished = evaluation.finished
         self._append(evaluation)
+        if not self.finished and self._is_due():
+            self.save()  # never ahead of what is written: training would go on past it
         return evaluation
 
     def save(self) -> None:
@@ -168,10 +170,7 @@ class Trial:
             lost = _all_diverged(report)
             last = report.epoch >= self.config.passes
             if lost or last or report.epoch % self._every == 0:
-                evaluation = self._evaluate(report, finished=lost or last)
-                if not evaluation.finished and self._is_due():
-                    self.save()
-                return evaluation
+                return self._evaluate(report, finished=lost or last)
         if report is None:  # resumed at its very end
             report = Report(stage="end", epoch=max(self._epoch, 1), metrics={})
         return self._evaluate(report, finished=True)

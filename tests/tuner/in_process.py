@@ -45,6 +45,9 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         return None
 
+    def check_machines(self, folder: Any) -> None:
+        """Do nothing: one machine sees its own folder."""
+
     def send(self, dataset: Any, graph: Any) -> None:
         self.dataset, self.graph = dataset, graph
 

@@ -38,6 +38,7 @@ class Site:
     database: Postgres
     tracking_uri: str
     address: str
+    head: Node
     settings: dict[str, str]
 
     def second_node(self) -> AbstractContextManager[Node]:
@@ -105,14 +106,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with (
         postgres() as database,
         tracking(folder, database.url("mlflow")) as uri,
-        node(*head, settings=settings),
+        node(*head, settings=settings) as first,
     ):
         settings |= {
             "TUNER_STORAGE": database.url("tuner"),
             "MLFLOW_TRACKING_URI": uri,
             "RAY_ADDRESS": address,
         }
-        yield Site(folder, database, uri, address, settings)
+        yield Site(folder, database, uri, address, first, settings)
     assert _survivors(settings[_MARK]) == []
 
 
@@ -191,7 +192,7 @@ def test_a_service_that_cannot_be_used_is_named(
 def test_a_password_is_kept_nowhere(site: Site):
     for name in ("tuner", "mlflow"):
         assert PASSWORD not in site.database.dump(name)
-    for path in site.folder.rglob("*"):
+    for path in (*site.folder.rglob("*"), *site.head.folder.rglob("*")):
         if path.is_file() and path.name not in ("token", "other-token"):
             assert PASSWORD.encode() not in path.read_bytes(), path
 

@@ -1,5 +1,6 @@
 import time
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -16,19 +17,20 @@ def begun(folder):
     """A ledger with one trial of each state, as a driver on another machine left it."""
     url = f"sqlite:///{folder / 'tuner.db'}"
     study = {"methods": ["gmm"], "dataset": "digits", "objective": "score"}
-    ledger = Ledger.open_search(url, "one", {"study": study, "trials": 9})
+    Ledger.open_search(url, "one", {"study": study, "trials": 9})
+    written = optuna.load_study(study_name="one", storage=url)
     for value, reason in ((0.5, None), (0.7, None), (0.9, "collapsed")):
-        trial = ledger.study.ask()
+        trial = written.ask()
         trial.suggest_int("gmm.n_components", 5, 30)
         trial.set_user_attr("outcome", {"reason": reason, "sd": 0.01, "epoch": 3})
-        ledger.study.tell(trial, value)
-    failing = ledger.study.ask()
+        written.tell(trial, value)
+    failing = written.ask()
     failing.set_user_attr("outcome", {"reason": "RuntimeError: it broke"})
-    ledger.study.tell(failing, state=TrialState.FAIL)
-    running = ledger.study.ask()
+    written.tell(failing, state=TrialState.FAIL)
+    running = written.ask()
     running.suggest_int("gmm.n_components", 5, 30)
     running.report(0.4, 12)
-    return url, ledger
+    return url, written
 
 
 def test_a_search_reads_from_its_ledger_alone(tmp_path):
@@ -45,12 +47,12 @@ def test_a_search_reads_from_its_ledger_alone(tmp_path):
 
 
 def test_a_driver_counts_until_its_lease_runs_out(tmp_path):
-    url, ledger = begun(tmp_path)
+    url, written = begun(tmp_path)
     lease = {"owner": "host:1:a", "since": time.time(), "expires": time.time() + 60}
-    ledger.study.set_user_attr("lease", lease)
+    written.set_user_attr("lease", lease)
     seen = overview(opened("one", url))
     assert (seen.state, seen.driver) == ("running", "host:1:a")
-    ledger.study.set_user_attr("lease", {**lease, "expires": time.time() - 1})
+    written.set_user_attr("lease", {**lease, "expires": time.time() - 1})
     seen = overview(opened("one", url))
     assert (seen.state, seen.driver) == ("stopped", None)
 

@@ -141,7 +141,7 @@ class Node:
         command += ["--num-cpus", "1", "--object-store-memory", "200000000"]
         command += ["--dashboard-agent-listen-port", str(free_port())]
         command += ["--temp-dir", str(folder), "--disable-usage-stats"]
-        self._log = folder / "start.log"
+        self.folder, self._log = folder, folder / "start.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, cwd=folder, env=os.environ | settings, stdout=log, stderr=log
