@@ -16,8 +16,8 @@ from .errors import DiskError, ServiceError, TunerError, UsageError
 from .redaction import redact
 from .service import environment
 
-_ATTEMPTS = "4"  # of about a second each, in which Ray may be refused
-_ANSWER = 4.0
+_ATTEMPTS = "2"  # of about a second each, in which Ray may be refused
+_ANSWER = 3.0
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})")
 
 

@@ -236,6 +236,36 @@ def test_a_trial_that_is_taken_up_again_keeps_its_curve(
     assert sorted(second.ledger.entry(0).curve) == [e.epoch for e in said]
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_what_was_written_but_never_arrived_is_made_up_for(
+    begun: Open, stopped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conductor = begun(plan("plain", trials=2, scheduler="none"))
+    job = conductor.next_job()
+    assert job is not None
+    said = list(evaluations(job))
+    for evaluation in said[:3]:
+        conductor.evaluated(0, evaluation)
+    _write(job, said[:5])  # its checkpoint stands at the fifth, the worker died saying so
+    conductor.mishap(0, "the worker died: SIGKILL")
+    if stopped:
+        known = conductor.ledger.report
+        monkeypatch.setattr(
+            conductor.ledger,
+            "report",
+            lambda n, e, v, final: known(n, e, v, final=final) or e == 4,
+        )
+    assert conductor.evaluated(0, said[5]) == stopped
+    reached = 4 if stopped else 6
+    assert sorted(conductor.ledger.entry(0).curve) == list(range(1, reached + 1))
+    if stopped:
+        conductor.finished(0, pruned=True)
+        assert conductor.ledger.entry(0).outcome["epoch"] == 4
+    else:
+        conductor.evaluated(0, said[6])
+        assert sorted(conductor.ledger.entry(0).curve) == list(range(1, 8))
+
+
 def test_a_lost_worker_fails_its_number_alone(begun: Open) -> None:
     conductor = begun()
     conductor.next_job()

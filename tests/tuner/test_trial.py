@@ -150,6 +150,23 @@ def test_a_checkpoint_is_due_after_a_while(
 
 
 @pytest.mark.usefixtures("idle")
+def test_a_checkpoint_is_never_ahead_of_what_is_written(
+    shared: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "_CHECKPOINT_SECONDS", 0.0)
+    seen = []
+    saved = Trial.save
+
+    def save(one: Trial) -> None:
+        seen.append(curve(tmp_path)[-1].epoch)
+        saved(one)
+
+    monkeypatch.setattr(Trial, "save", save)
+    run(Trial(job(tmp_path, epochs=4), shared))
+    assert seen == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("idle")
 def test_a_trial_that_is_taken_up_at_its_end_ends(shared: Material, tmp_path: Path) -> None:
     one = Trial(job(tmp_path, epochs=2), shared)
     run(one)

@@ -68,6 +68,8 @@ def test_a_closed_pipe_is_quiet(arguments):
 
 def test_ctrl_c_is_130_and_a_sentence(tmp_path):
     code = (
+        # a shell leaves Ctrl-C ignored in what it runs in the background
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "import time, tuner.data; from tuner.cli import main; import sys; sys.argv[1:] = "
         "['datasets']; tuner.data.catalog = lambda: (print('ready', flush=True), time.sleep(60)); "
         "main()"

@@ -196,6 +196,9 @@ def family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def interrupt(process: "subprocess.Popen[str]", signum: int = signal.SIGINT) -> None:
-    """Send a signal as a terminal does: to all that the driver has started, too."""
-    os.killpg(process.pid, signum)
+def halt(pid: int, signum: int) -> None:
+    """Send a signal as people do: Ctrl-C reaches all that a driver has started, `kill` itself."""
+    if signum == signal.SIGINT:
+        os.killpg(pid, signum)
+    else:
+        os.kill(pid, signum)
