@@ -166,6 +166,7 @@ def test_a_database_that_restarts_costs_no_trial(site: Site):
         ("TUNER_STORAGE", "postgresql+psycopg://tuner:{secret}@nosuch.invalid/tuner", "resolve"),
         ("TUNER_STORAGE", "postgresql+psycopg://tuner:{secret}@127.0.0.1:{port}/tuner", "passw"),
         ("MLFLOW_TRACKING_URI", "http://user:{secret}@127.0.0.1:1", "127.0.0.1"),
+        ("MLFLOW_TRACKING_URI", "postgresql://mlflow:{secret}@127.0.0.1:{port}/mlflow", "passw"),
         ("MLFLOW_TRACKING_URI", "http://user:{secret}@nosuch.invalid:5000", "nosuch.invalid"),
         ("RAY_ADDRESS", "127.0.0.1:1", "refused"),
         ("RAY_ADDRESS", "nosuch.invalid:6379", "not known"),

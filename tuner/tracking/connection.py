@@ -5,6 +5,7 @@ import re
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy import NullPool, create_engine
 
 from ..errors import UsageError
 from ..service import ANSWER, answer_of
@@ -20,6 +21,7 @@ def connect(uri: str) -> MlflowClient:
     """
 
     def ask() -> MlflowClient:
+        _knock(uri)
         with alone(uri):
             client = MlflowClient(uri, os.environ.get("MLFLOW_REGISTRY_URI", uri))
             client.search_experiments(max_results=1)
@@ -27,6 +29,13 @@ def connect(uri: str) -> MlflowClient:
 
     seconds = ANSWER if database_file(uri) is None else _FILE_ANSWER
     return answer_of(ask, uri=uri, seconds=seconds)
+
+
+def _knock(uri: str) -> None:
+    """Connect to a PostgreSQL once: MLflow would try for minutes, and tell of each time."""
+    if uri.startswith("postgresql"):
+        engine = create_engine(uri, poolclass=NullPool, connect_args={"connect_timeout": 8})
+        engine.connect().close()
 
 
 def check(uri: str) -> None:
