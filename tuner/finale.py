@@ -14,10 +14,8 @@ from .model import Model
 from .nomination import Candidate, Decision, nominate
 from .objective import (
     NeighbourGraph,
-    audit_name,
     louvain,
     modularity,
-    needs_labels,
     neighbour_graph,
 )
 from .projection import finalist_record, plan_tags, trial_record
@@ -67,7 +65,7 @@ class Finale:
         challenger = self._challenger(finalists)
         for finalist in finalists:
             self._track(finalist, best, cluster.device)
-        model = Model.load(challenger.model_folder(self._replica(challenger)))
+        model = Model.load(challenger.model_folder(challenger.best))
         kmeans = kmeans_on_test(dataset, model.n_components, self._plan.study.seed)
         audit = search_audit(dataset, entries, best[0].number, self._audit_of(challenger), kmeans)
         decision = nominate(
@@ -141,21 +139,10 @@ class Finale:
                 f"no finalist of {self._ledger.name!r} found clusters on fresh seeds: "
                 f"{'; '.join(f.failure or 'no clusters' for f in finalists)}"
             )
-        return max(usable, key=lambda f: max(self._worth(f)))
-
-    def _worth(self, finalist: Finalist) -> Sequence[float]:
-        """Return what the replicas are chosen by: the score, or labels where the user said so."""
-        objective = self._plan.study.objective
-        if self._plan.study.use_labels and needs_labels(objective):
-            return [audit[audit_name(objective)] for audit in finalist.audits]
-        return finalist.scores
-
-    def _replica(self, finalist: Finalist) -> int:
-        worth = self._worth(finalist)
-        return max(range(len(worth)), key=lambda r: worth[r])
+        return max(usable, key=lambda f: f.best_value)
 
     def _audit_of(self, finalist: Finalist) -> Mapping[str, float]:
-        return finalist.audits[self._replica(finalist)] if finalist.audits else {}
+        return finalist.audits[finalist.best] if finalist.audits else {}
 
     def _track(self, finalist: Finalist, best: Sequence["Entry"], device: str) -> None:
         """Tell tracking a finalist with its pictures; the best trial shares those of the first."""
@@ -164,7 +151,7 @@ class Finale:
         evaluations = curve(folder)
         drawn = None
         if finalist.is_usable:
-            model = Model.load(finalist.model_folder(self._replica(finalist)))
+            model = Model.load(finalist.model_folder(finalist.best))
             drawn = gallery.draw(model, self._plan.dataset, evaluations, folder / "pictures")
         self._tracker.project(finalist_record(finalist, evaluations, tags, artifacts=drawn))
         if finalist.rank == 0:
@@ -180,11 +167,12 @@ class Finale:
         return Candidate(
             search=self._ledger.name,
             finalist=challenger,
-            replica=self._replica(challenger),
+            replica=challenger.best,
             chosen=(
                 f"The best of {len(challenger.seeds)} fresh seeds of trial {challenger.number}, "
-                f"one of the {self._plan.study.finalists} best of {trials} trials. Over its seeds "
-                f"the score is {challenger.mean:.3f} ± {challenger.sd:.3f}."
+                f"one of the {self._plan.study.finalists} best of {trials} trials, by the "
+                f"objective {self._plan.study.objective} on the training points. Over its seeds "
+                f"the score on the test split is {challenger.mean:.3f} ± {challenger.sd:.3f}."
             ),
         )
 
@@ -198,7 +186,6 @@ class Finale:
     ) -> dict[str, Any]:
         states = [entry.state for entry in entries]
         name, number = decision.version.name, decision.version.number
-        replica = self._replica(challenger)
         return {
             "search": self._ledger.name,
             "trials": {
@@ -221,7 +208,7 @@ class Finale:
                 if decision.promoted
                 else f"models:/{name}/{number}",
                 "promoted": decision.promoted,
-                "score": challenger.scores[replica],
+                "score": challenger.scores[challenger.best],
                 "interval": list(decision.interval),
                 "n_components": challenger.settings["n_components"],
                 "trial": challenger.number,
@@ -257,7 +244,7 @@ def _finalist_row(finalist: Finalist) -> dict[str, Any]:
         "method": finalist.method,
         "score": finalist.mean,
         "sd": finalist.sd,
-        "best": max(finalist.scores, default=0.0),
+        "best": finalist.scores[finalist.best] if finalist.is_usable else 0.0,
         "failure": finalist.failure,
     }
     hungarian = [audit["hungarian"] for audit in finalist.audits]

@@ -1,7 +1,7 @@
 """One configuration trained here, without a search: no Ray, no ledger, no registry."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 
 from .errors import NoUsableTrialError, UsageError
-from .metrics import audit
+from .finalist import Watch, fit_finalist
 from .model import Model
-from .objective import evaluate, neighbour_graph
-from .trial import Evaluation, Job, Trial, material
+from .objective import neighbour_graph
+from .trial import Job
 
 if TYPE_CHECKING:
-    from .data import Dataset
     from .method import Scalar
     from .study import Plan
-
-Watch = Callable[[Evaluation], None]
 
 
 @final
@@ -27,7 +24,8 @@ Watch = Callable[[Evaluation], None]
 class Trained:
     """What a training left: per replica its seed, and score and audit on the test split.
 
-    `best` is the replica with the highest score, `model` the folder of its model.
+    `values` are the scores on the training points; `best` is the replica with the highest of
+    them, `model` the folder of its model.
     """
 
     method: str
@@ -35,6 +33,7 @@ class Trained:
     dataset: str
     fingerprint: str
     seeds: Sequence[int]
+    values: Sequence[float]
     scores: Sequence[float]
     audits: Sequence[Mapping[str, float]]
     best: int
@@ -52,7 +51,8 @@ def train(
 ) -> Trained:
     """Train the one configuration of a plan on the seeds `seed`, `seed` + 1, … and judge it.
 
-    Every replica is saved in `folder` as a model, and the best one by score as `best`. A training
+    Every replica is saved in `folder` as a model, and the best one by its score on the training
+    points as `best`. A training
     that was cut off goes on from its last checkpoint.
     """
     (branch,) = plan.branches.values()
@@ -69,29 +69,27 @@ def train(
         device=_default_device() if device is None else device,
     )
     graph = neighbour_graph(dataset.train, fingerprint=dataset.fingerprint)
-    trial = Trial(job, material(dataset, graph))
-    last = _run(trial, watch)
-    if last.failure is not None:
+    test_graph = neighbour_graph(dataset.test, fingerprint=f"{dataset.fingerprint}/test")
+    trained = fit_finalist(job, 0, dataset, graph, test_graph, watch=watch)
+    if trained.failure is not None:
         raise NoUsableTrialError(
-            f"the training of {job.method} found no clusters ({last.failure}): see "
+            f"the training of {job.method} found no clusters ({trained.failure}): see "
             f"{folder / 'metrics.jsonl'}, and try other settings with --set"
         )
-    models = _saved(trial, dataset)
-    scores, audits = _judged(trial, dataset)
-    best = max(range(len(scores)), key=lambda r: scores[r])
-    models[best].save(folder / "best")
+    Model.load(trained.model_folder(trained.best)).save(folder / "best")
     return Trained(
         method=job.method,
         settings=job.settings,
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
         seeds=job.seeds,
-        scores=scores,
-        audits=audits,
-        best=best,
+        values=trained.values,
+        scores=trained.scores,
+        audits=trained.audits,
+        best=trained.best,
         model=str(folder / "best"),
         seconds=time.monotonic() - began,
-        notes=[trial.note] if trial.note else [],
+        notes=[trained.note] if trained.note else [],
     )
 
 
@@ -104,37 +102,6 @@ def free_folder(artifacts: Path, plan: "Plan") -> Path:
     while (artifacts / f"{stem}-{n}").exists():
         n += 1
     return artifacts / f"{stem}-{n}"
-
-
-def _run(trial: Trial, watch: Watch) -> Evaluation:
-    while True:
-        evaluation = trial.advance()
-        watch(evaluation)
-        if evaluation.finished:
-            return evaluation
-
-
-def _saved(trial: Trial, dataset: "Dataset") -> list[Model]:
-    """Save every replica and return them."""
-    job, shape, scaling = trial.job, dataset.shape, dataset.scaling
-    models = [
-        Model(job.method, trial.config, shape, clusterer, scaling)
-        for clusterer in trial.method.clusterers()
-    ]
-    for r, model in enumerate(models):
-        model.save(Path(job.folder) / f"replica-{r}")
-    return models
-
-
-def _judged(trial: Trial, dataset: "Dataset") -> tuple[list[float], list[dict[str, float]]]:
-    """Return the replicas' scores and audits on the test split."""
-    graph = neighbour_graph(dataset.test, fingerprint=f"{dataset.fingerprint}/test")
-    points = torch.tensor(dataset.test, device=trial.job.device)
-    log_proba = trial.method.predict_log_proba(points).float().cpu().numpy()
-    labels = dataset.test_labels
-    scores = evaluate(graph, log_proba[:, graph.index]).score
-    audits = [] if labels is None else [audit(replica, labels) for replica in log_proba]
-    return [float(score) for score in scores], audits
 
 
 def _check_folder(folder: Path) -> None:

@@ -97,9 +97,10 @@ def _show(trained: "Trained") -> None:
         ("method", f"{trained.method} on {trained.dataset}, {duration(trained.seconds)}"),
         ("settings", settings(trained.settings)),
     ]
-    for r, (seed, score) in enumerate(zip(trained.seeds, trained.scores, strict=True)):
+    for r, seed in enumerate(trained.seeds):
         best = ", best" if r == trained.best and len(trained.seeds) > 1 else ""
-        facts.append((f"replica {r}", f"seed {seed}: test score {score:.3f}{best}"))
+        told = f"score {trained.values[r]:.3f}, on the test split {trained.scores[r]:.3f}"
+        facts.append((f"replica {r}", f"seed {seed}: {told}{best}"))
         if trained.audits:
             facts.append(("", f"audit: {audited(trained.audits[r])}"))
     facts += [("note", note) for note in trained.notes]

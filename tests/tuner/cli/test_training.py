@@ -18,7 +18,7 @@ def test_a_training_leaves_models_that_predict(tuner, here):
     assert told["settings"]["n_components"] == 3
     assert told["model"] == f"{here}/tuner-artifacts/train-kmeans-blobs-1/best"
     assert [audit["hungarian"] for audit in told["audits"]] == [1.0, 1.0]
-    assert told["best"] == int(np.argmax(told["scores"]))
+    assert told["best"] == int(np.argmax(told["values"]))
     x = np.load("blobs.npz")["x"]
     best = load(told["model"]).predict(x)
     replica = here / "tuner-artifacts" / "train-kmeans-blobs-1" / f"replica-{told['best']}"
@@ -35,7 +35,7 @@ def test_a_folder_of_a_training_is_its_best_model(tuner, here):
 def test_evaluations_are_told_on_stderr_and_figures_on_stdout(tuner, here):
     ran = tuner(*line(here, "--replicas", 1))
     assert "pass 1/1, kmeans: score 0.6" in ran.err
-    assert "replica 0  seed 0: test score 0.6" in ran.out
+    assert "replica 0  seed 0: score 0.6" in ran.out
     assert "hungarian 1.000" in ran.out
     assert "tuner predict" in ran.out
 
@@ -105,16 +105,16 @@ def test_a_training_that_was_cut_off_goes_on_in_its_folder(tuner, here, monkeypa
 
 
 def test_a_training_without_clusters_is_exit_1(tuner, here, monkeypatch):
-    from tuner import training
+    from tuner import finalist
 
-    class Diverges(training.Trial):
+    class Diverges(finalist.Trial):
         def advance(self):
             evaluation = super().advance()
             from dataclasses import replace
 
             return replace(evaluation, failure="diverged", finished=True)
 
-    monkeypatch.setattr(training, "Trial", Diverges)
+    monkeypatch.setattr(finalist, "Trial", Diverges)
     ran = tuner(*line(here))
     assert ran.code == 1
     assert "found no clusters (diverged)" in ran.err
