@@ -22,16 +22,16 @@ SPLIT_SEED = 20170526
 class Content:
     """Raw data as a source has them: points (N, *shape), classes (N,), test points if published.
 
-    `value_range` is the largest value that the data can hold where that is known, `columns` the
-    names of the features of a table, `label_names` the names of the sorted classes where the
-    source has better ones than the classes themselves.
+    `unit` is what all features are measured in where the source knows it: the largest value of a
+    pixel, the unit of a plane. `columns` are the names of the features of a table, `label_names`
+    those of the sorted classes where the source has better ones than the classes themselves.
     """
 
     x: Array
     y: Array | None = None
     x_test: Array | None = None
     y_test: Array | None = None
-    value_range: float | None = None
+    unit: float | None = None
     columns: tuple[str, ...] = ()
     label_names: tuple[str, ...] = ()
 
@@ -86,7 +86,7 @@ def prepared(name: str, content: Content, *, where: str) -> Dataset:
         y, y_test = (None, None) if y is None else (y[rows], y[test_rows])
     else:
         split = "published"
-    scaling, rule = fitted(x, content.value_range)
+    scaling, rule = fitted(x, content.unit)
     return Dataset(
         name=name,
         train=scaling.apply(x),

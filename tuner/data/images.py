@@ -20,9 +20,7 @@ def digits() -> Content:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    return Content(
-        bunch.images, bunch.target, value_range=16.0, label_names=tuple(map(str, range(10)))
-    )
+    return Content(bunch.images, bunch.target, unit=16.0, label_names=tuple(map(str, range(10))))
 
 
 def mnist() -> Content:

@@ -39,7 +39,7 @@ def catalog() -> list[DatasetInfo]:
 _MAKERS: dict[str, Callable[[], Content]] = {
     "digits": images.digits,
     "arcs": lambda: Content(*synthetic.arcs()),
-    "half_moons": lambda: Content(*synthetic.half_moons()),
+    "half_moons": lambda: Content(*synthetic.half_moons(), unit=1.0),
     "mnist": images.mnist,
     "fashion_mnist": images.fashion_mnist,
 }

@@ -63,14 +63,14 @@ class Scaling:
         return cls(*(np.asarray(arrays[name], np.float64) for name in ("shift", "scale")))
 
 
-def fitted(train: Array, value_range: float | None) -> tuple[Scaling, str]:
+def fitted(train: Array, unit: float | None) -> tuple[Scaling, str]:
     """Return the scaling that the training part (N, *shape) asks for, and its rule in words.
 
-    A known range divides; numbers within [0, 1] stay; bytes are divided by 255; all else gets
+    A known unit divides; numbers within [0, 1] stay; bytes are divided by 255; all else gets
     mean 0 and variance 1 per feature, where a constant feature is only shifted.
     """
-    if value_range is not None:
-        return _divided(value_range), f"divided by {value_range:g}"
+    if unit is not None:
+        return _divided(unit), f"divided by {unit:g}"
     if train.min() >= 0 and train.max() <= 1:
         return _divided(1.0), "as it is"
     if train.dtype == np.uint8:

@@ -76,7 +76,7 @@ def test_the_fingerprint_tells_content_split_and_order(x):
         made(x).fingerprint,
         made(swapped).fingerprint,
         made(changed).fingerprint,
-        made(x, value_range=100.0).fingerprint,
+        made(x, unit=100.0).fingerprint,
         made(x[:80], x_test=x[80:]).fingerprint,
         made(x.reshape(100, 2, 2)).fingerprint,
     }

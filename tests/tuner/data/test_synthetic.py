@@ -14,7 +14,14 @@ def test_five_equal_classes_in_the_plane(name, points):
     assert data.shape == (2,)
     assert np.array_equal(np.bincount(labels), [points // 5] * 5)
     assert not data.unit_interval
-    assert np.allclose(data.train.std(axis=0), 1, atol=1e-4)
+
+
+def test_arcs_are_standardised_and_half_moons_keep_their_unit():
+    assert np.allclose(load("arcs").train.std(axis=0), 1, atol=1e-4)
+    moons = load("half_moons")
+    assert np.array_equal(moons.scaling.invert(moons.train), moons.train)
+    lower = moons.train[moons.train_labels == 0]
+    assert np.isclose(np.linalg.norm(lower, axis=1).mean(), 2, atol=0.01)
 
 
 @pytest.mark.parametrize("name", ["arcs", "half_moons"])
