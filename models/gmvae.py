@@ -90,7 +90,7 @@ class GMVAEConfig(Config):
     )
     learning_rate: float = setting(1e-4, "step size of Adam", low=0.0)
     batch_size: int = setting(50, "points per step", low=1)
-    epochs: int = setting(100, "passes over the data", low=0)
+    epochs: int = setting(100, "passes over the data", low=1)
 
     @property
     def passes(self) -> int:

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from .result import Result
 
 
 class TunerError(Exception):
@@ -34,9 +37,16 @@ class ServiceError(TunerError):
 
 
 class SyncError(TunerError):
-    """The search is done and safe in the ledger, but tracking has not received all of it."""
+    """The search is done and safe in the ledger, but tracking has not received all of it.
+
+    `result` is what the search found.
+    """
 
     exit_code = 5
+
+    def __init__(self, message: str, result: "Result | None" = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class ResourceError(TunerError):

@@ -227,7 +227,8 @@ def _run(plan: Plan, ledger: Ledger, tracking: tuple[Tracker, str], session: Ses
     if not synced:
         raise SyncError(
             f"search {ledger.name!r} is complete, but tracking has not received all of it: "
-            f"run `tuner sync {ledger.name}` once {session.place.tracking_uri} answers"
+            f"run `tuner sync {ledger.name}` once {session.place.tracking_uri} answers",
+            result,
         )
     return result
 

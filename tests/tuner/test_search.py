@@ -288,6 +288,8 @@ def test_tracking_that_lags_behind_is_told_of(stage: Stage) -> None:
     with pytest.raises(SyncError, match="tuner sync s") as caught:
         stage.search()
     assert caught.value.exit_code == 5
+    assert caught.value.result is not None
+    assert caught.value.result.trials["total"] == stage.ledger().size
     assert stage.ledger().missing() == 0
 
 

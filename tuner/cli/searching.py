@@ -120,7 +120,7 @@ def search(
         _rehearse(study, place, values.resources(address, workers, cpus, gpus), json=json)
         return
     resources = values.resources(address, workers, cpus, gpus)
-    _report(_run(study, place, resources, limit), json=json)
+    _run(study, place, resources, limit, json=json)
 
 
 def resume(
@@ -143,7 +143,7 @@ def resume(
     place = values.place(storage, tracking, artifacts)
     opened(name, place.storage)
     resources = values.resources(address, workers, cpus, gpus)
-    _report(_run(name, place, resources, limit, trials=trials), json=json)
+    _run(name, place, resources, limit, trials=trials, json=json)
 
 
 def status(name: AnySearch = None, storage: Storage = None, json: Json = False) -> None:
@@ -186,6 +186,26 @@ def _run(
     limit: float | None,
     *,
     trials: int | None = None,
+    json: bool,
+) -> None:
+    """Search or resume and report what was found, also where tracking has not heard all of it."""
+    from ..errors import SyncError
+
+    try:
+        result = _found(what, place, resources, limit, trials)
+    except SyncError as error:
+        if error.result is not None:
+            _report(error.result, json=json)
+        raise
+    _report(result, json=json)
+
+
+def _found(
+    what: "Study | str",
+    place: "Place",
+    resources: "Resources",
+    limit: float | None,
+    trials: int | None,
 ) -> "Result":
     """Search or resume, with a view of it on stderr; what libraries print goes there, too."""
     from ..progress import view

@@ -298,6 +298,21 @@ def test_a_folder_that_cannot_be_written_is_exit_74(tuner, here):
     assert "cannot be written" in ran.complaint
 
 
+def test_a_search_that_tracking_lags_behind_is_exit_5_and_says_what_it_found(
+    tuner, here, monkeypatch
+):
+    from tuner.tracking import Tracker
+
+    blobs(here / "blobs.npz")
+    close = Tracker.close
+    monkeypatch.setattr(Tracker, "close", lambda self, seconds: close(self, seconds) and False)
+    with no_ray():
+        ran = tuner("search", "-m", "kmeans", "-d", "blobs.npz", "-n", 2, "--name", "s", "--json")
+    assert ran.code == 5
+    assert json.loads(ran.out)["trials"]["total"] == 2
+    assert "run `tuner sync s`" in ran.err
+
+
 def test_status_lists_all_searches_and_shows_one(tuner, done, here):
     listed = json.loads(tuner("status", "--json", *done.flags[:2]).out)
     assert [one["search"] for one in listed] == ["done"]
