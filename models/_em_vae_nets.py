@@ -44,18 +44,23 @@ class VAEStack(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """Return D(z), (S, B, F), of z (S, B, D)."""
         y = self.output(self.decoder(z))
-        return y.sigmoid() if self.sigmoid else y
+        return y.sigmoid_() if self.sigmoid else y  # in place, as below
 
     def costs(self, x: Tensor, q: Independent, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the two parts of -ELBO (2.4), each (S, B).
 
-        w/2 E‖x - D(z)‖², the mean over the M draws folded in z (S, M·B, D), and KL(q ‖ N(0, I)).
+        They are `reconstruction` and KL(q ‖ N(0, I)).
         """
-        difference = self.decode(z).unflatten(1, (-1, x.shape[1])) - x.unsqueeze(1)
-        reconstruction = self.weight / 2 * difference.square().sum(-1).mean(1)
         mean = q.base_dist.mean
         prior = diagonal_normal(torch.zeros_like(mean), torch.ones_like(mean))
-        return reconstruction, kl_divergence(q, prior)
+        return self.reconstruction(x, z), kl_divergence(q, prior)
+
+    def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return w/2 E‖x - D(z)‖², (S, B), the mean over the M draws folded in z (S, M·B, D)."""
+        difference = self.decode(z).unflatten(1, (-1, x.shape[1])) - x.unsqueeze(1)
+        # no square of every number is written, and the sum is float32 whatever the answer is
+        distance = torch.linalg.vector_norm(difference, dim=-1, dtype=torch.float32)
+        return self.weight / 2 * distance.square().mean(1)
 
     def elbo_at_mean(self, x: Tensor) -> Tensor:
         """Return the ELBO with the mean of the code in place of its draws, (S, B)."""

@@ -1,6 +1,7 @@
-"""The pieces of a training loop: passes, batches, optimiser steps, resumable state."""
+"""The pieces of a training loop: passes, batches, optimiser steps, precision, resumable state."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -73,6 +74,30 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:
     loss.sum().backward()
     optimiser.step()
     return loss.detach()
+
+
+NARROW = 256
+"""Width of the data below which matrix products are not where the time goes."""
+
+
+def fast_products(device: torch.device, width: int) -> torch.autocast:
+    """Return a context in which matrix products are bfloat16, if the device multiplies those.
+
+    `width` is the largest size of a layer. Weights, moments and sums stay float32, and heads turn
+    to it before any density. Answers of a trained model are given outside, in float32. The
+    context keeps the weights that it has turned to bfloat16: enter it anew after every step.
+    """
+    kind = torch.device(device).type
+    wide = width >= NARROW
+    return torch.autocast(kind, torch.bfloat16, enabled=wide and _multiplies_bfloat16(kind))
+
+
+@cache
+def _multiplies_bfloat16(kind: str) -> bool:
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
 
 
 class Mean:

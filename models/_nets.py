@@ -230,7 +230,8 @@ class GaussianHead(nn.Module):
 
     def forward(self, h: Tensor) -> Independent:
         """Return q(· | h) with batch shape (S, B) and event shape (fan_out,)."""
-        return diagonal_normal(self.mean(h), self.floor + (0.5 * self.log_variance(h)).exp())
+        mean, log_variance = self.mean(h).float(), self.log_variance(h).float()
+        return diagonal_normal(mean, self.floor + (0.5 * log_variance).exp())
 
 
 class BernoulliHead(nn.Module):
@@ -242,7 +243,7 @@ class BernoulliHead(nn.Module):
 
     def forward(self, h: Tensor) -> Independent:
         """Return p(· | h) with batch shape (S, B) and event shape (fan_out,)."""
-        return independent_bernoulli(self.logits(h))
+        return independent_bernoulli(self.logits(h).float())
 
 
 def diagonal_normal(mean: Tensor, scale: Tensor) -> Independent:

@@ -1,13 +1,27 @@
 """Partitions that a training may start from."""
 
 import warnings
+from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from sklearn.cluster import KMeans
 from torch import Tensor
 
 from ..errors import DataError
 from ._nets import Draws
+
+
+def first_responsibilities(
+    start: str, x: Tensor, K: int, seeds: Sequence[int], draws: Draws
+) -> Tensor:
+    """Return the first u (R, N, K) of points x (N, F): random, uniform, or a k-means partition."""
+    if start == "random":
+        return random_responsibilities(len(x), K, draws)
+    if start == "uniform":
+        return torch.full((len(seeds), len(x), K), 1 / K, device=x.device)
+    labels = torch.stack([kmeans_partition(x, K, seed) for seed in seeds])
+    return F.one_hot(labels.to(x.device), K).float()
 
 
 def random_responsibilities(n: int, K: int, draws: Draws) -> Tensor:

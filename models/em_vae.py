@@ -6,7 +6,8 @@ Algorithm 1, objective (3.4), the settings of Table 1.
 What the paper leaves open is this project's choice: a sigmoid at the output (data in [0, 1]), the
 M-step's loss as the mean over a batch, Adam's moments kept from one iteration to the next, the
 E-step in evaluation mode, starts other than a random one, a temperature, and what becomes of a
-cluster that has lost its points (`EMVAE._revive`).
+cluster that has lost its points (`EMVAE._revive`). `_em_vae_steps` says what of the two steps is
+left out because it could not change the answer.
 """
 
 import math
@@ -15,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import Self, final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import DataError, UsageError
@@ -35,9 +35,10 @@ from ..method import (
     setting,
 )
 from ._em_vae_nets import ROWS, VAEStack, by_point, entropy, for_stack
-from ._loop import Clock, Mean, adam, batch_indices, descend, in_chunks, pack, unpack
+from ._em_vae_steps import owned, refined
+from ._loop import Clock, Mean, adam, descend, fast_products, in_chunks, pack, unpack
 from ._nets import Draws, initialise, replica, rsample
-from ._starts import kmeans_partition, random_responsibilities
+from ._starts import first_responsibilities
 
 
 @final
@@ -264,7 +265,10 @@ class EMVAE(Method, Trains, Random):
         x = self._flat(x)
         per_m_step = self.config.m_step_epochs
         if self.responsibilities is None:
-            self.responsibilities = self._start(x)
+            K = self.config.n_components
+            self.responsibilities = first_responsibilities(
+                self.config.start, x, K, self.seeds, self.draws
+            )
         for epoch in self.clock.count("em", self.config.passes):
             iteration, step = divmod(epoch - 1, per_m_step)
             if step == 0:
@@ -287,16 +291,6 @@ class EMVAE(Method, Trains, Random):
                 "set output=identity"
             )
         return x
-
-    def _start(self, x: Tensor) -> Tensor:
-        """Return the first u, (R, N, K)."""
-        N, K = len(x), self.config.n_components
-        if self.config.start == "random":
-            return random_responsibilities(N, K, self.draws)
-        if self.config.start == "uniform":
-            return torch.full((len(self.seeds), N, K), 1 / K, device=self.device)
-        labels = torch.stack([kmeans_partition(x, K, seed) for seed in self.seeds])
-        return F.one_hot(labels.to(self.device), K).float()
 
     def _decay(self, iteration: int) -> None:
         decays = iteration // self.config.decay_every if self.config.decay_every else 0
@@ -329,15 +323,22 @@ class EMVAE(Method, Trains, Random):
                     tensor[r * K + k] = tensor[r * K + heaviest]
 
     def _m_step(self, x: Tensor, u: Tensor) -> dict[str, Tensor]:
-        """Make one pass of Adam on -sum_ik u_ik ELBO_k(x_i), with one draw of each code."""
-        mean = Mean()
-        for index in batch_indices(len(x), self.config.batch_size, self.draws):
-            batch = for_stack(x[index], self.stack)
-            share = u.take_along_dim(index.unsqueeze(-1), dim=1)
-            q = self.network.encode(batch)
+        """Make one pass of Adam on -sum_ik u_ik ELBO_k(x_i), with one draw of each code.
+
+        A step has `batch_size` points as in the paper, each K-th part of them the points that one
+        network owns.
+        """
+        mean, K = Mean(), self.config.n_components
+        share = u.mean(1)
+        steps = -(-len(x) // self.config.batch_size)
+        each = -(-len(x) // (steps * K))
+        for index in owned(u, steps * each, self.draws).split(each, dim=1):
+            batch = x[index]
+            with fast_products(self.device, self.features):
+                q = self.network.encode(batch)
+                costs = self.network.costs(batch, q, rsample(q, self.draws))
             reconstruction, kl = (
-                (share * by_point(cost, self.config.n_components)).sum(-1).mean(-1)
-                for cost in self.network.costs(batch, q, rsample(q, self.draws))
+                (share * cost.mean(-1).unflatten(0, (-1, K))).sum(-1) for cost in costs
             )
             loss = descend(self.optimiser, reconstruction + kl)
             mean.add({"loss": loss, "reconstruction": reconstruction, "kl": kl})
@@ -347,18 +348,14 @@ class EMVAE(Method, Trains, Random):
     @torch.no_grad()
     def _e_step(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return u = softmax_k(ELBO_k / T), (R, N, K), and -(3.4) per point, (R,)."""
-        M, K = self.config.mc_samples, self.config.n_components
-
-        def answer(chunk: Tensor) -> Tensor:
-            batch = for_stack(chunk, self.stack)
-            q = self.network.encode(batch)
-            reconstruction, kl = self.network.costs(batch, q, rsample(q, self.draws, M))
-            return by_point(-reconstruction - kl, K)
-
+        M, K, T = self.config.mc_samples, self.config.n_components, self.config.temperature
         self.network.eval()
-        elbo = in_chunks(answer, x, size=max(1, ROWS // M))
+        with fast_products(self.device, self.features):
+            elbo = in_chunks(
+                lambda chunk: refined(self.network, chunk, K, M, T, self.draws), x, size=ROWS // 4
+            )
         self.network.train()
-        u = (elbo / self.config.temperature).softmax(-1)
+        u = (elbo / T).softmax(-1)
         return u, (u * elbo).sum(-1).mean(-1) + entropy(u)
 
     def _objective(self, bound: Tensor) -> dict[str, Tensor]:

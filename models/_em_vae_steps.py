@@ -1,0 +1,81 @@
+"""The two steps of EM over a stack of autoencoders, without work that cannot change the answer.
+
+Deep Generative Clustering with VAEs and Expectation-Maximization (Adipoetra, Martin, 2025),
+Algorithm 1. Done to the letter, every network sees every point in both steps, most of them with a
+weight that is nearly zero.
+"""
+
+import torch
+from torch import Tensor
+
+from ._em_vae_nets import VAEStack, by_point, for_stack
+from ._nets import Draws
+
+DECIDED = 20.0
+"""Nats, in units of T, by which a cluster must lie behind at one draw to get no further ones.
+
+Its share of the point is then below 1e-8. One draw is off by 2 nats on MNIST (weight 1) and by 2
+to 6 on digits (weights 10 to 50): of the clusters truly within 5 nats of the best, it loses less
+than one in a hundred at the first E-step and one in a thousand later on.
+"""
+
+
+def owned(u: Tensor, count: int, draws: Draws) -> Tensor:
+    """Return `count` points for every network, drawn by its responsibilities, (R·K, count).
+
+    Point i appears count · u_ik / Σ_i u_ik times for network k, rounded up or down at random
+    (systematic resampling), in random order. The mean of a cost over them, times the network's
+    share Σ_i u_ik / N, is an unbiased estimate of Σ_i u_ik cost_k(x_i) / N: the M-step's loss, at
+    a K-th of the price. Monte Carlo Filter and Smoother for Non-Gaussian Nonlinear State Space
+    Models (Kitagawa, 1996), section A.3.
+    """
+    K = u.shape[2]
+    ladder = u.transpose(1, 2).flatten(0, 1).double().cumsum(-1)
+    offsets = draws.uniform(K, 1).flatten(0, 1).double()
+    steps = (torch.arange(count, device=u.device) + offsets) / count
+    points = torch.searchsorted(ladder, steps * ladder[:, -1:]).clamp(max=u.shape[1] - 1)
+    return points.gather(1, draws.uniform(K, count).flatten(0, 1).argsort(dim=1))
+
+
+def refined(
+    network: VAEStack, x: Tensor, K: int, M: int, temperature: float, draws: Draws
+) -> Tensor:
+    """Return the ELBO of every cluster at every point of x (B, F), (R, B, K).
+
+    One draw of the code for every cluster; the mean of M draws for those that it leaves in
+    question, `DECIDED` tells which. A point's draws are the same for all its clusters, so that no
+    replica's random numbers depend on what is in question elsewhere.
+    """
+    stack = len(network.output.weight)
+    batch = for_stack(x, stack)
+    q = network.encode(batch)
+    mean, scale = q.base_dist.mean, q.base_dist.stddev
+    noise = draws.normal(len(x), M, mean.shape[2]).repeat_interleave(K, dim=0)
+    reconstruction, kl = network.costs(batch, q, mean + scale * noise[:, :, 0])
+    elbo = -reconstruction - kl
+    if M == 1:
+        return by_point(elbo, K)
+    open_ = _in_question(by_point(elbo, K), DECIDED * temperature)
+    rows, kept = _rows(open_.transpose(1, 2).flatten(0, 1))
+    if rows.shape[1] == 0:
+        return by_point(elbo, K)
+    few = rows.unsqueeze(-1).expand(-1, -1, mean.shape[2])
+    mean, scale = mean.gather(1, few).unsqueeze(1), scale.gather(1, few).unsqueeze(1)
+    more = noise[:, :, 1:].gather(1, few.unsqueeze(2).expand(-1, -1, M - 1, -1)).transpose(1, 2)
+    again = network.reconstruction(x[rows], (mean + scale * more).flatten(1, 2))
+    first = reconstruction.gather(1, rows)
+    better = torch.where(kept, (again * (M - 1) + first) / M, first)
+    return by_point(-reconstruction.scatter(1, rows, better) - kl, K)
+
+
+def _in_question(elbo: Tensor, margin: float) -> Tensor:
+    """Return which clusters (R, B, K) are within the margin of a point's best, if not alone."""
+    near = elbo >= elbo.amax(-1, keepdim=True) - margin
+    return near & (near.sum(-1, keepdim=True) > 1)
+
+
+def _rows(chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the chosen points of every network first, (S, most), and which of them are chosen."""
+    most = int(chosen.sum(-1).max())
+    kept, rows = chosen.to(torch.uint8).sort(dim=1, descending=True, stable=True)
+    return rows[:, :most], kept[:, :most].bool()
