@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
 from ._gmvae_nets import GMVAENetwork
-from ._nets import Draws, diagonal_normal, log_prob, rsample
+from ._nets import Draws, diagonal_normal, float32_products, log_prob, rsample
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def against_components(
     precision = scale.pow(-2)
     at_x = (precision * (mean - x.unsqueeze(2)).square()).sum(dim=3)
     at_mean = (precision * (mean - code.mean.unsqueeze(2)).square()).sum(dim=3)
-    trace = (precision @ code.variance.unsqueeze(3)).squeeze(3)
+    with float32_products(x.device):
+        trace = (precision @ code.variance.unsqueeze(3)).squeeze(3)
     half_log_det = scale.log().sum(dim=3)
     constant = half_log_det + 0.5 * mean.shape[3] * math.log(2 * math.pi)
     cross_entropy = constant + 0.5 * (at_mean + trace)

@@ -21,6 +21,7 @@ from ._nets import (
     BatchNorm,
     Conv,
     ConvTranspose,
+    Head,
     Linear,
     Perceptron,
     diagonal_normal,
@@ -144,8 +145,8 @@ class GMVAENetwork(nn.Module):
             self.decoder = ConvDecoder(stack, shape, layers, sizes, per_value=per_value, norm=norm)
         self.prior = Perceptron(stack, [c.style_size, c.prior_hidden_size], torch.tanh)
         # all heads of one hidden layer are one affine map: a product less for each
-        self.heads = Linear(stack, c.hidden_size, 2 * (c.code_size + c.style_size))
-        self.components_head = Linear(stack, c.prior_hidden_size, 2 * c.n_components * c.code_size)
+        self.heads = Head(stack, c.hidden_size, 2 * (c.code_size + c.style_size))
+        self.components_head = Head(stack, c.prior_hidden_size, 2 * c.n_components * c.code_size)
 
     def recognise(self, y: Tensor) -> tuple[Independent, Independent]:
         """Return q(x | y) and q(w | y) of y (S, B, Y)."""
@@ -163,7 +164,7 @@ class GMVAENetwork(nn.Module):
 
     def observe(self, x: Tensor) -> Independent:
         """Return p(y | x), batch shape (S, B), event shape (Y,)."""
-        parameters = self.decoder(x)
+        parameters = self.decoder(x).float()
         if self.config.likelihood == "bernoulli":
             return independent_bernoulli(parameters)
         floor = math.sqrt(self.config.variance_floor)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from ._nets import Draws
+from ._nets import Draws, float32_products
 
 # what every variance gets on top, in units of the variance of its feature over all points
 FLOOR = 1e-4
@@ -60,7 +60,8 @@ class GaussianMixture(nn.Module):
         """
         whitening = self._whitening()
         precision = whitening.square().sum(dim=-1)  # diagonal of S⁻¹, (S, K, D)
-        trace = q.base_dist.variance @ precision.transpose(1, 2)
+        with float32_products(precision.device):
+            trace = q.base_dist.variance @ precision.transpose(1, 2)
         return self._energy(q.base_dist.mean, whitening) + 0.5 * trace
 
     def place(self, cluster: int, noise: Tensor) -> Tensor:
@@ -82,8 +83,9 @@ class GaussianMixture(nn.Module):
     def _energy(self, z: Tensor, whitening: Tensor | None = None) -> Tensor:
         stack, components, features = self.means.shape
         w = self._whitening() if whitening is None else whitening
-        offset = (self.means.unsqueeze(2) @ w).view(stack, 1, -1)
-        white = z @ w.transpose(1, 2).reshape(stack, features, -1) - offset
+        with float32_products(z.device):
+            offset = (self.means.unsqueeze(2) @ w).view(stack, 1, -1)
+            white = z @ w.transpose(1, 2).reshape(stack, features, -1) - offset
         squares = white.unflatten(-1, (components, features)).square().sum(dim=-1)
         log_volume = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1).unsqueeze(1)
         return 0.5 * (squares + features * math.log(2 * math.pi)) + log_volume

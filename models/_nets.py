@@ -71,6 +71,14 @@ class Linear(nn.Module):
         return torch.baddbmm(self.bias, x, self.weight)
 
 
+class Head(Linear):
+    """S affine maps to the parameters of densities: float32, whatever products are made in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x W + b in float32."""
+        return super().forward(x).float()
+
+
 class _Convolution(nn.Module):
     """S convolutions as one with S groups: (S, B, C, H, W) to (S, B, C', H', W')."""
 
@@ -225,13 +233,12 @@ class GaussianHead(nn.Module):
     def __init__(self, stack: int, fan_in: int, fan_out: int, *, floor: float = 0.0) -> None:
         super().__init__()
         self.floor = floor
-        self.mean = Linear(stack, fan_in, fan_out)
-        self.log_variance = Linear(stack, fan_in, fan_out)
+        self.mean = Head(stack, fan_in, fan_out)
+        self.log_variance = Head(stack, fan_in, fan_out)
 
     def forward(self, h: Tensor) -> Independent:
         """Return q(· | h) with batch shape (S, B) and event shape (fan_out,)."""
-        mean, log_variance = self.mean(h).float(), self.log_variance(h).float()
-        return diagonal_normal(mean, self.floor + (0.5 * log_variance).exp())
+        return diagonal_normal(self.mean(h), self.floor + (0.5 * self.log_variance(h)).exp())
 
 
 class BernoulliHead(nn.Module):
@@ -239,11 +246,16 @@ class BernoulliHead(nn.Module):
 
     def __init__(self, stack: int, fan_in: int, fan_out: int) -> None:
         super().__init__()
-        self.logits = Linear(stack, fan_in, fan_out)
+        self.logits = Head(stack, fan_in, fan_out)
 
     def forward(self, h: Tensor) -> Independent:
         """Return p(· | h) with batch shape (S, B) and event shape (fan_out,)."""
-        return independent_bernoulli(self.logits(h).float())
+        return independent_bernoulli(self.logits(h))
+
+
+def float32_products(device: torch.device) -> torch.autocast:
+    """Return a context in which all products are float32: for densities, inside of faster ones."""
+    return torch.autocast(device.type, enabled=False)
 
 
 def diagonal_normal(mean: Tensor, scale: Tensor) -> Independent:

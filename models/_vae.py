@@ -11,14 +11,14 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from ..errors import DataError
 from ..method import Bounds, Clusterer, Config, Decodes, Generates, Scalar, Shape, setting
-from ._loop import Mean, descend, in_chunks, minibatches
+from ._loop import Mean, descend, fast_products, in_chunks, minibatches
 from ._mixture import GaussianMixture, fit_mixture, refit_mixture
 from ._neighbours import modularity, neighbours
 from ._nets import (
     BernoulliHead,
     Draws,
     GaussianHead,
-    Linear,
+    Head,
     Perceptron,
     diagonal_normal,
     log_prob,
@@ -100,7 +100,7 @@ class _FixedScaleHead(nn.Module):
     def __init__(self, stack: int, fan_in: int, fan_out: int, *, scale: float) -> None:
         super().__init__()
         self.scale = scale
-        self.mean = Linear(stack, fan_in, fan_out)
+        self.mean = Head(stack, fan_in, fan_out)
 
     def forward(self, h: Tensor) -> Independent:
         """Return p(· | h) with batch shape (S, B) and event shape (fan_out,)."""
@@ -154,7 +154,8 @@ class LatentMixture(nn.Module):
         """Take one pass of steps up a bound over x (N, F); return its mean metrics, (S,)."""
         mean = Mean()
         for batch in minibatches(x, self.config.batch_size, draws):
-            metrics = bound(batch)
+            with fast_products(x.device, x.shape[1]):
+                metrics = bound(batch)
             descend(optimiser, metrics["loss"])
             mean.add(metrics)
         return mean.result()

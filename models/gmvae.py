@@ -34,7 +34,7 @@ from ..method import (
 )
 from ._gmvae_bound import Terms, constrained, kl_to_standard_normal, lower_bound
 from ._gmvae_nets import CONVOLUTIONS, GMVAENetwork
-from ._loop import Clock, Mean, adam, descend, in_chunks, minibatches, pack, unpack
+from ._loop import Clock, Mean, adam, descend, fast_products, in_chunks, minibatches, pack, unpack
 from ._nets import (
     Draws,
     diagonal_normal,
@@ -214,7 +214,8 @@ class GMVAE(Method, Trains, Random):
             self.network.train()
             mean, weight = Mean(), self._divergence_weight(epoch)
             for batch in minibatches(points, self.config.batch_size, self.draws):
-                terms = lower_bound(self.network, batch, self.draws)
+                with fast_products(self.device, points.shape[1]):
+                    terms = lower_bound(self.network, batch, self.draws)
                 loss = self._loss(terms, weight)
                 descend(self.optimiser, loss)
                 mean.add(_metrics(terms, loss))

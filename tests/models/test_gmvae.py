@@ -154,7 +154,7 @@ def test_warm_up_raises_the_weight_of_the_divergences_to_one() -> None:
 
 
 def shapes(network: GMVAENetwork, kind: type) -> list[tuple[int, ...]]:
-    return [tuple(m.weight.shape[1:]) for m in network.modules() if type(m) is kind]
+    return [tuple(m.weight.shape[1:]) for m in network.modules() if isinstance(m, kind)]
 
 
 def test_the_layers_for_mnist_are_the_tables() -> None:
