@@ -26,6 +26,7 @@ from ._nets import (
     Perceptron,
     diagonal_normal,
     independent_bernoulli,
+    log_scale_normal,
 )
 
 if TYPE_CHECKING:
@@ -154,21 +155,22 @@ class GMVAENetwork(nn.Module):
         code_mean, code_lv, style_mean, style_lv = self.heads(self.encoder(y)).split(
             (D, D, W, W), 2
         )
-        return _gaussian(code_mean, code_lv), _gaussian(style_mean, style_lv)
+        return log_scale_normal(code_mean, code_lv), log_scale_normal(style_mean, style_lv)
 
     def components(self, w: Tensor) -> Independent:
         """Return p(x | w, z = k) for all k at once, batch shape (S, B, K), event shape (D,)."""
         shape = (2, self.config.n_components, self.config.code_size)
         parameters = self.components_head(self.prior(w)).unflatten(2, shape)
-        return _gaussian(*parameters.unbind(dim=2))
+        return log_scale_normal(*parameters.unbind(dim=2))
 
     def observe(self, x: Tensor) -> Independent:
         """Return p(y | x), batch shape (S, B), event shape (Y,)."""
         parameters = self.decoder(x).float()
         if self.config.likelihood == "bernoulli":
             return independent_bernoulli(parameters)
+        mean, log_variance = parameters.chunk(2, dim=2)
         floor = math.sqrt(self.config.variance_floor)
-        return _gaussian(*parameters.chunk(2, dim=2), floor=floor)
+        return diagonal_normal(mean, (0.5 * log_variance).exp() + floor)
 
     def log_responsibilities(self, y: Tensor) -> Tensor:
         """Return log p(z | x, w) at the means of q(x | y) and q(w | y), (S, B, K); Eq. 3."""
@@ -215,9 +217,3 @@ def _area(size: tuple[int, ...]) -> int:
 
 def _norms(stack: int, channels: Sequence[int], *, norm: bool) -> nn.ModuleList:
     return nn.ModuleList(BatchNorm(stack, c) if norm else nn.Identity() for c in channels)
-
-
-def _gaussian(mean: Tensor, log_variance: Tensor, *, floor: float = 0.0) -> Independent:
-    """Return N(mean, diag scale^2) with the scale exp(log-variance / 2), and `floor` added."""
-    scale = (0.5 * log_variance).exp()
-    return diagonal_normal(mean, scale + floor if floor > 0 else scale)

@@ -17,6 +17,8 @@ from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
 Activation = Callable[[Tensor], Tensor]
 
+_HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
+
 
 class Draws:
     """Random numbers of R replicas, each from a generator of its own.
@@ -256,6 +258,28 @@ class BernoulliHead(nn.Module):
 def float32_products(device: torch.device) -> torch.autocast:
     """Return a context in which all products are float32: for densities, inside of faster ones."""
     return torch.autocast(device.type, enabled=False)
+
+
+class LogScaleNormal(Normal):
+    """N(mean, exp(log_scale)²), which needs no logarithm for its density or entropy."""
+
+    def __init__(self, mean: Tensor, log_scale: Tensor) -> None:
+        super().__init__(mean, log_scale.exp(), validate_args=False)
+        self.log_scale = log_scale
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the log-density at `value`."""
+        squares = ((value - self.loc) / self.scale).square()
+        return -0.5 * squares - self.log_scale - _HALF_LOG_2_PI
+
+    def entropy(self) -> Tensor:
+        """Return ½ log(2πe) + log scale."""
+        return self.log_scale + (0.5 + _HALF_LOG_2_PI)
+
+
+def log_scale_normal(mean: Tensor, log_variance: Tensor) -> Independent:
+    """Return N(mean, diag exp(log_variance)) over the last axis."""
+    return Independent(LogScaleNormal(mean, 0.5 * log_variance), 1, validate_args=False)
 
 
 def diagonal_normal(mean: Tensor, scale: Tensor) -> Independent:

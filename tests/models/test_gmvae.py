@@ -19,7 +19,15 @@ from tuner.models._gmvae_bound import (
     lower_bound,
 )
 from tuner.models._gmvae_nets import GMVAENetwork
-from tuner.models._nets import Conv, ConvTranspose, Draws, Linear, diagonal_normal, initialise
+from tuner.models._nets import (
+    Conv,
+    ConvTranspose,
+    Draws,
+    Linear,
+    diagonal_normal,
+    initialise,
+    log_scale_normal,
+)
 from tuner.models.gmvae import GMVAE, GMVAEClusterer, GMVAEConfig
 
 SMALL = GMVAEConfig(
@@ -30,7 +38,7 @@ SMALL = GMVAEConfig(
 def gaussians(*shape: int, seed: int) -> Independent:
     generator = torch.Generator().manual_seed(seed)
     mean = torch.randn(*shape, generator=generator)
-    return diagonal_normal(mean, 0.3 + torch.rand(*shape, generator=generator))
+    return log_scale_normal(mean, 2 * (0.3 + torch.rand(*shape, generator=generator)).log())
 
 
 def spread(network: GMVAENetwork, by: float = 6.0) -> GMVAENetwork:
@@ -96,6 +104,7 @@ def test_the_bound_is_equation_4_draw_by_draw(likelihood: str) -> None:
 
 def each(components: Independent) -> list[Independent]:
     mean, scale = components.mean, components.stddev
+    # torch's own densities and divergences are what ours are held against
     return [diagonal_normal(mean[:, :, k], scale[:, :, k]) for k in range(mean.shape[2])]
 
 

@@ -19,6 +19,7 @@ from tuner.models._nets import (
     Perceptron,
     diagonal_normal,
     initialise,
+    log_scale_normal,
     replica,
     rsample,
 )
@@ -237,3 +238,13 @@ def test_replica_takes_and_copies_its_share() -> None:
     assert torch.equal(share["a"], stacked["a"][2:4])
     share["a"].zero_()
     assert stacked["a"][2, 0] == 4
+
+
+def test_a_normal_that_knows_its_log_scale_has_torch_s_density_and_entropy():
+    mean, log_variance = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    own = log_scale_normal(mean, log_variance)
+    theirs = diagonal_normal(mean, (0.5 * log_variance).exp())
+    x = torch.randn(2, 3, 4)
+    torch.testing.assert_close(own.log_prob(x), theirs.log_prob(x))
+    torch.testing.assert_close(own.entropy(), theirs.entropy())
+    torch.testing.assert_close(own.variance, theirs.variance)

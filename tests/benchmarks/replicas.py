@@ -1,0 +1,99 @@
+"""Replicas side by side in one program, against as many runs one after the other.
+
+    python -m tests.benchmarks.replicas [--replicas 4] [--turns 3] [--data digits] [--device cpu]
+
+Every method that trains a network, at its preset for the data, a few passes. Both sides are first
+shown to give the same answers for the same seeds.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tests.benchmarks._ratios import in_turns, ratio, told, write
+from tuner import catalog
+from tuner.data import load
+from tuner.method import Trains
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method at its preset, on points and a device."""
+
+    name: str
+    x: Tensor
+    preset: str
+    passes: int
+
+    def train(self, seeds: Sequence[int]) -> Tensor:
+        """Train and return log-probabilities (R, N, K)."""
+        method = catalog.method(self.name)
+        config = method.config_type.from_mapping(
+            dict(catalog.space(self.name).presets[self.preset])
+        )
+        trained = method(
+            config.capped(self.passes), tuple(self.x.shape[1:]), seeds, device=self.x.device
+        )
+        for _ in trained.fit(self.x):
+            pass
+        answer: Tensor = trained.predict_log_proba(self.x[:500]).cpu()
+        return answer
+
+    def together(self, replicas: int) -> Tensor:
+        """Train all replicas side by side."""
+        return self.train(range(replicas))
+
+    def in_turn(self, replicas: int) -> Tensor:
+        """Train one replica after the other."""
+        return torch.cat([self.train([seed]) for seed in range(replicas)])
+
+
+def check(case: Case, replicas: int) -> None:
+    """Raise unless both sides give every point the same cluster, but for rounding."""
+    a, b = case.together(replicas).argmax(-1), case.in_turn(replicas).argmax(-1)
+    alike = float((a == b).float().mean())
+    if alike < 0.98:
+        raise SystemExit(f"{case.name}: the sides agree on {alike:.1%} of the points alone")
+
+
+def main() -> None:
+    """Time all methods that train."""
+    flags = argparse.ArgumentParser(description=__doc__)
+    flags.add_argument("--replicas", type=int, default=4)
+    flags.add_argument("--turns", type=int, default=3)
+    flags.add_argument("--data", default="digits")
+    flags.add_argument("--points", type=int)
+    flags.add_argument("--passes", type=int, default=6)
+    flags.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    flags.add_argument("--threads", type=int, default=1, help="what a trial has by default")
+    flags.add_argument("--out", type=Path)
+    given = flags.parse_args()
+    torch.set_num_threads(given.threads)
+    x = torch.from_numpy(load(given.data).train[: given.points]).to(given.device)
+    found: dict[str, Any] = {}
+    timed = []
+    for name in catalog.names():
+        if not issubclass(catalog.method(name), Trains):
+            continue
+        case = Case(name, x, given.data, given.passes)
+        check(case, given.replicas)
+        apart, together = in_turns(
+            {
+                f"{name}, in turn": lambda case=case: case.in_turn(given.replicas),
+                f"{name}, together": lambda case=case: case.together(given.replicas),
+            },
+            given.turns,
+        )
+        timed += [apart, together]
+        found[name] = ratio(apart, together)
+        print(f"{name:28} {told(found[name])}", flush=True)
+    write(given.out, timed, replicas=given.replicas, device=given.device, faster=found)
+
+
+if __name__ == "__main__":
+    main()
