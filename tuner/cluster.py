@@ -36,8 +36,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .conductor import Conductor
 from .errors import ResourceError, ServiceError, UsageError
-from .execution import Closing, EarlyStopping, Numbers, Worker
-from .finalist import Finalist, fit_finalist
+from .execution import Closing, EarlyStopping, Numbers, Worker, finalist
+from .finalist import Finalist
 from .joining import reaching, unequal, witness
 from .trial import Job
 
@@ -158,14 +158,22 @@ class Cluster:
         self, jobs: dict[int, Job], test_graph: "NeighbourGraph", *, labels_used: bool
     ) -> Iterator[Finalist]:
         """Train finalists, by rank, and yield each as it is done."""
-        task = ray.remote(fit_finalist).options(
+        task = ray.remote(finalist).options(
             num_cpus=self.resources.cpus_per_trial,
             num_gpus=self.gpus_per_trial,
             max_retries=_MOST_RETRIES,
         )
         sent = ray.put(test_graph)
         waiting = [
-            task.remote(job, rank, self._dataset, self._graph, sent, labels_used=labels_used)
+            task.remote(
+                self.gpus_per_trial,
+                job,
+                rank,
+                self._dataset,
+                self._graph,
+                sent,
+                labels_used=labels_used,
+            )
             for rank, job in jobs.items()
         ]
         while waiting:
@@ -175,7 +183,9 @@ class Cluster:
     def _fit(self, conductor: Conductor) -> None:
         """Run a fresh Tune experiment for the numbers that are missing."""
         needs = {"CPU": self.resources.cpus_per_trial, "GPU": self.gpus_per_trial}
-        trainable = tune.with_parameters(Worker, dataset=self._dataset, graph=self._graph)
+        trainable = tune.with_parameters(
+            Worker, dataset=self._dataset, graph=self._graph, gpu_share=self.gpus_per_trial
+        )
         with tempfile.TemporaryDirectory(prefix="tuner-") as scratch, _quiet():
             tune.Tuner(
                 tune.with_resources(trainable, {k: v for k, v in needs.items() if v}),

@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, final
 
+import torch
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -15,15 +16,29 @@ from ray.tune.stopper import Stopper
 
 from .conductor import Conductor
 from .errors import DiskError
+from .finalist import Finalist, fit_finalist
 from .trial import Evaluation, Job, Trial, material
+
+
+def cap_memory(gpu_share: float) -> None:
+    """Let this process have its share of a GPU's memory and no more, where several share one."""
+    if 0 < gpu_share < 1 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(gpu_share)
+
+
+def finalist(gpu_share: float, *args: Any, **options: Any) -> Finalist:
+    """Train a finalist in this process."""
+    cap_memory(gpu_share)
+    return fit_finalist(*args, **options)
 
 
 @final
 class Worker(tune.Trainable):
     """A process that runs trial after trial; data arrive once."""
 
-    def setup(self, config: dict[str, Any], dataset: Any, graph: Any) -> None:
+    def setup(self, config: dict[str, Any], dataset: Any, graph: Any, gpu_share: float) -> None:
         """Fetch what all trials share and begin the first."""
+        cap_memory(gpu_share)
         self._shared = material(dataset, graph)
         self.reset_config(config)
 

@@ -9,7 +9,7 @@ import math
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -31,6 +31,8 @@ EVALUATIONS = 20
 METRICS = "metrics.jsonl"
 _CHECKPOINT_SECONDS = 30.0
 _FINALIST_STREAM = 1 << 31
+_LEAST_BATCH = 8
+_MOST_HALVINGS = 3
 
 
 @final
@@ -115,7 +117,7 @@ class Trial:
         self._owner = catalog.method(job.method)
         self.config = self._owner.config_type.from_mapping(job.settings)
         self._every = max(1, math.ceil(self.config.passes / EVALUATIONS))
-        self._epoch = 0
+        self._epoch = self._shrunk = 0
         self.finished = False
         self.note = ""
         self._began = self._saved = time.monotonic()
@@ -131,6 +133,8 @@ class Trial:
         except MemoryError:
             evaluation = self._failed("oom", traceback.format_exc())
         except torch.OutOfMemoryError:
+            if self._halve_batches():
+                return self.advance()
             evaluation = self._failed("oom", traceback.format_exc())
         except Exception as error:  # any fault of a method ends this trial and no other
             evaluation = self._failed(f"{type(error).__name__}: {error}", traceback.format_exc())
@@ -151,10 +155,25 @@ class Trial:
         checkpoint.save_generation(self._folder / "checkpoints", self._epoch, tensors, document)
         self._saved = time.monotonic()
 
+    def _halve_batches(self) -> bool:
+        """Take smaller batches from the last checkpoint on; return whether that is possible."""
+        size = getattr(self.config, "batch_size", 0)
+        if size < 2 * _LEAST_BATCH or self._shrunk == _MOST_HALVINGS:
+            return False
+        self._shrunk += 1
+        self.config = replace(self.config, batch_size=size // 2)  # type: ignore[call-arg]
+        self._epoch, self._reports = 0, None
+        vars(self).pop("method", None)  # what it holds is what there is no room for
+        torch.cuda.empty_cache()
+        return True
+
     def _begun(self) -> Iterator[Report]:
         """Build the method, take up what an earlier attempt left, and begin to train."""
         self.method = self._built()
         self.note = self._restore()
+        if self._shrunk:
+            size = self.config.batch_size  # type: ignore[attr-defined]
+            self.note = f"the GPU's memory ran out, batch_size is {size}. {self.note}".strip()
         self._forget_past(self._epoch)
         self._reports = self.method.fit(self._x)
         return self._reports

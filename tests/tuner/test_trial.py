@@ -290,7 +290,31 @@ def test_memory_that_runs_out_on_a_gpu_is_oom(
     one = Trial(gmvae(tmp_path), shared)
     one.advance()
     monkeypatch.setattr(one.method, "predict_log_proba", full)
+    monkeypatch.setattr(type(one.method), "predict_log_proba", full)
     assert run(one)[-1].failure == "oom"
+
+
+def test_batches_are_halved_where_a_gpu_has_no_room_for_them(
+    shared: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tuner.models import gmvae as page
+
+    bound, seen = page.lower_bound, []
+
+    def tight(network: Any, y: torch.Tensor, draws: Any) -> Any:
+        seen.append(y.shape[1])
+        if y.shape[1] > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return bound(network, y, draws)
+
+    monkeypatch.setattr(page, "lower_bound", tight)
+    one = Trial(gmvae(tmp_path, batch_size=60, epochs=10), shared)
+    last = run(one)[-1]
+    assert last.failure is None
+    assert one.config.batch_size == 15  # type: ignore[attr-defined]
+    assert "the GPU's memory ran out, batch_size is 15" in last.detail
+    assert [epoch.epoch for epoch in curve(tmp_path)] == list(range(1, last.passes + 1))
+    assert set(seen) == {60, 30, 15}
 
 
 @pytest.mark.usefixtures("idle")
