@@ -282,6 +282,14 @@ class LatentMixtureClusterer(Clusterer, Decodes, Generates, Bounds):
         return self.network.elbo(x.flatten(1), antithetic_noise(self.config.latent_size, x))[0]
 
 
+def fitting_passes(passes: int) -> frozenset[int]:
+    """Return the passes of a VAE after which the mixture is fitted: a ninth, a third, and all.
+
+    The first two are where early stopping looks, so that it has something to see.
+    """
+    return frozenset({-(-passes // 9), -(-passes // 3), passes})
+
+
 def flattened(x: Tensor, config: VAEMixtureConfig) -> Tensor:
     """Return x as (N, F), or raise DataError where a Bernoulli likelihood cannot hold it."""
     if config.likelihood == "bernoulli" and (x.min() < 0 or x.max() > 1):

@@ -10,7 +10,13 @@ from torch import Tensor
 from ..method import Clusterer, Method, Random, Report, Scalar, Shape, State, Trains, setting
 from ._loop import Clock, adam, pack, unpack
 from ._nets import Draws, initialise, replica
-from ._vae import LatentMixture, LatentMixtureClusterer, VAEMixtureConfig, flattened
+from ._vae import (
+    LatentMixture,
+    LatentMixtureClusterer,
+    VAEMixtureConfig,
+    fitting_passes,
+    flattened,
+)
 
 
 @final
@@ -75,6 +81,7 @@ class MutualVAEGMM(Method, Trains, Random):
         """Train the VAE and fit the mixture, then both in turns; report every pass."""
         config, network = self.config, self.network
         points = flattened(x, config)
+        fits = fitting_passes(config.vae_epochs)
         for done in self.clock.count("vae", config.vae_epochs):
             metrics = network.descend_pass(
                 points,
@@ -82,9 +89,9 @@ class MutualVAEGMM(Method, Trains, Random):
                 self.optimiser,
                 self.draws,
             )
-            clusters = done == config.vae_epochs
-            if clusters:
+            if done in fits:
                 network.fit_mixture(points, self.draws)
+            clusters = done >= min(fits)
             yield Report(stage="vae", epoch=self.clock.epoch, metrics=metrics, clusters=clusters)
         for done in self.clock.count("rounds", config.rounds * config.round_epochs):
             metrics = network.descend_pass(

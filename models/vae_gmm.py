@@ -10,7 +10,13 @@ from torch import Tensor
 from ..method import Clusterer, Method, Random, Report, Scalar, Shape, State, Trains
 from ._loop import Clock, adam, pack, unpack
 from ._nets import Draws, initialise, replica
-from ._vae import LatentMixture, LatentMixtureClusterer, VAEMixtureConfig, flattened
+from ._vae import (
+    LatentMixture,
+    LatentMixtureClusterer,
+    VAEMixtureConfig,
+    fitting_passes,
+    flattened,
+)
 
 
 @final
@@ -59,8 +65,9 @@ class VAEGMM(Method, Trains, Random):
         self.clock = Clock()
 
     def fit(self, x: Tensor) -> Iterator[Report]:
-        """Train the VAE; before the last report fit the mixture."""
+        """Train the VAE and fit the mixture, at last when it is trained."""
         points = flattened(x, self.config)
+        fits = fitting_passes(self.config.vae_epochs)
         for done in self.clock.count("vae", self.config.vae_epochs):
             metrics = self.network.descend_pass(
                 points,
@@ -68,9 +75,9 @@ class VAEGMM(Method, Trains, Random):
                 self.optimiser,
                 self.draws,
             )
-            clusters = done == self.config.vae_epochs
-            if clusters:
+            if done in fits:
                 self.network.fit_mixture(points, self.draws)
+            clusters = done >= min(fits)
             yield Report(stage="vae", epoch=self.clock.epoch, metrics=metrics, clusters=clusters)
 
     def predict_log_proba(self, x: Tensor) -> Tensor:

@@ -42,8 +42,8 @@ def test_stages_and_the_moments_at_which_the_mixture_moves() -> None:
         before = now
         reports.append(report)
     assert [r.stage for r in reports] == ["vae"] * 15 + ["rounds"] * 6
-    assert [r.clusters for r in reports] == [False] * 14 + [True] * 7
-    assert moved == [False] * 14 + [True] + [False, False, True] * 2
+    assert [r.clusters for r in reports] == [False] + [True] * 20
+    assert [r.epoch for r, m in zip(reports, moved, strict=True) if m] == [2, 5, 15, 18, 21]
     assert [r.epoch for r in reports] == list(range(1, CONFIG.passes + 1))
 
 
