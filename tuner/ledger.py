@@ -27,6 +27,7 @@ from .errors import LeaseError, ServiceError, UsageError, did_you_mean
 from .lease import Lease
 from .patience import patiently
 from .redaction import redact
+from .rows import Rows
 from .samplers import pruner, sampler
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class Ledger:
         self.name = name
         self._store = store
         self._study_id = store.get_study_id_from_name(name)
+        self._rows = Rows(store.engine, self._study_id)
         self.lease = Lease(store.engine, self._study_id, name)
         record = self.record
         self.size = int(record["trials"])
@@ -215,9 +217,7 @@ class Ledger:
         if step in known and step < max(known):
             return False  # an earlier attempt has been here, and went on
         if step not in known:
-            self._write(
-                lambda _: self._store.set_trial_intermediate_value(self._ids[number], step, value)
-            )
+            self._write(lambda _: self._rows.report(self._ids[number], step, value))
             trial.report(value, step)
         stop = trial.should_prune() and not final
         stopped = step == before.user_attrs.get(_STOPPED)
@@ -232,21 +232,22 @@ class Ledger:
         """Give a number its terminal state: COMPLETE with a value, PRUNED, or FAIL."""
         if state == "COMPLETE" and (value is None or not math.isfinite(value)):
             raise ValueError(f"trial {number} is COMPLETE with {value}: it needs a number")
-        self._attribute(number, "outcome", json.loads(json.dumps(outcome, allow_nan=False)))
+        said = {"outcome": json.loads(json.dumps(outcome, allow_nan=False))}
         curve = self._memory.get_trial(number).intermediate_values
         final_value = value if state == "COMPLETE" else None
         if state == "PRUNED" and curve:
             final_value = curve[max(curve)]
-        values = None if final_value is None else [final_value]
+        values = [] if final_value is None else [final_value]
         ended = TrialState[state]
 
         def end(again: bool) -> None:
             if again and self._store.get_trial(self._ids[number]).state.is_finished():
                 return  # it had arrived, and only the answer was lost
-            self._store.set_trial_state_values(self._ids[number], ended, values)
+            self._rows.end(self._ids[number], ended, values, said)
 
         self._write(end)
-        self._memory.set_trial_state_values(number, ended, values)
+        self._memory.set_trial_user_attr(number, "outcome", said["outcome"])
+        self._memory.set_trial_state_values(number, ended, values or None)
         self._live.pop(number, None)
 
     def entries(self) -> list[Entry]:
@@ -297,7 +298,7 @@ class Ledger:
             ) from None
 
     def _attribute(self, number: int, key: str, value: Any) -> None:
-        self._write(lambda _: self._store.set_trial_user_attr(self._ids[number], key, value))
+        self._write(lambda _: self._rows.attribute("user", self._ids[number], key, value))
         self._memory.set_trial_user_attr(number, key, value)
 
     def _publish(self, number: int) -> None:
@@ -313,7 +314,7 @@ class Ledger:
             known = self._store.get_all_trials(self._study_id, deepcopy=False) if again else []
             if len(known) > number:
                 return known[number]._trial_id  # it had arrived, and only the answer was lost
-            return self._store.create_new_trial(self._study_id, trial)
+            return self._rows.create(trial)
 
         self._ids.append(self._write(create))
         self._published[number] = set(trial.system_attrs)
@@ -329,7 +330,7 @@ class Ledger:
         self._published[number] |= attributes.keys()
 
     def _note_attribute(self, number: int, key: str, value: Any, _: bool) -> None:
-        self._store.set_trial_system_attr(self._ids[number], key, value)
+        self._rows.attribute("system", self._ids[number], key, value)
 
     def _reopened(self, number: int) -> Ticket:
         # all parameters are there, so no sampler is asked
