@@ -6,30 +6,42 @@ from typer import Argument, Exit
 
 from . import values
 from .options import Artifacts, Json, Storage, Tracking
-from .output import show_json, show_table
+from .output import say, show, show_json, show_table
 
-Search = Annotated[str, Argument(metavar="NAME", help="Name of a search.", show_default=False)]
+Search = Annotated[
+    str | None,
+    Argument(metavar="[NAME]", help="Name of a search.", show_default="all of them"),
+]
 
 
 def doctor(
-    name: Search,
+    name: Search = None,
     storage: Storage = None,
     artifacts: Artifacts = None,
     tracking: Tracking = None,
     json: Json = False,
 ) -> None:
-    """Check that all records of a search agree; exits 0 where they do."""
+    """Check that all records of a search agree, or of all; exits 0 where they do."""
     from ..doctor import examine
+    from ..overview import names
 
-    findings = examine(name, values.place(storage, tracking, artifacts))
-    sound = all(finding.ok for finding in findings)
+    place = values.place(storage, tracking, artifacts)
+    searches = names(place.storage) if name is None else [name]
+    found = {search: examine(search, place) for search in searches}
+    sound = {search: all(one.ok for one in findings) for search, findings in found.items()}
     if json:
-        show_json(
-            {"search": name, "ok": sound, "findings": [one.to_mapping() for one in findings]}
-        )
-    else:
+        told = [
+            {"search": one, "ok": sound[one], "findings": [f.to_mapping() for f in findings]}
+            for one, findings in found.items()
+        ]
+        show_json(told if name is None else told[0])
+    for search, findings in found.items() if not json else ():
+        if name is None:
+            show(search)
         show_table(
             ["", "invariant", "what is wrong"],
             [["ok" if one.ok else "NOT", one.invariant, one.wrong] for one in findings],
         )
-    raise Exit(0 if sound else 1)
+    if not found:
+        say("there is no search yet: begin with `tuner search`")
+    raise Exit(0 if all(sound.values()) else 1)

@@ -34,3 +34,19 @@ def test_what_is_wrong_is_exit_1_and_said(tuner, here):
     assert not told["ok"]
     assert [one["ok"] for one in told["findings"]].count(False) == 2
     assert not list(here.iterdir())
+
+
+def test_without_a_name_all_searches_are_checked(tuner):
+    done = concluded()
+    ran = tuner("doctor", *flags(done))
+    assert ran.code == 0
+    assert ran.out.startswith("done\n")
+    told = json.loads(tuner("doctor", "--json", *flags(done)).out)
+    assert [(one["search"], one["ok"]) for one in told] == [("done", True)]
+
+
+def test_without_a_search_there_is_nothing_wrong(tuner, here):
+    ran = tuner("doctor")
+    assert (ran.code, ran.out) == (0, "")
+    assert "there is no search yet" in ran.err
+    assert list(here.iterdir()) == []
