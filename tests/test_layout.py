@@ -17,6 +17,7 @@ RIM = {
     "ray": {"tuner/cluster.py", "tuner/execution.py"},
     "optuna": {
         "tuner/ledger.py",
+        "tuner/rows.py",
         "tuner/patience.py",
         "tuner/samplers.py",
         "tuner/space.py",
