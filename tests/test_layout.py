@@ -14,7 +14,7 @@ PAGES = sorted(
     | set((ROOT / "models").glob("*.py"))
 )
 RIM = {
-    "ray": {"tuner/cluster.py", "tuner/execution.py"},
+    "ray": {"tuner/cluster.py", "tuner/execution.py", "tuner/worker.py"},
     "optuna": {
         "tuner/ledger.py",
         "tuner/rows.py",

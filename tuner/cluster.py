@@ -36,10 +36,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .conductor import Conductor
 from .errors import ResourceError, ServiceError, UsageError
-from .execution import Closing, EarlyStopping, Numbers, Worker, finalist
+from .execution import Closing, EarlyStopping, Numbers
 from .finalist import Finalist
 from .joining import reaching, unequal, witness
 from .trial import Job
+from .worker import Worker, finalist
 
 if TYPE_CHECKING:
     from .data import Dataset

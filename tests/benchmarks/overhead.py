@@ -3,7 +3,8 @@
 A method that learns nothing is searched (3 parameters, 5 reports a trial); the figure is the wall
 time per trial at steady state, from the tenth trial that ends to the last. Run it with
 `RAY_worker_niceness=0 python -m tests.benchmarks.overhead`; `--profile` shows where the driver
-spends its time, which slows it down.
+spends its time, which slows it down. With `--trials 2000 --sampler random`, which takes no time of
+its own, `early` and `late` say whether a trial costs the same at the end as at first.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 
 from tests.tuner.faults.plugin import offer
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from tuner.conductor import Snapshot
 
 _WARM = 10
+_WINDOW = 100
 _SHOWN = 25
 
 
@@ -35,6 +38,7 @@ class Stopwatch:
         self.ends: list[float] = []
         self.cpu: list[float] = []
         self.all_cpu: list[float] = []
+        self.memory: list[int] = []
         self._profile = cProfile.Profile() if profiled else None
 
     def watch(self, snapshot: "Snapshot") -> None:
@@ -43,6 +47,8 @@ class Stopwatch:
         self.ends += [time.perf_counter()] * new
         self.cpu += [time.thread_time()] * new
         self.all_cpu += [time.process_time()] * new
+        if new:
+            self.memory += [psutil.Process().memory_info().rss] * new
         if new and self._profile is not None:
             if len(self.ends) == _WARM:
                 self._profile.enable()
@@ -52,6 +58,16 @@ class Stopwatch:
     def per_trial(self, times: list[float]) -> float:
         """Return what a trial takes by one of the clocks, in seconds."""
         return (times[-1] - times[_WARM - 1]) / (len(times) - _WARM)
+
+    def window(self, first: int, last: int) -> dict[str, float]:
+        """Return what the trials that ended as number `first` to `last` took, each."""
+        span = slice(first, last)
+        ends, cpu = self.ends[span], self.all_cpu[span]
+        return {
+            "seconds": (ends[-1] - ends[0]) / (len(ends) - 1),
+            "driver_cpu_seconds": (cpu[-1] - cpu[0]) / (len(cpu) - 1),
+            "driver_megabytes": self.memory[span][-1] / 1e6,
+        }
 
     def show(self) -> None:
         """Print the profile to stderr."""
@@ -103,6 +119,8 @@ def measure(folder: Path, *, trials: int, workers: int, sampler: str, profiled: 
         "seconds_per_trial": stopwatch.per_trial(stopwatch.ends),
         "main_thread_cpu_seconds_per_trial": stopwatch.per_trial(stopwatch.cpu),
         "driver_cpu_seconds_per_trial": stopwatch.per_trial(stopwatch.all_cpu),
+        "early": stopwatch.window(20, 20 + _WINDOW),
+        "late": stopwatch.window(-_WINDOW, trials),
         "seconds_to_first_trial": stopwatch.ends[0] - began,
         "seconds": time.perf_counter() - began,
         "load": os.getloadavg()[0],

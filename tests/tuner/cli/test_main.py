@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from tuner.cli import app, run
@@ -150,3 +153,15 @@ def test_a_wrong_variable_is_named(tuner, monkeypatch):
     ran = tuner("status")
     assert ran.code == 2
     assert "'tuner.db' is no database URL" in ran.complaint
+
+
+def test_the_package_runs_as_a_module(here):
+    said = subprocess.run(
+        [sys.executable, "-m", "tuner", "--version"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip()
+    refused = subprocess.run(
+        [sys.executable, "-m", "tuner", "serch"], capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 2
+    assert "did you mean 'search'" in refused.stderr
