@@ -35,7 +35,7 @@ from ..method import (
     setting,
 )
 from ._em_vae_nets import ROWS, VAEStack, by_point, entropy, for_stack
-from ._em_vae_steps import owned, refined
+from ._em_vae_steps import owned, refined, weighted_share
 from ._loop import Clock, Mean, adam, descend, fast_products, in_chunks, pack, unpack
 from ._nets import Draws, initialise, replica, rsample
 from ._starts import first_responsibilities
@@ -325,13 +325,15 @@ class EMVAE(Method, Trains, Random):
     def _m_step(self, x: Tensor, u: Tensor) -> dict[str, Tensor]:
         """Make one pass of Adam on -sum_ik u_ik ELBO_k(x_i), with one draw of each code.
 
-        A step has `batch_size` points as in the paper, each K-th part of them the points that one
-        network owns.
+        In a step `weighted_share` says how many points a network gets of the `batch_size` that it
+        would see, with their weights, in the paper.
         """
         mean, K = Mean(), self.config.n_components
         share = u.mean(1)
         steps = -(-len(x) // self.config.batch_size)
-        each = -(-len(x) // (steps * K))
+        is_first = self.clock.epoch <= self.config.m_step_epochs
+        part = weighted_share(self.config.start if is_first else "", K)
+        each = math.ceil(part * len(x) / steps)
         for index in owned(u, steps * each, self.draws).split(each, dim=1):
             batch = x[index]
             with fast_products(self.device, self.features):
