@@ -13,8 +13,9 @@ from tuner.data import load
 from tuner.errors import DataError, UsageError
 from tuner.metrics import ari, contingency, hungarian
 from tuner.models import _em_vae_steps
-from tuner.models._em_vae_steps import owned, refined
+from tuner.models._em_vae_steps import owned, refined, weighted_share
 from tuner.models._nets import Draws
+from tuner.models._starts import first_responsibilities
 from tuner.models.em_vae import EMVAE, EMVAEClusterer, EMVAEConfig
 from tuner.objective import evaluate, neighbour_graph
 
@@ -338,3 +339,15 @@ def test_what_one_draw_decides_gets_no_more_and_the_answer_is_the_same(monkeypat
     full = responsibilities()
     assert cheap < 0.7 * sum(z.shape[1] for z in decoded)
     torch.testing.assert_close(sparing, full, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("start", ["uniform", "random"])
+def test_a_start_s_share_of_a_batch_is_what_its_weights_tell(start):
+    u = first_responsibilities(start, torch.rand(20_000, 2), 10, [0], Draws([0]))[0]
+    told = u.mean(0).square() / u.square().mean(0)
+    assert weighted_share(start, 10) == pytest.approx(float(told.mean()), abs=0.06)
+
+
+def test_no_share_exceeds_the_batch():
+    assert weighted_share("kmeans", 2) == weighted_share("", 3) == 1.0
+    assert weighted_share("", 10) == 0.3
