@@ -1,4 +1,4 @@
-"""The two steps of EM over a stack of autoencoders, without work that cannot change the answer.
+"""The two steps of EM over a stack of autoencoders, sparing of work that counts for little.
 
 Deep Generative Clustering with VAEs and Expectation-Maximization (Adipoetra, Martin, 2025),
 Algorithm 1. Done to the letter, every network sees every point in both steps, most of them with a
@@ -27,7 +27,7 @@ def owned(u: Tensor, count: int, draws: Draws) -> Tensor:
     (systematic resampling), in random order. The mean of a cost over them, times the network's
     share Σ_i u_ik / N, is an unbiased estimate of Σ_i u_ik cost_k(x_i) / N: the M-step's loss, at
     a fraction of the price. Monte Carlo Filter and Smoother for Non-Gaussian Nonlinear State Space
-    Models (Kitagawa, 1996), section A.3.
+    Models (Kitagawa, 1996).
     """
     K = u.shape[2]
     ladder = u.transpose(1, 2).flatten(0, 1).double().cumsum(-1)
@@ -41,9 +41,9 @@ def weighted_share(start: str, K: int) -> float:
     """Return which share of a batch, drawn from its own points, tells a network as much as all.
 
     n points with weights u tell as much as n (Σu)² / (n Σu²) without: all of them where all u are
-    equal, half at a random start (Dirichlet(1)), a K-th where every point has one owner. After the
-    first E-steps it is two to three K-ths, measured on MNIST. It may not depend on u itself, or
-    replicas side by side would not train as they do alone.
+    equal, half at a random start (Dirichlet(1)), a K-th where every point has one owner. On MNIST
+    it is three K-ths after the first E-step and falls towards one: three are taken throughout. It
+    may not depend on u itself, or replicas side by side would not train as they do alone.
     """
     known = {"uniform": 1.0, "random": 0.5}
     return min(1.0, known.get(start, 3 / K))

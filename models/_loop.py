@@ -83,13 +83,12 @@ NARROW = 256
 def fast_products(device: torch.device, width: int) -> torch.autocast:
     """Return a context in which matrix products are bfloat16, if the device multiplies those.
 
-    `width` is the largest size of a layer. Weights, moments and sums stay float32, and heads turn
+    `width` is that of the data. Weights, moments and sums stay float32, and heads turn
     to it before any density. Answers of a trained model are given outside, in float32. The
     context keeps the weights that it has turned to bfloat16: enter it anew after every step.
     """
-    kind = torch.device(device).type
-    wide = width >= NARROW
-    return torch.autocast(kind, torch.bfloat16, enabled=wide and _multiplies_bfloat16(kind))
+    halved = width >= NARROW and _multiplies_bfloat16(device.type)
+    return torch.autocast(device.type, torch.bfloat16, enabled=halved)
 
 
 @cache

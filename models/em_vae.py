@@ -6,8 +6,8 @@ Algorithm 1, objective (3.4), the settings of Table 1.
 What the paper leaves open is this project's choice: a sigmoid at the output (data in [0, 1]), the
 M-step's loss as the mean over a batch, Adam's moments kept from one iteration to the next, the
 E-step in evaluation mode, starts other than a random one, a temperature, and what becomes of a
-cluster that has lost its points (`EMVAE._revive`). `_em_vae_steps` says what of the two steps is
-left out because it could not change the answer.
+cluster that has lost its points (`EMVAE._revive`). `_em_vae_steps` says how the two steps
+do with fewer points and draws than the letter of the algorithm.
 """
 
 import math

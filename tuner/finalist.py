@@ -128,7 +128,7 @@ def fit_finalist(
         rank=rank,
         number=job.number,
         method=job.method,
-        settings=job.settings,
+        settings=trial.config.to_mapping(),  # its batches may have been halved
         seeds=job.seeds,
         values=(),
         scores=(),

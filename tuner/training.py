@@ -79,7 +79,7 @@ def train(
     Model.load(trained.model_folder(trained.best)).save(folder / "best")
     return Trained(
         method=job.method,
-        settings=job.settings,
+        settings=trained.settings,
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
         seeds=job.seeds,

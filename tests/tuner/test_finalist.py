@@ -63,6 +63,7 @@ def test_values_are_of_training_points_and_scores_of_test_points(tmp_path):
     watched = []
     finalist = fit_finalist(job, 0, dataset, graph, test_graph, watch=watched.append)
     assert watched[-1].finished
+    assert finalist.settings == Model.load(finalist.model_folder(0)).config.to_mapping()
     for r in range(2):
         clusterer = Model.load(finalist.model_folder(r))
         for points, judged_on, value in (

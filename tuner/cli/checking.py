@@ -35,13 +35,12 @@ def doctor(
             for one, findings in found.items()
         ]
         show_json(told if name is None else told[0])
-    for search, findings in found.items() if not json else ():
-        if name is None:
-            show(search)
-        show_table(
-            ["", "invariant", "what is wrong"],
-            [["ok" if one.ok else "NOT", one.invariant, one.wrong] for one in findings],
-        )
+    else:
+        for search, findings in found.items():
+            if name is None:
+                show(search)
+            rows = [["ok" if one.ok else "NOT", one.invariant, one.wrong] for one in findings]
+            show_table(["", "invariant", "what is wrong"], rows)
     if not found:
         say("there is no search yet: begin with `tuner search`")
     raise Exit(0 if all(sound.values()) else 1)
