@@ -6,6 +6,7 @@ One matrix product serves the whole stack, and a loss summed over S gives each n
 gradient.
 """
 
+import hashlib
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -24,12 +25,16 @@ class Draws:
     """Random numbers of R replicas, each from a generator of its own.
 
     A replica's numbers depend on its seed alone, so it trains alike alone and in company, and the
-    global random state is never touched.
+    global random state is never touched. Each `stream` of the same seeds has numbers of its own.
     """
 
-    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, seeds: Sequence[int], device: torch.device | str = "cpu", *, stream: str = ""
+    ) -> None:
         self.device = torch.device(device)
-        self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        self.generators = [
+            torch.Generator(device).manual_seed(_apart(seed, stream)) for seed in seeds
+        ]
 
     def __len__(self) -> int:
         return len(self.generators)
@@ -41,6 +46,16 @@ class Draws:
     def uniform(self, *shape: int) -> Tensor:
         """Return numbers uniform on [0, 1), shape (R, *shape)."""
         return self._stacked(lambda g: torch.rand(shape, generator=g, device=self.device))
+
+    def bernoulli(self, probability: float, *shape: int) -> Tensor:
+        """Return what is true with a probability above 0, in steps of 2⁻¹⁶, (R, *shape).
+
+        Four answers from one number of the generator, whose pace limits them.
+        """
+        n = math.prod(shape)
+        bits = self._stacked(lambda g: self._bits(-(-n // 4), g)).view(torch.int16)
+        least = 2**15 - round(probability * 2**16)
+        return (bits[:, :n] >= least).unflatten(1, shape)
 
     def permutation(self, n: int) -> Tensor:
         """Return an order of n points for every replica, shape (R, n), int64."""
@@ -55,8 +70,19 @@ class Draws:
         for r, generator in enumerate(self.generators):
             generator.set_state(state[str(r)].cpu())
 
+    def _bits(self, words: int, generator: torch.Generator) -> Tensor:
+        empty = torch.empty(words, dtype=torch.int64, device=self.device)
+        return empty.random_(-(2**63), None, generator=generator)
+
     def _stacked(self, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
         return torch.stack([draw(generator) for generator in self.generators])
+
+
+def _apart(seed: int, stream: str) -> int:
+    if not stream:
+        return seed
+    digest = hashlib.sha256(f"{stream}/{seed}".encode()).digest()
+    return int.from_bytes(digest[:7])
 
 
 class Linear(nn.Module):
@@ -193,7 +219,7 @@ class Dropout(nn.Module):
         if not self.training or self.rate == 0 or self.draws is None:
             return x
         networks = x.shape[0] // len(self.draws)
-        kept = self.draws.uniform(networks, *x.shape[1:]).flatten(0, 1) >= self.rate
+        kept = self.draws.bernoulli(1 - self.rate, networks, *x.shape[1:]).flatten(0, 1)
         return x * kept / (1 - self.rate)
 
 

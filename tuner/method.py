@@ -239,5 +239,27 @@ class Trains(ABC):
         """Yield the name and tensor of every parameter that gradients must reach."""
 
 
+class Pretraining(ABC):
+    """The beginning of a training, whose network other trials may take over."""
+
+    @abstractmethod
+    def settings(self) -> Mapping[str, Scalar]:
+        """Return all settings that the network depends on, beside data and seeds."""
+
+    @abstractmethod
+    def result(self) -> State | None:
+        """Return the network where training stands at the end of its beginning, None elsewhere."""
+
+    @abstractmethod
+    def take(self, result: Mapping[str, Tensor | Scalar]) -> None:
+        """Take up a network that another training left with equal settings, data and seeds."""
+
+
+class Pretrains(ABC):
+    """A method that pretrains a network, which its `fit` leaves out where it was taken over."""
+
+    pretraining: Pretraining
+
+
 class Random(ABC):  # noqa: B024  a capability is a type; this one says something and asks nothing
     """A method whose result depends on the seed."""

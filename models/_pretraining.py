@@ -1,0 +1,81 @@
+"""A network trained alone before it clusters, so that other trials may take it over."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from ..method import Pretraining, Report, Scalar, State
+from ._loop import Clock, Mean, adam, descend, fast_products, minibatches, pack, unpack
+from ._nets import Draws, initialise
+
+STAGE = "pretraining"
+
+Loss = Callable[[Tensor, Draws], Mapping[str, Tensor]]
+
+
+@final
+class NetworkPretraining(Pretraining):
+    """Passes of Adam down the `loss` of a network that it also initialises.
+
+    It has random numbers and an optimiser of its own, so that what it leaves depends on its seeds
+    and settings alone. `loss` takes a batch (R, B, F) and returns metrics (R,), "loss" among them.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Loss,
+        *,
+        settings: Mapping[str, Scalar],
+        passes: int,
+        batch_size: int,
+        learning_rate: float,
+        clock: Clock,
+        seeds: Sequence[int],
+        device: torch.device | str,
+    ) -> None:
+        self.network, self.loss, self.clock = network, loss, clock
+        self._settings, self.passes, self.batch_size = dict(settings), passes, batch_size
+        self.draws = Draws(seeds, device, stream=STAGE)
+        initialise(network, self.draws)
+        self.optimiser = adam(network.parameters(), learning_rate)
+
+    def descend(self, x: Tensor) -> Iterator[Report]:
+        """Make the passes over x (N, F) that are still to do and report each."""
+        for _ in self.clock.count(STAGE, self.passes):
+            mean = Mean()
+            for batch in minibatches(x, self.batch_size, self.draws):
+                with fast_products(x.device, x.shape[1]):
+                    metrics = self.loss(batch, self.draws)
+                descend(self.optimiser, metrics["loss"])
+                mean.add(metrics)
+            yield Report(
+                stage=STAGE, epoch=self.clock.epoch, metrics=mean.result(), clusters=False
+            )
+
+    def settings(self) -> Mapping[str, Scalar]:
+        """Return what the network depends on."""
+        return self._settings
+
+    def result(self) -> State | None:
+        """Return the network where its passes have just been made, None elsewhere."""
+        done = self.clock.passes == {STAGE: self.passes}
+        return pack(network=self.network) if done else None
+
+    def take(self, result: Mapping[str, Tensor | Scalar]) -> None:
+        """Take up a network that was trained so elsewhere."""
+        unpack(result, network=self.network)
+        self.clock.passes[STAGE] = self.passes
+
+    def state(self) -> State:
+        """Return optimiser and random states, nothing once the passes are made."""
+        if self.clock.passes.get(STAGE, 0) == self.passes:
+            return {}
+        return pack(optimiser=self.optimiser, draws=self.draws)
+
+    def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
+        """Take up a state."""
+        if state:
+            unpack(state, optimiser=self.optimiser, draws=self.draws)
