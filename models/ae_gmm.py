@@ -12,6 +12,7 @@ from ._autoencoder import Autoencoder, AutoencoderConfig, flattened, pretraining
 from ._loop import Clock, in_chunks
 from ._mixture import GaussianMixture
 from ._nets import Draws
+from ._pretraining import NetworkPretraining
 from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
 from ._starts import fit_best_mixture
 
@@ -94,6 +95,9 @@ class AEGMM(StackedMethod, Pretrains):
     source = (
         "Deep Generative Clustering with VAEs and Expectation-Maximization (2025), Table 2, AE+GMM"
     )
+    config: AEGMMConfig
+    network: AEGMMNetwork
+    pretraining: NetworkPretraining
 
     def __init__(
         self,

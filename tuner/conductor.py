@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, final
 
 from .ledger import Entry, Ledger, State, Ticket
 from .projection import plan_tags, trial_record
-from .trial import Evaluation, Job, curve, trial_seeds
+from .seeds import trial_seeds
+from .shelf import SHELF
+from .trial import Evaluation, Job, curve
 
 if TYPE_CHECKING:
     from .study import Plan
@@ -261,10 +263,11 @@ class Conductor:
             number=ticket.number,
             method=ticket.method,
             settings=config.to_mapping(),
-            seeds=trial_seeds(study.seed, ticket.number, study.replicas),
+            seeds=trial_seeds(study.seed, ticket.number, study.replicas, method=ticket.method),
             objective=study.objective,
             folder=str(self._folder / f"trial-{ticket.number:05d}"),
             device=self._device,
+            shelf=str(self._folder.parent / SHELF),
         )
 
     def _end(

@@ -22,7 +22,9 @@ from .projection import finalist_record, plan_tags, trial_record
 from .redaction import redact
 from .registry import Registry
 from .result import Result
-from .trial import Job, curve, finalist_seeds
+from .seeds import finalist_seeds
+from .shelf import SHELF
+from .trial import Job, curve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,6 +132,7 @@ class Finale:
             objective=study.objective,
             folder=str(self._folder / f"finalist-{rank}"),
             device=device,
+            shelf=str(self._folder.parent / SHELF),
         )
 
     def _challenger(self, finalists: Sequence[Finalist]) -> Finalist:

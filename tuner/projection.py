@@ -5,8 +5,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .seeds import trial_seeds
 from .tracking import RunRecord
-from .trial import trial_seeds
 
 if TYPE_CHECKING:
     from .finalist import Finalist
@@ -43,7 +43,7 @@ def trial_record(
         number=entry.number,
         method=entry.method,
         params=branch.config(entry.searched).to_mapping(),
-        seeds=trial_seeds(plan.study.seed, entry.number, plan.study.replicas),
+        seeds=trial_seeds(plan.study.seed, entry.number, plan.study.replicas, method=entry.method),
         state=entry.state,
         reason=entry.outcome.get("reason"),
         attempt=entry.attempt,

@@ -47,13 +47,19 @@ class Trained:
 
 
 def train(
-    plan: "Plan", *, seed: int, folder: Path, device: str | None = None, watch: Watch
+    plan: "Plan",
+    *,
+    seed: int,
+    folder: Path,
+    shelf: Path | None = None,
+    device: str | None = None,
+    watch: Watch,
 ) -> Trained:
     """Train the one configuration of a plan on the seeds `seed`, `seed` + 1, … and judge it.
 
     Every replica is saved in `folder` as a model, and the best one by its score on the training
-    points as `best`. A training
-    that was cut off goes on from its last checkpoint.
+    points as `best`. A training that was cut off goes on from its last checkpoint. Networks that
+    are only pretrained come from the folder `shelf`, or go there.
     """
     (branch,) = plan.branches.values()
     study, dataset = plan.study, plan.dataset
@@ -67,6 +73,7 @@ def train(
         objective="score",
         folder=str(folder),
         device=_default_device() if device is None else device,
+        shelf="" if shelf is None else str(shelf),
     )
     graph = neighbour_graph(dataset.train, fingerprint=dataset.fingerprint)
     test_graph = neighbour_graph(dataset.test, fingerprint=f"{dataset.fingerprint}/test")

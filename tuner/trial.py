@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from . import catalog, checkpoint
 from .errors import DiskError
-from .method import Bounds, Method, Report
+from .method import Bounds, Config, Method, Pretrains, Report
 from .metrics import audit
 from .objective import NeighbourGraph, audit_name, evaluate, needs_labels
+from .shelf import Loan
 
 if TYPE_CHECKING:
     from .data import Dataset
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 EVALUATIONS = 20
 METRICS = "metrics.jsonl"
 _CHECKPOINT_SECONDS = 30.0
-_FINALIST_STREAM = 1 << 31
 _LEAST_BATCH = 8
 _MOST_HALVINGS = 3
 
@@ -40,9 +40,10 @@ _MOST_HALVINGS = 3
 class Material:
     """What trials learn from and are judged by: shared by all, never changed.
 
-    `labels` are those of the graph's points and serve the audit.
+    `labels` are those of the graph's points and serve the audit. `fingerprint` names the data.
     """
 
+    fingerprint: str
     x: NDArray[np.float32]
     graph: NeighbourGraph
     labels: NDArray[np.int64] | None
@@ -50,7 +51,10 @@ class Material:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What one trial is told: plain values, so that it can be sent anywhere."""
+    """What one trial is told: plain values, so that it can be sent anywhere.
+
+    On the `shelf`, a folder, trials share what they pretrain; "" for none.
+    """
 
     number: int
     method: str
@@ -59,6 +63,7 @@ class Job:
     objective: str
     folder: str
     device: str = "cpu"
+    shelf: str = ""
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the job as plain values."""
@@ -90,18 +95,7 @@ class Evaluation:
 def material(dataset: "Dataset", graph: NeighbourGraph) -> Material:
     """Return what all trials on a dataset share."""
     labels = None if dataset.train_labels is None else dataset.train_labels[graph.index]
-    return Material(dataset.train, graph, labels)
-
-
-def trial_seeds(seed: int, number: int, replicas: int) -> tuple[int, ...]:
-    """Return the seeds of a trial's replicas, a function of the study's seed and the number."""
-    state = np.random.SeedSequence([seed, number]).generate_state(replicas)
-    return tuple(int(s) for s in state)
-
-
-def finalist_seeds(seed: int, rank: int, replicas: int) -> tuple[int, ...]:
-    """Return seeds that no trial has used, for the finalist of a rank."""
-    return trial_seeds(seed, _FINALIST_STREAM + rank, replicas)
+    return Material(dataset.fingerprint, dataset.train, graph, labels)
 
 
 @final
@@ -122,6 +116,7 @@ class Trial:
         self.note = ""
         self._began = self._saved = time.monotonic()
         self._reports: Iterator[Report] | None = None
+        self._loan: Loan | None = None
 
     def advance(self) -> Evaluation:
         """Train until the next evaluation; what goes wrong is an outcome, not a crash."""
@@ -139,6 +134,8 @@ class Trial:
         except Exception as error:  # any fault of a method ends this trial and no other
             evaluation = self._failed(f"{type(error).__name__}: {error}", traceback.format_exc())
         self.finished = evaluation.finished
+        if self.finished:
+            self._loan = None
         self._append(evaluation)
         if not self.finished and self._is_due():
             self.save()  # never ahead of what is written: training would go on past it
@@ -157,11 +154,11 @@ class Trial:
 
     def _halve_batches(self) -> bool:
         """Take smaller batches from the last checkpoint on; return whether that is possible."""
-        size = getattr(self.config, "batch_size", 0)
-        if size < 2 * _LEAST_BATCH or self._shrunk == _MOST_HALVINGS:
+        sizes = _batch_sizes(self.config)
+        if min(sizes.values(), default=0) < 2 * _LEAST_BATCH or self._shrunk == _MOST_HALVINGS:
             return False
         self._shrunk += 1
-        self.config = replace(self.config, batch_size=size // 2)  # type: ignore[call-arg]
+        self.config = replace(self.config, **{name: size // 2 for name, size in sizes.items()})
         self._epoch, self._reports = 0, None
         vars(self).pop("method", None)  # what it holds is what there is no room for
         torch.cuda.empty_cache()
@@ -171,12 +168,28 @@ class Trial:
         """Build the method, take up what an earlier attempt left, and begin to train."""
         self.method = self._built()
         self.note = self._restore()
+        if self._epoch == 0:
+            self._take_pretrained()
         if self._shrunk:
-            size = self.config.batch_size  # type: ignore[attr-defined]
-            self.note = f"the GPU's memory ran out, batch_size is {size}. {self.note}".strip()
+            sizes = ", ".join(f"{name} is {n}" for name, n in _batch_sizes(self.config).items())
+            self.note = f"the GPU's memory ran out, {sizes}. {self.note}".strip()
         self._forget_past(self._epoch)
         self._reports = self.method.fit(self._x)
         return self._reports
+
+    def _take_pretrained(self) -> None:
+        """Take up a pretrained network if there is one; else be the one that trains it."""
+        method, job = self.method, self.job
+        if job.shelf and isinstance(method, Pretrains):
+            self._loan = Loan(
+                method.pretraining,
+                Path(job.shelf),
+                seeds=job.seeds,
+                shape=tuple(self._shared.x.shape[1:]),
+                fingerprint=self._shared.fingerprint,
+                device=job.device,
+            )
+            self._loan.take()
 
     def _built(self) -> Method:
         shape = tuple(self._shared.x.shape[1:])
@@ -186,6 +199,8 @@ class Trial:
         report = None
         for report in reports:
             self._epoch = report.epoch
+            if self._loan is not None:
+                self._loan.give()
             lost = _all_diverged(report)
             last = report.epoch >= self.config.passes
             if lost or last or report.epoch % self._every == 0:
@@ -305,6 +320,11 @@ class Trial:
             return f"{note} the checkpoint does not fit ({error}), so training began again".strip()
         self._epoch = int(document["epoch"])
         return note
+
+
+def _batch_sizes(config: Config) -> dict[str, Any]:
+    settings = config.to_mapping().items()
+    return {name: value for name, value in settings if name.endswith("batch_size")}
 
 
 def curve(folder: Path) -> list[Evaluation]:

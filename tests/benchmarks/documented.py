@@ -51,7 +51,8 @@ def gmvae(config: dict[str, Any]) -> None:
 
     from tuner.data import load
     from tuner.objective import neighbour_graph
-    from tuner.trial import Job, Trial, material, trial_seeds
+    from tuner.seeds import trial_seeds
+    from tuner.trial import Job, Trial, material
 
     torch.set_num_threads(1)
     settings = dict(config)
@@ -63,7 +64,7 @@ def gmvae(config: dict[str, Any]) -> None:
         number=number,
         method="gmvae",
         settings={"architecture": "perceptron", "likelihood": "bernoulli", **settings},
-        seeds=trial_seeds(0, number, 3),
+        seeds=trial_seeds(0, number, 3, method="gmvae"),
         objective="score",
         folder=f"{folder}/{number}",
     )

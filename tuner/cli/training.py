@@ -65,12 +65,16 @@ def train(
     )
     plan = prepare(study)
     from .. import training
+    from ..shelf import SHELF
 
     place = values.place(None, None, artifacts)
     folder = training.free_folder(place.artifacts, plan) if out is None else out.resolve()
+    shelf = place.artifacts / SHELF
     say(f"training {method} on {plan.dataset.name}, {replicas} replicas; files {folder}")
     with redirect_stdout(sys.stderr):
-        trained = training.train(plan, seed=seed, folder=folder, device=device, watch=_watch)
+        trained = training.train(
+            plan, seed=seed, folder=folder, shelf=shelf, device=device, watch=_watch
+        )
     if json:
         show_json(trained.to_mapping())
     else:

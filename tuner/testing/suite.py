@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from ..method import Bounds, Decodes, Generates, Method, Random, Trains
-from . import answers, training
+from ..method import Bounds, Decodes, Generates, Method, Pretrains, Random, Trains
+from . import answers, pretraining, training
 from .subject import Subject
 
 Check = Callable[[Subject], None]
@@ -34,6 +34,10 @@ CHECKS: Mapping[type, tuple[Check, ...]] = {
     ),
     Random: (training.the_seed_decides,),
     Trains: (training.gradients_reach_every_parameter, training.divergence_is_an_outcome),
+    Pretrains: (
+        pretraining.a_network_taken_over_equals_the_own,
+        pretraining.pretraining_depends_on_its_settings_alone,
+    ),
     Decodes: (answers.reconstructions_look_like_points,),
     Generates: (answers.samples_follow_their_seed,),
     Bounds: (answers.bounds_are_one_number_per_point,),

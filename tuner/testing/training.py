@@ -140,7 +140,7 @@ def a_stopped_training_goes_on_exactly(subject: Subject) -> None:
         for _ in zip(range(stop), method.fit(subject.x), strict=False):
             state = method.state()
         other = subject.fresh()
-        other.restore(_through_a_file(state))
+        other.restore(through_a_file(state))
         rest = list(other.fit(subject.x))
         place = f"Resumed after epoch {reached.epoch} ({reached.stage})"
         epochs = [report.epoch for report in rest]
@@ -148,7 +148,7 @@ def a_stopped_training_goes_on_exactly(subject: Subject) -> None:
         assert epochs == expected, f"{place}, training makes epochs {epochs}, not {expected}."
         for one, two in zip(rest, reports[stop:], strict=True):
             for name, value in two.metrics.items():
-                same = _equal(one.metrics[name], value)
+                same = equal(one.metrics[name], value)
                 assert same, f"{place}, {name} differs at epoch {two.epoch}."
         same = torch.equal(other.predict_log_proba(subject.x), subject.answer)
         assert same, f"{place}, training ends with other answers."
@@ -164,7 +164,7 @@ def a_state_stands_still(subject: Subject) -> None:
     for _ in training:
         pass
     for name, value in copy.items():
-        same = _equal(value, state[name])
+        same = equal(value, state[name])
         assert same, f"{name} in a state changes as training goes on: copy it in state()."
 
 
@@ -256,13 +256,14 @@ def _by_replica(condition: Tensor) -> Tensor:
     return condition.reshape(len(SEEDS), -1).any(dim=1).cpu()
 
 
-def _equal(a: object, b: object) -> bool:
+def equal(a: object, b: object) -> bool:
+    """Return whether two values of a state are the same; NaN is as NaN."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
     return a == b
 
 
-def _through_a_file(state: State) -> State:
+def through_a_file(state: State) -> State:
     """Return a state as a checkpoint gives it back."""
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     scalars: dict[str, Any] = {n: v for n, v in state.items() if n not in tensors}
