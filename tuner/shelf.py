@@ -11,12 +11,13 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 import torch
 
-from . import __version__, checkpoint
+from . import checkpoint, models
 from .checkpoint import CheckpointError
 from .errors import DiskError
 
@@ -40,8 +41,8 @@ def shelf_key(
 ) -> str:
     """Return the sha256 of everything that a pretrained network depends on.
 
-    `fingerprint` is that of the data. Versions and the kind of the device are part of it, because
-    rounding differs.
+    `fingerprint` is that of the data. The kind of the device and torch's version are part of it,
+    because rounding differs, and so is what the methods' pages say.
     """
     facts = {
         "settings": dict(settings),
@@ -49,7 +50,7 @@ def shelf_key(
         "shape": list(shape),
         "fingerprint": fingerprint,
         "device": torch.device(device).type,
-        "versions": [__version__, torch.__version__],
+        "code": [torch.__version__, _pages()],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -168,6 +169,15 @@ class Spot:
     def _networks(self) -> list[Path]:
         hidden = (path for path in self._shelf.iterdir() if not path.name.startswith("."))
         return [path for path in hidden if path.is_dir()]
+
+
+@cache
+def _pages() -> str:
+    """Return the sha256 of the pages that methods are written on."""
+    digest = hashlib.sha256()
+    for page in sorted(Path(str(models.__file__)).parent.glob("*.py")):
+        digest.update(page.read_bytes())
+    return digest.hexdigest()
 
 
 def _last_used(folder: Path) -> float:

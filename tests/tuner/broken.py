@@ -288,3 +288,17 @@ class SamplesZeroAtRandom(ToyClusterer):
 class BoundsTheSum(ToyClusterer):
     def elbo(self, x: Tensor) -> Tensor:
         return super().elbo(x).sum()
+
+
+@breaks("a_network_taken_over_equals_the_own")
+class PretrainsWithTheSameNumbers(Toy):
+    def __init__(self, config: Any, shape: Shape, seeds: Sequence[int], **options: Any) -> None:
+        super().__init__(config, shape, seeds, **options)
+        self.apart = self.draws
+
+
+@breaks("pretraining_depends_on_its_settings_alone")
+class HidesASetting(Toy):
+    def __init__(self, config: Any, shape: Shape, seeds: Sequence[int], **options: Any) -> None:
+        super().__init__(config, shape, seeds, **options)
+        self.apart.uniform(config.batch_size)

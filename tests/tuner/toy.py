@@ -15,6 +15,8 @@ from tuner.method import (
     Decodes,
     Generates,
     Method,
+    Pretraining,
+    Pretrains,
     Random,
     Report,
     Scalar,
@@ -85,7 +87,34 @@ class ToyClusterer(Clusterer, Decodes, Generates, Bounds):
         return log_joint(self.tensors, x.flatten(1)[None])[0].logsumexp(dim=1)
 
 
-class Toy(Method, Trains, Random):
+class Middle(Pretraining):
+    """One pass that finds about where the points are; the centres move there after it."""
+
+    def __init__(self, toy: "Toy", passes: int, features: int) -> None:
+        self.toy, self.passes = toy, passes
+        self.at = torch.zeros(len(toy.draws), features, device=toy.device)
+
+    def seek(self, x: Tensor) -> Iterator[Report]:
+        for _ in self.toy.clock.count("pretraining", self.passes):
+            noise = self.toy.apart.normal(x.shape[1])
+            self.at.copy_(x.mean(dim=0) + 0.01 * noise)
+            metrics = {"loss": self.at.norm(dim=1)}
+            epoch = self.toy.clock.epoch
+            yield Report(stage="pretraining", epoch=epoch, metrics=metrics, clusters=False)
+
+    def settings(self) -> Mapping[str, Scalar]:
+        return {"passes": self.passes}
+
+    def result(self) -> State | None:
+        done = self.toy.clock.passes == {"pretraining": self.passes}
+        return {"at": self.at.clone()} if done else None
+
+    def take(self, result: Mapping[str, Any]) -> None:
+        self.at.copy_(result["at"])
+        self.toy.clock.passes["pretraining"] = self.passes
+
+
+class Toy(Method, Trains, Random, Pretrains):
     config_type: Any = ToyConfig
     clusterer_type: Any = ToyClusterer
     source = "a test"
@@ -100,6 +129,8 @@ class Toy(Method, Trains, Random):
     ) -> None:
         self.config, self.shape, self.device = config, shape, device
         self.draws, self.clock = self.draws_of(seeds), Clock()
+        self.apart = self.draws_of(seeds, "pretraining")
+        self.pretraining: Middle = Middle(self, min(1, config.epochs), math.prod(shape))
         centres = self.draws.normal(config.n_components, math.prod(shape))
         R, K = centres.shape[:2]
         self.tensors = {
@@ -111,8 +142,8 @@ class Toy(Method, Trains, Random):
             tensor.requires_grad_()
         self.optimiser = adam(self.trained_tensors(), config.learning_rate)
 
-    def draws_of(self, seeds: Sequence[int]) -> Draws:
-        return Draws(seeds, self.device)
+    def draws_of(self, seeds: Sequence[int], stream: str = "") -> Draws:
+        return Draws(seeds, self.device, stream=stream)
 
     def trained_tensors(self) -> list[Any]:
         return list(self.tensors.values())
@@ -122,7 +153,10 @@ class Toy(Method, Trains, Random):
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         points = x.flatten(1)
-        for _ in self.clock.count("toy", self.config.epochs):
+        yield from self.pretraining.seek(points)
+        for done in self.clock.count("toy", self.config.epochs - self.pretraining.passes):
+            if done == 1:
+                self.tensors["centres"].data += self.pretraining.at.unsqueeze(1)
             mean = Mean()
             for batch in self.batches(points):
                 elbo = log_joint(self.tensors, batch).logsumexp(dim=2).mean(dim=1)
@@ -154,7 +188,7 @@ class Toy(Method, Trains, Random):
 
     def parts(self) -> dict[str, object]:
         loop = {"draws": self.draws, "clock": self.clock, "adam": self.optimiser}
-        return {**self.tensors, **loop}
+        return {**self.tensors, **loop, "apart": self.apart, "middle": self.pretraining.at}
 
 
 class Retells(Toy):
@@ -186,5 +220,5 @@ class Reseeds(Toy):
     def taken(self, seed: int) -> int:
         raise NotImplementedError
 
-    def draws_of(self, seeds: Sequence[int]) -> Draws:
-        return Draws([self.taken(seed) for seed in seeds], self.device)
+    def draws_of(self, seeds: Sequence[int], stream: str = "") -> Draws:
+        return super().draws_of([self.taken(seed) for seed in seeds], stream)
