@@ -10,12 +10,14 @@ the README's table find them by name.
 2. A `Method` trains R replicas (one per seed) side by side as one program. Every tensor it trains
    has a leading axis of R (or R·K) replicas, and losses are summed over it, so each replica gets
    exactly its own gradient. `tuner.models._nets` holds such layers and all drawing of random
-   numbers, `tuner.models._loop` the pieces of a training loop.
+   numbers, `tuner.models._loop` the pieces of a training loop, and `tuner.models._stacked`
+   answers most of this contract for a method that is one stack of networks.
 3. `fit` is a generator: it yields a `Report` after every pass over the data and may be abandoned
    or resumed at any yield. It should read like the algorithm box of the paper.
 4. A `Clusterer` is what training leaves behind: one replica that answers questions, rebuilt from
    its `Config` and a flat mapping of tensors. It never samples unless a seed is given.
-5. What a method can do is a type: inherit `Decodes`, `Generates` or `Bounds` where it is honest.
+5. What a method can do is a type: inherit `Decodes`, `Generates` or `Bounds` where it is honest,
+   and `Pretrains` where trials may share the network with which training begins.
 6. `tuner.testing.check_method("NAME")` says whether the contract holds.
 """
 
