@@ -101,12 +101,16 @@ def pretraining(
     clock: Clock,
     seeds: Sequence[int],
     device: torch.device | str,
+    scaled: bool = False,
 ) -> NetworkPretraining:
-    """Return the training of an autoencoder alone, by its mean squared error."""
+    """Return the training of an autoencoder alone, by its mean squared error.
+
+    `scaled` tells the networks of methods that bring the data to a mean square of 1 first.
+    """
     return NetworkPretraining(
         autoencoder,
         autoencoder.squared_error,
-        settings=config.pretraining,
+        settings={**config.pretraining, "scaled": True} if scaled else config.pretraining,
         passes=config.pretraining_epochs,
         batch_size=config.pretraining_batch_size,
         learning_rate=config.pretraining_learning_rate,

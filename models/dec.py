@@ -1,0 +1,300 @@
+"""Deep embedded clustering: an autoencoder's codes, sharpened towards their own clusters."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self, final
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Categorical, kl_divergence
+
+from ..method import Pretrains, Report, Scalar, Shape, State, setting
+from ._autoencoder import Autoencoder, AutoencoderConfig, pretraining
+from ._loop import Clock, Mean, adam, batch_indices, descend, fast_products, in_chunks
+from ._mixture import fit_kmeans
+from ._nets import Draws
+from ._pretraining import NetworkPretraining
+from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
+
+STAGE = "clustering"
+
+# k-means centres, which are only a start, are known well enough from this many codes
+_CODES = 20_000
+
+# what carries the optimisers' steps on where the gradient has become zero
+_MOMENTA = ("momentum_buffer", "exp_avg")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DECConfig(AutoencoderConfig):
+    """Settings of the autoencoder, of the self-training after it, and of what it keeps."""
+
+    output: str = setting(
+        "identity", "what the decoder ends with: scaled data have no bounds", choices=("identity",)
+    )
+    keep_decoder: bool = setting(
+        False, "whether the decoder and its error stay in training (improved DEC)"
+    )
+    cluster_weight: float = setting(
+        0.1, "weight of KL(P‖Q) beside the reconstruction error, with keep_decoder", low=0.0
+    )
+    learning_rate: float = setting(0.01, "of stochastic gradient descent", low=0.0)
+    momentum: float = setting(0.9, "of stochastic gradient descent", low=0.0, high=0.999)
+    joint_learning_rate: float = setting(1e-3, "Adam's, with keep_decoder", low=0.0)
+    batch_size: int = setting(256, "points of a step of self-training", low=1)
+    update_interval: int = setting(140, "steps from one target to the next", low=1)
+    tolerance: float = setting(
+        1e-3, "share of changed labels between targets below which training stops", low=0.0
+    )
+    epochs: int = setting(80, "most passes of self-training", low=1)
+    starts: int = setting(20, "k-means++ starts, of which the tightest is kept", low=1, high=100)
+
+    @property
+    def passes(self) -> int:
+        """The passes of the autoencoder and of self-training."""
+        return self.pretraining_epochs + self.epochs
+
+    def capped(self, epochs: int) -> Self:
+        """Return the configuration with both stages shortened, the second to half at the least."""
+        first = min(self.pretraining_epochs, max(epochs // 2, epochs - self.epochs))
+        second = max(1, min(self.epochs, epochs - first))
+        return replace(self, pretraining_epochs=first, epochs=second)
+
+
+@final
+class DECNetwork(StackedNetwork):
+    """S autoencoders with K centres (S, K, D) among their codes.
+
+    The Student kernel has a scale of its own, so data come to ‖x‖² / F = 1 in the mean first.
+    """
+
+    scale: Tensor
+
+    def __init__(self, stack: int, shape: Shape, config: DECConfig) -> None:
+        super().__init__(stack, shape, config)
+        self.autoencoder = Autoencoder(stack, torch.Size(shape).numel(), config)
+        self.centres = nn.Parameter(torch.zeros(stack, config.n_components, config.latent_size))
+        self.register_buffer("scale", torch.ones(stack, 1, 1))
+
+    @torch.no_grad()
+    def take_scale(self, x: Tensor) -> None:
+        """Take 1 / √(mean of x²) as the factor that scales data like x (N, F)."""
+        size = x.square().mean().sqrt()
+        self.scale.copy_(torch.where(size > 0, 1 / size, 1.0))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the codes, shape (S, B, D), of x (B, F) or (S, B, F)."""
+        return self.autoencoder.encode(self.scale * x)
+
+    def assignments(self, z: Tensor) -> Categorical:
+        """Return q(cluster | z) of codes z (S, B, D): q_ij ∝ (1 + ‖z_i - μ_j‖²)⁻¹ (Eq. 1)."""
+        squares = (z.unsqueeze(2) - self.centres.unsqueeze(1)).square().sum(dim=-1)
+        return Categorical(logits=-squares.log1p(), validate_args=False)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the codes, shape (S, N, D), of x (N, F)."""
+        return in_chunks(self.encode, x)
+
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        """Return log q at the codes, shape (S, N, K), of x (N, F)."""
+        return in_chunks(lambda part: self.assignments(self.encode(part)).logits, x)
+
+    def clustering_loss(self, x: Tensor, target: Categorical) -> dict[str, Tensor]:
+        """Return KL(P‖Q) (Eq. 2), the mean over points x (S, B, F), and the codes' spread, (S,).
+
+        The spread is √(mean ‖z - mean z‖²), in units of the Student kernel's width.
+        """
+        return self._clustering_terms(self.encode(x), target)
+
+    def joint_loss(self, x: Tensor, target: Categorical, weight: float) -> dict[str, Tensor]:
+        """Return L_r + γ KL(P‖Q) as the loss, and the terms as above, each (S,).
+
+        Improved Deep Embedded Clustering (Guo et al., 2017), Eq. 8; L_r is the squared error of
+        scaled data, the mean over points and features.
+        """
+        scaled = self.scale * x
+        z = self.autoencoder.encode(scaled)
+        error = (self.autoencoder.decode(z) - scaled).square().mean(dim=(1, 2))
+        terms = self._clustering_terms(z, target)
+        return {**terms, "loss": error + weight * terms["loss"], "reconstruction_error": error}
+
+    def _clustering_terms(self, z: Tensor, target: Categorical) -> dict[str, Tensor]:
+        kl = kl_divergence(target, self.assignments(z)).mean(dim=1)
+        spread = z.detach().var(dim=1, correction=0).sum(dim=-1).sqrt()
+        return {"loss": kl, "kl": kl, "spread": spread}
+
+
+@final
+class DECClusterer(NetworkClusterer):
+    """One encoder with its centres."""
+
+    network_type = DECNetwork
+    network: DECNetwork
+
+
+@final
+class Target:
+    """The distribution P that the points of each replica follow until it is drawn up anew.
+
+    p_ij ∝ q_ij² / f_j, f_j = Σ_i q_ij over all points (Eq. 3), with the q (R, N, K) of the last
+    update. `following` (R,) is false for good once fewer labels changed than is worth going on.
+    """
+
+    def __init__(self, replicas: int, device: torch.device | str) -> None:
+        self.log_q: Tensor | None = None
+        self.changed = torch.ones(replicas, device=device)
+        self.following = torch.ones(replicas, dtype=torch.bool, device=device)
+
+    def update(self, log_q: Tensor, tolerance: float) -> None:
+        """Draw P up from log q (R, N, K) and compare the labels with those of the last time."""
+        if self.log_q is not None:
+            moved = log_q.argmax(dim=2) != self.log_q.argmax(dim=2)
+            self.changed = moved.float().mean(dim=1)
+            self.following = self.following & (self.changed >= tolerance)
+        self._take(log_q)
+
+    def of(self, index: Tensor) -> Categorical:
+        """Return P of the points with indices (R, B)."""
+        assert self.log_q is not None
+        log_q = self.log_q.take_along_dim(index.unsqueeze(2), dim=1)
+        return Categorical(logits=2 * log_q - self.log_frequency, validate_args=False)
+
+    def metrics(self) -> dict[str, Tensor]:
+        """Return the share of labels that changed at the last update, and whether it was few."""
+        return {"changed": self.changed, "converged": (~self.following).float()}
+
+    def state(self) -> State:
+        """Return q, once there is one, and how far the replicas are."""
+        state: State = {"changed": self.changed, "following": self.following}
+        return state if self.log_q is None else {**state, "log_q": self.log_q}
+
+    def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
+        """Take up a state."""
+        saved = {name: torch.as_tensor(v, device=self.changed.device) for name, v in state.items()}
+        self.changed, self.following = saved["changed"].clone(), saved["following"].clone()
+        if "log_q" in saved:
+            self._take(saved["log_q"].clone())
+
+    def _take(self, log_q: Tensor) -> None:
+        self.log_q, self.log_frequency = log_q, log_q.logsumexp(dim=1, keepdim=True)
+
+
+@final
+class DEC(StackedMethod, Pretrains):
+    """Pretrain an autoencoder, place centres by k-means, descend KL(P‖Q) with P made of Q.
+
+    Unsupervised Deep Embedding for Clustering Analysis (Xie, Girshick & Farhadi, 2016), sections
+    3 and 4.3. `keep_decoder` gives Improved Deep Embedded Clustering (Guo et al., 2017),
+    Algorithm 1, with Adam. The autoencoder is pretrained end to end, not layer by layer.
+    """
+
+    config_type = DECConfig
+    clusterer_type = DECClusterer
+    source = (
+        "Unsupervised Deep Embedding for Clustering Analysis (Xie, Girshick, Farhadi, 2016), "
+        "section 3; Improved Deep Embedded Clustering (Guo et al., 2017) with keep_decoder"
+    )
+    config: DECConfig
+    network: DECNetwork
+    pretraining: NetworkPretraining
+
+    def __init__(
+        self,
+        config: DECConfig,
+        shape: Shape,
+        seeds: Sequence[int],
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.config, self.shape = config, tuple(shape)
+        self.draws, self.clock = Draws(seeds, device), Clock()
+        self.network = DECNetwork(len(seeds), self.shape, config).to(device)
+        self.pretraining = pretraining(
+            self.network.autoencoder,
+            config,
+            clock=self.clock,
+            seeds=seeds,
+            device=device,
+            scaled=True,
+        )
+        self.optimiser = _optimiser(self.network, config)
+        self.target = Target(len(seeds), device)
+
+    def fit(self, x: Tensor) -> Iterator[Report]:
+        """Pretrain, place the centres, then follow targets until few labels change."""
+        points = x.flatten(1)
+        self.network.take_scale(points)
+        yield from self.pretraining.descend(points * self.network.scale[0])
+        for done in self.clock.count(STAGE, self.config.epochs):
+            if done == 1:
+                self._place_centres(points)
+            going = bool(self.target.following.any())
+            metrics = self._descend_pass(points, done) if going else {}
+            yield Report(
+                stage=STAGE,
+                epoch=self.clock.epoch,
+                metrics={**metrics, **self.target.metrics()},
+            )
+
+    def _descend_pass(self, points: Tensor, done: int) -> dict[str, Tensor]:
+        """Make one pass of steps, with a new target where one is due; return mean metrics."""
+        batches = list(batch_indices(len(points), self.config.batch_size, self.draws))
+        mean = Mean()
+        for step, index in enumerate(batches, start=(done - 1) * len(batches)):
+            if step % self.config.update_interval == 0:
+                self._update_target(points)
+            batch, target = points[index], self.target.of(index)
+            with fast_products(points.device, points.shape[1]):
+                metrics = self._loss(batch, target)
+            descend(self.optimiser, metrics["loss"] * self.target.following)
+            mean.add(metrics)
+        return mean.result()
+
+    def _loss(self, batch: Tensor, target: Categorical) -> dict[str, Tensor]:
+        if self.config.keep_decoder:
+            return self.network.joint_loss(batch, target, self.config.cluster_weight)
+        return self.network.clustering_loss(batch, target)
+
+    @torch.no_grad()
+    def _place_centres(self, points: Tensor) -> None:
+        index = self.draws.permutation(len(points))[:, :_CODES]
+        codes = [self.network.encode(points[part]) for part in index.split(4096, dim=1)]
+        K, starts = self.config.n_components, self.config.starts
+        centres = fit_kmeans(torch.cat(codes, dim=1), K, self.draws, starts=starts)
+        self.network.centres.copy_(centres)
+
+    @torch.no_grad()
+    def _update_target(self, points: Tensor) -> None:
+        with fast_products(points.device, points.shape[1]):
+            log_q = self.network.predict_log_proba(points)
+        self.target.update(log_q, self.config.tolerance)
+        _halt(self.optimiser, ~self.target.following)
+
+    def parts(self) -> Mapping[str, object]:
+        """Return network, pretraining, optimiser, target, random states and clock."""
+        return {
+            "network": self.network,
+            "pretraining": self.pretraining,
+            "optimiser": self.optimiser,
+            "target": self.target,
+            "draws": self.draws,
+            "clock": self.clock,
+        }
+
+
+def _optimiser(network: DECNetwork, config: DECConfig) -> torch.optim.Optimizer:
+    if config.keep_decoder:
+        return adam(network.parameters(), config.joint_learning_rate)
+    coder = network.autoencoder
+    trained = [*coder.encoder.parameters(), *coder.code.parameters(), network.centres]
+    return torch.optim.SGD(trained, config.learning_rate, config.momentum, fused=True)
+
+
+@torch.no_grad()
+def _halt(optimiser: torch.optim.Optimizer, halted: Tensor) -> None:
+    """Take the momentum from halted replicas (R,): without a gradient they then stand still."""
+    for moments in optimiser.state.values():
+        for name in _MOMENTA:
+            if (momentum := moments.get(name)) is not None:
+                momentum.masked_fill_(halted.view(-1, *[1] * (momentum.dim() - 1)), 0.0)
