@@ -32,8 +32,8 @@ _CODES = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class VAEMixtureConfig(Config, ABC):
-    """What every VAE with a Gaussian mixture on its codes has to be told."""
+class VAEConfig(Config, ABC):
+    """What every VAE has to be told of its networks."""
 
     latent_size: int = setting(10, "size of the code", low=1, high=256)
     hidden_size: int = setting(256, "units of a hidden layer", low=1, high=8192)
@@ -48,6 +48,17 @@ class VAEMixtureConfig(Config, ABC):
         low=1e-3,
         high=10.0,
     )
+
+    @classmethod
+    def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
+        """Return a Gaussian likelihood for data that leave [0, 1]."""
+        return {} if unit_interval else {"likelihood": "gaussian"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEMixtureConfig(VAEConfig, ABC):
+    """What every VAE with a Gaussian mixture on its codes has to be told."""
+
     learning_rate: float = setting(1e-3, "Adam's learning rate", low=0.0)
     batch_size: int = setting(128, "points of a training step", low=1)
     vae_epochs: int = setting(50, "passes with the prior N(0, I)", low=1)
@@ -59,11 +70,6 @@ class VAEMixtureConfig(Config, ABC):
         0.5, "variance of new codes", unit="of their component's variance", low=0.0, high=1.0
     )
 
-    @classmethod
-    def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
-        """Return a Gaussian likelihood for data that leave [0, 1]."""
-        return {} if unit_interval else {"likelihood": "gaussian"}
-
 
 @final
 class VAE(nn.Module):
@@ -72,8 +78,9 @@ class VAE(nn.Module):
     Auto-Encoding Variational Bayes (Kingma & Welling, 2014), section 3 and appendix C.
     """
 
-    def __init__(self, stack: int, features: int, config: VAEMixtureConfig) -> None:
+    def __init__(self, stack: int, features: int, config: VAEConfig) -> None:
         super().__init__()
+        self.stack = stack
         hidden, code = [config.hidden_size] * config.hidden_layers, config.latent_size
         self.encoder = Perceptron(stack, [features, *hidden], torch.relu)
         self.posterior = GaussianHead(stack, hidden[-1], code)
@@ -91,6 +98,69 @@ class VAE(nn.Module):
     def decode(self, z: Tensor) -> Independent:
         """Return p(x | z)."""
         return self.likelihood(self.decoder(z))
+
+    def standard_bound(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """Return the evidence lower bound under N(0, I) and its terms, each (S,).
+
+        E_q log p(x | z) - KL(q(z | x) || N(0, I)), one draw, the mean over the batch (S, B, F).
+        """
+        q = self.encode(x)
+        return self.bound(x, rsample(q, draws), kl_to_standard_normal(q))
+
+    def bound(self, x: Tensor, z: Tensor, kl: Tensor) -> dict[str, Tensor]:
+        """Return the lower bound that draws z (S, B, D) and divergences (S, B) make, each (S,).
+
+        "loss" is minus the bound "elbo", "reconstruction" and "kl" are its terms: batch means.
+        """
+        reconstruction = log_prob(self.decode(z), x).mean(dim=1)
+        kl = kl.mean(dim=1)
+        elbo = reconstruction - kl
+        return {"loss": -elbo, "elbo": elbo, "reconstruction": reconstruction, "kl": kl}
+
+    @torch.no_grad()
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the means of q(z | x), (S, N, D), of x (N, F)."""
+        return in_chunks(lambda part: self.encode(self._each(part)).base_dist.mean, x)
+
+    @torch.no_grad()
+    def drawn_codes(self, x: Tensor, draws: Draws) -> Tensor:
+        """Return draws from q(z | x), (S, n, D), of at most 20,000 of the points x (N, F)."""
+        index = draws.permutation(len(x))[:, :_CODES]
+        chunks = [rsample(self.encode(x[part]), draws) for part in index.split(4096, dim=1)]
+        return torch.cat(chunks, dim=1)
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the mean of p(x | z) at the means, (S, N, F), of x (N, F)."""
+        parts = self.embed(x).split(4096, dim=1)
+        return torch.cat([self.decode(part).base_dist.mean for part in parts], dim=1)
+
+    @torch.no_grad()
+    def elbo(self, x: Tensor, noise: Tensor, log_prior: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return E_q[log p(x | z) + log p(z)] + H(q), shape (S, N), of x (N, F).
+
+        The mean is over z = μ ± s ε with the given ε (M, D) and their negatives; `log_prior`
+        takes z (S, N, D) to log p(z), (S, N).
+        """
+
+        def answer(part: Tensor) -> Tensor:
+            q = self.encode(self._each(part))
+            total = torch.zeros_like(q.base_dist.mean[..., 0])
+            for epsilon in torch.cat([noise, -noise]):
+                z = q.base_dist.mean + q.base_dist.stddev * epsilon
+                total = total + log_prob(self.decode(z), part) + log_prior(z)
+            return (total / (2 * len(noise)) + q.entropy()).unsqueeze(-1)
+
+        return in_chunks(answer, x).squeeze(-1)
+
+    def _each(self, x: Tensor) -> Tensor:
+        return x.expand(self.stack, *x.shape)
+
+
+def kl_to_standard_normal(q: Independent) -> Tensor:
+    """Return KL(q || N(0, I)) in nats over the batch shape of a diagonal Gaussian q."""
+    standard = Normal(torch.zeros_like(q.base_dist.mean), 1.0, validate_args=False)
+    return kl_divergence(q.base_dist, standard).sum(dim=-1)
 
 
 @final
@@ -122,16 +192,6 @@ class LatentMixture(nn.Module):
         self.vae = VAE(stack, features, config)
         self.mixture = GaussianMixture(stack, config.n_components, config.latent_size)
 
-    def standard_bound(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """Return the evidence lower bound under N(0, I) and its terms, each (S,).
-
-        E_q log p(x | z) - KL(q(z | x) || N(0, I)), one draw, the mean over the batch.
-        """
-        q = self.vae.encode(x)
-        standard = Normal(torch.zeros_like(q.base_dist.mean), 1.0, validate_args=False)
-        kl = kl_divergence(q.base_dist, standard).sum(dim=-1)
-        return self._terms(x, q, kl, draws)
-
     def own_component_bound(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Return the bound with every point's own component as prior, as above.
 
@@ -140,13 +200,7 @@ class LatentMixture(nn.Module):
         """
         q = self.vae.encode(x)
         cross = self.mixture.cross_entropy(q) - self.mixture.log_weights.unsqueeze(1)
-        return self._terms(x, q, cross.amin(dim=-1) - q.entropy(), draws)
-
-    def _terms(self, x: Tensor, q: Independent, kl: Tensor, draws: Draws) -> dict[str, Tensor]:
-        reconstruction = log_prob(self.vae.decode(rsample(q, draws)), x).mean(dim=1)
-        kl = kl.mean(dim=1)
-        elbo = reconstruction - kl
-        return {"loss": -elbo, "elbo": elbo, "reconstruction": reconstruction, "kl": kl}
+        return self.vae.bound(x, rsample(q, draws), cross.amin(dim=-1) - q.entropy())
 
     def descend_pass(
         self, x: Tensor, bound: Bound, optimiser: torch.optim.Optimizer, draws: Draws
@@ -163,7 +217,7 @@ class LatentMixture(nn.Module):
     @torch.no_grad()
     def fit_mixture(self, x: Tensor, draws: Draws) -> None:
         """Fit the mixture anew on drawn codes of x (N, F), from the best of several starts."""
-        codes, config = self._drawn_codes(x, draws), self.config
+        codes, config = self.vae.drawn_codes(x, draws), self.config
         fit_best_mixture(
             self.mixture,
             codes,
@@ -177,50 +231,22 @@ class LatentMixture(nn.Module):
     @torch.no_grad()
     def refit_mixture(self, x: Tensor, draws: Draws) -> None:
         """Fit the mixture on drawn codes of x (N, F), from where it stands."""
-        z, kind = self._drawn_codes(x, draws), self.config.covariance
+        z, kind = self.vae.drawn_codes(x, draws), self.config.covariance
         fitted, _ = refit_mixture(z, self.mixture, covariance=kind)
         self.mixture.take(fitted.pick(torch.zeros(len(z), dtype=torch.long, device=z.device)))
 
-    def _drawn_codes(self, x: Tensor, draws: Draws) -> Tensor:
-        index = draws.permutation(len(x))[:, :_CODES]
-        chunks = [rsample(self.vae.encode(x[part]), draws) for part in index.split(4096, dim=1)]
-        return torch.cat(chunks, dim=1)
-
-    @torch.no_grad()
     def embed(self, x: Tensor) -> Tensor:
         """Return the means of q(z | x), (S, N, D), of x (N, F)."""
-        return in_chunks(lambda part: self.vae.encode(self._each(part)).base_dist.mean, x)
+        return self.vae.embed(x)
 
     @torch.no_grad()
     def predict_log_proba(self, x: Tensor) -> Tensor:
         """Return the log-responsibilities at the means, (S, N, K), of x (N, F)."""
         return self.mixture.log_responsibilities(self.embed(x))
 
-    @torch.no_grad()
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the mean of p(x | z) at the means, (S, N, F), of x (N, F)."""
-        parts = self.embed(x).split(4096, dim=1)
-        return torch.cat([self.vae.decode(part).base_dist.mean for part in parts], dim=1)
-
-    @torch.no_grad()
     def elbo(self, x: Tensor, noise: Tensor) -> Tensor:
-        """Return E_q[log p(x | z) + log p(z)] + H(q) under the mixture, (S, N), of x (N, F).
-
-        The mean is over z = μ ± s ε with the given ε (M, D) and their negatives.
-        """
-
-        def answer(part: Tensor) -> Tensor:
-            q = self.vae.encode(self._each(part))
-            total = torch.zeros_like(q.base_dist.mean[..., 0])
-            for epsilon in torch.cat([noise, -noise]):
-                z = q.base_dist.mean + q.base_dist.stddev * epsilon
-                total = total + log_prob(self.vae.decode(z), part) + self.mixture.log_prob(z)
-            return (total / (2 * len(noise)) + q.entropy()).unsqueeze(-1)
-
-        return in_chunks(answer, x).squeeze(-1)
-
-    def _each(self, x: Tensor) -> Tensor:
-        return x.expand(len(self.mixture.means), *x.shape)
+        """Return the lower bound with the mixture as p(z), (S, N), of x (N, F); see `VAE.elbo`."""
+        return self.vae.elbo(x, noise, self.mixture.log_prob)
 
 
 @final
@@ -255,7 +281,7 @@ class LatentMixtureClusterer(Clusterer, Decodes, Generates, Bounds):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the mean of p(x | z) at the mean of q(z | x), shape (N, *shape)."""
-        return self.network.reconstruct(x.flatten(1))[0].view(len(x), *self.shape)
+        return self.network.vae.reconstruct(x.flatten(1))[0].view(len(x), *self.shape)
 
     @torch.no_grad()
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:
@@ -284,7 +310,7 @@ def fitting_passes(passes: int) -> frozenset[int]:
     return frozenset({-(-passes // 9), -(-passes // 3), passes})
 
 
-def flattened(x: Tensor, config: VAEMixtureConfig) -> Tensor:
+def flattened(x: Tensor, config: VAEConfig) -> Tensor:
     """Return x as (N, F), or raise DataError where a Bernoulli likelihood cannot hold it."""
     if config.likelihood == "bernoulli" and (x.min() < 0 or x.max() > 1):
         raise DataError(

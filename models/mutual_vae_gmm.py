@@ -85,7 +85,7 @@ class MutualVAEGMM(Method, Trains, Random):
         for done in self.clock.count("vae", config.vae_epochs):
             metrics = network.descend_pass(
                 points,
-                lambda batch: network.standard_bound(batch, self.draws),
+                lambda batch: network.vae.standard_bound(batch, self.draws),
                 self.optimiser,
                 self.draws,
             )

@@ -71,7 +71,7 @@ class VAEGMM(Method, Trains, Random):
         for done in self.clock.count("vae", self.config.vae_epochs):
             metrics = self.network.descend_pass(
                 points,
-                lambda batch: self.network.standard_bound(batch, self.draws),
+                lambda batch: self.network.vae.standard_bound(batch, self.draws),
                 self.optimiser,
                 self.draws,
             )

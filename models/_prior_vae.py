@@ -1,0 +1,158 @@
+"""A variational autoencoder trained alone, then together with a prior or with centres."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Self, final
+
+import torch
+from torch import Tensor
+
+from ..method import Bounds, Decodes, Generates, Scalar, Shape, setting
+from ._loop import Clock
+from ._nets import Draws
+from ._pretraining import NetworkPretraining
+from ._stacked import NetworkClusterer, StackedNetwork
+from ._vae import VAE, VAEConfig, antithetic_noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorVAEConfig(VAEConfig, ABC):
+    """What a method has to be told that warms up a VAE and then trains it with its clusters."""
+
+    pretraining_epochs: int = setting(25, "passes of the VAE alone, its prior N(0, I)", low=0)
+    pretraining_learning_rate: float = setting(
+        1e-3, "Adam's learning rate for the VAE alone", low=0.0
+    )
+    pretraining_batch_size: int = setting(128, "points of a step for the VAE alone", low=1)
+    epochs: int = setting(25, "passes of VAE and clusters together", low=1)
+    learning_rate: float = setting(
+        1e-3, "Adam's learning rate for VAE and clusters together", low=0.0
+    )
+    batch_size: int = setting(128, "points of a step for VAE and clusters together", low=1)
+    temperature: float = setting(
+        0.5, "variance of new codes", unit="of their cluster's variance", low=0.0, high=1.0
+    )
+
+    @property
+    def passes(self) -> int:
+        """The passes of the VAE alone and those with its clusters."""
+        return self.pretraining_epochs + self.epochs
+
+    @property
+    def pretraining(self) -> dict[str, Scalar]:
+        """The settings that the pretrained VAE depends on."""
+        network = {f.name for f in fields(VAEConfig)} - {"n_components"}
+        own = {f.name for f in fields(PriorVAEConfig) if f.name.startswith("pretraining_")}
+        return {"network": "vae", **{name: getattr(self, name) for name in sorted(network | own)}}
+
+    def capped(self, epochs: int) -> Self:
+        """Return the configuration with at most that many passes, shared as before.
+
+        The last pass to go is the one that makes clusters.
+        """
+        if self.passes <= epochs:
+            return self
+        together = max(1, round(epochs * self.epochs / self.passes))
+        return replace(self, pretraining_epochs=epochs - together, epochs=together)
+
+
+class PriorVAENetwork(StackedNetwork, ABC):
+    """S VAEs, each with a prior and with clusters of its codes."""
+
+    config: PriorVAEConfig
+
+    @abstractmethod
+    def __init__(self, stack: int, shape: Shape, config: PriorVAEConfig) -> None:
+        super().__init__(stack, shape, config)
+        self.config = config
+        self.vae = VAE(stack, torch.Size(shape).numel(), config)
+
+    @abstractmethod
+    def log_prior(self, z: Tensor) -> Tensor:
+        """Return log p(z), shape (S, N), of codes z (S, N, D)."""
+
+    @abstractmethod
+    def log_responsibilities(self, z: Tensor) -> Tensor:
+        """Return log p(cluster | z), shape (S, N, K), of codes z (S, N, D)."""
+
+    @abstractmethod
+    def place(self, cluster: int, noise: Tensor) -> Tensor:
+        """Return codes of a cluster, (S, n, D), that standard normal noise (S, n, D) makes."""
+
+    @final
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the means of q(z | x), (S, N, D), of x (N, F)."""
+        return self.vae.embed(x)
+
+    @final
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        """Return log p(cluster | z) at the means of q(z | x), (S, N, K), of x (N, F)."""
+        parts = self.vae.embed(x).split(4096, dim=1)
+        return torch.cat([self.log_responsibilities(part) for part in parts], dim=1)
+
+
+class PriorVAEClusterer(NetworkClusterer, Decodes, Generates, Bounds, ABC):
+    """One VAE with its prior and its clusters."""
+
+    network: PriorVAENetwork
+
+    @final
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the mean of p(x | z) at the mean of q(z | x), shape (N, *shape)."""
+        return self.network.vae.reconstruct(x.flatten(1))[0].view(len(x), *self.shape)
+
+    @final
+    @torch.no_grad()
+    def sample(self, cluster: int, n: int, seed: int) -> Tensor:
+        """Return the means of p(x | z), z ~ N(μ_c, temperature · v_c), shape (n, *shape)."""
+        device = next(self.network.parameters()).device
+        noise = Draws([seed], device).normal(n, self.network.config.latent_size)
+        z = self.network.place(cluster, self.network.config.temperature**0.5 * noise)
+        return self.network.vae.decode(z).base_dist.mean[0].view(n, *self.shape)
+
+    @final
+    def elbo(self, x: Tensor) -> Tensor:
+        """Return E_q[log p(x | z) + log p(z) - log q(z | x)] under the method's prior, (N,).
+
+        The mean is over 16 codes, eight draws that are always the same and their mirror images.
+        """
+        noise = antithetic_noise(self.network.config.latent_size, x)
+        return self.network.vae.elbo(x.flatten(1), noise, self.network.log_prior)[0]
+
+
+def pretraining(
+    vae: VAE,
+    config: PriorVAEConfig,
+    *,
+    clock: Clock,
+    seeds: Sequence[int],
+    device: torch.device | str,
+) -> NetworkPretraining:
+    """Return the training of a VAE alone, by its bound under N(0, I)."""
+    return NetworkPretraining(
+        vae,
+        vae.standard_bound,
+        settings=config.pretraining,
+        passes=config.pretraining_epochs,
+        batch_size=config.pretraining_batch_size,
+        learning_rate=config.pretraining_learning_rate,
+        clock=clock,
+        seeds=seeds,
+        device=device,
+    )
+
+
+def assignment_metrics(log_r: Tensor) -> dict[str, Tensor]:
+    """Return how log-responsibilities (S, B, K) tell points apart, in nats, each (S,).
+
+    "assignment_entropy" is the mean of H[r_i]: log K where all clusters overlap, 0 where none do.
+    "information" is H[mean of r_i] minus it: 0 where the clusters say nothing of a point, be it
+    because they overlap or because one has all points; log K at best.
+    """
+    entropy = -(log_r.exp() * log_r).sum(dim=-1).mean(dim=1)
+    mean = log_r.logsumexp(dim=1).log_softmax(dim=-1)
+    return {
+        "assignment_entropy": entropy,
+        "information": -(mean.exp() * mean).sum(dim=-1) - entropy,
+    }
