@@ -1,0 +1,352 @@
+"""VAEIC: a VAE whose mixture prior and cluster assignment are learnt at once, from scratch.
+
+Variational Clustering: Leveraging Variational Autoencoders for Image Clustering (Prasad, Das &
+Bhowmick, 2020). The model, and what recognises it:
+
+    c ~ Cat(π),  z | c ~ N(μ_c, diag σ_c²),  x | z ~ p(x | z);  q(c, z | x) = q(c | x) q(z | x).
+
+The paper's: a Gaussian mixture prior learnt together with the posterior, no pretraining, and a
+loss that keeps the assignment of an image and of its changed copy the same. This project's: q(c | x)
+is a head of its own, summed out of the bound instead of sampled, and independent of q(z | x), so
+that a point is decoded once, not K times; the divergence between the two assignments is the
+symmetric one; the mean assignment of a batch is kept even and each assignment is made certain;
+layers, sizes and all weights. Without the latter terms one assignment for all is a minimum.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self, final
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, kl_divergence
+
+from ..errors import DataError
+from ..method import Bounds, Config, Decodes, Generates, Report, Scalar, Shape, setting
+from ._augment import Augmentation
+from ._loop import Clock, Mean, adam, descend, fast_products, in_chunks, minibatches
+from ._nets import (
+    Draws,
+    GaussianHead,
+    Head,
+    Perceptron,
+    diagonal_normal,
+    independent_bernoulli,
+    initialise,
+    log_prob,
+    log_scale_normal,
+    rsample,
+)
+from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
+from ._vae import antithetic_noise
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class VAEICConfig(Config):
+    """Settings of networks, losses and augmentation; what the source fixes are the last four."""
+
+    latent_size: int = setting(10, "size of the code", low=1, high=256)
+    hidden_size: int = setting(500, "units of a hidden layer", low=1, high=8192)
+    hidden_layers: int = setting(2, "hidden layers, each side", low=1, high=8)
+    batch_norm: bool = setting(True, "normalise the hidden layers of encoder and decoder")
+    likelihood: str = setting(
+        "bernoulli", "of a point given its code", choices=("bernoulli", "gaussian")
+    )
+    scale: float = setting(
+        0.2,
+        "standard deviation of a point given its code, where the likelihood is Gaussian",
+        unit="of the scaled data",
+        low=1e-3,
+        high=10.0,
+    )
+    augmentation_weight: float = setting(
+        20.0, "weight of the divergence between a point's and its copy's assignment", low=0.0
+    )
+    balance_weight: float = setting(
+        20.0, "weight of what the mean assignment lacks to the greatest entropy", low=0.0
+    )
+    certainty_weight: float = setting(5.0, "weight of the assignments' own entropy", low=0.0)
+    learning_rate: float = setting(1e-3, "Adam's learning rate", low=0.0)
+    batch_size: int = setting(100, "points of a training step", low=1)
+    epochs: int = setting(50, "passes over the data", low=1)
+    temperature: float = setting(
+        0.5, "variance of new codes", unit="of their component's variance", low=0.0, high=1.0
+    )
+    shift: float = setting(
+        0.07,
+        "farthest that an image is shifted; two pixels of 28",
+        unit="of its side",
+        low=0.0,
+        high=1.0,
+    )
+    rotation: float = setting(
+        10.0, "farthest that an image is turned", unit="degrees", low=0.0, high=180.0
+    )
+    zoom: float = setting(
+        0.1, "most that an image grows or shrinks", unit="of its size", low=0.0, high=0.9
+    )
+    jitter: float = setting(
+        0.1,
+        "standard deviation of the noise on points that are no images",
+        unit="of the scaled data",
+        low=0.0,
+    )
+
+    @property
+    def passes(self) -> int:
+        """Passes over the data that a whole training makes."""
+        return self.epochs
+
+    def capped(self, epochs: int) -> Self:
+        """Return this configuration with at most `epochs` passes."""
+        return replace(self, epochs=max(1, min(self.epochs, epochs)))
+
+    @classmethod
+    def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
+        """Return a Gaussian likelihood for data that leave [0, 1]."""
+        return {} if unit_interval else {"likelihood": "gaussian"}
+
+
+@final
+class MixturePrior(nn.Module):
+    """S mixtures of K diagonal Gaussians over codes, descended with the networks."""
+
+    def __init__(self, stack: int, components: int, features: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(stack, components))
+        self.means = nn.Parameter(torch.zeros(stack, components, features))
+        self.log_variances = nn.Parameter(torch.zeros(stack, components, features))
+
+    @torch.no_grad()
+    def scatter(self, draws: Draws) -> None:
+        """Draw the means from N(0, I): equal components would stay equal."""
+        self.means.copy_(draws.normal(*self.means.shape[1:]))
+
+    def components(self) -> Independent:
+        """Return p(z | c) with batch shape (S, 1, K) and event shape (D,)."""
+        return log_scale_normal(self.means.unsqueeze(1), self.log_variances.unsqueeze(1))
+
+    def log_weights(self) -> Tensor:
+        """Return log π, shape (S, 1, K)."""
+        return self.logits.log_softmax(dim=-1).unsqueeze(1)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return log Σ_c π_c N(z; μ_c, σ_c²), shape (S, B), of codes (S, B, D)."""
+        joint = self.log_weights() + log_prob(self.components(), z.unsqueeze(2))
+        return joint.logsumexp(dim=-1)
+
+    def divergence(self, code: Independent) -> Tensor:
+        """Return KL(q(z | x) || p(z | c)) in nats, shape (S, B, K), of q with batch (S, B)."""
+        q = diagonal_normal(code.base_dist.mean.unsqueeze(2), code.base_dist.stddev.unsqueeze(2))
+        return kl_divergence(q, self.components())
+
+
+@final
+class VAEICNetwork(StackedNetwork):
+    """S encoders with a head for q(c | x) and one for q(z | x), decoders, and mixture priors."""
+
+    def __init__(self, stack: int, shape: Shape, config: VAEICConfig) -> None:
+        super().__init__(stack, shape, config)
+        features = torch.Size(shape).numel()
+        hidden, code = [config.hidden_size] * config.hidden_layers, config.latent_size
+        norm = config.batch_norm
+        self.config = config
+        self.encoder = Perceptron(stack, [features, *hidden], torch.relu, norm=norm)
+        self.assignment = Head(stack, hidden[-1], config.n_components)
+        self.code = GaussianHead(stack, hidden[-1], code)
+        self.prior = MixturePrior(stack, config.n_components, code)
+        self.decoder = Perceptron(stack, [code, *hidden], torch.relu, norm=norm)
+        self.output = Head(stack, hidden[-1], features)
+
+    def encode(self, h: Tensor) -> Independent:
+        """Return q(z | x) of the encoder's last layer h (S, B, H)."""
+        return self.code(h)
+
+    def assign(self, h: Tensor) -> Tensor:
+        """Return log q(c | x), shape (S, B, K), of the encoder's last layer h (S, B, H)."""
+        return self.assignment(h).log_softmax(dim=-1)
+
+    def decode(self, z: Tensor) -> Independent:
+        """Return p(x | z) of codes (S, B, D)."""
+        output = self.output(self.decoder(z))
+        if self.config.likelihood == "bernoulli":
+            return independent_bernoulli(output)
+        return diagonal_normal(output, torch.full_like(output, self.config.scale))
+
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        """Return log q(c | x), shape (S, N, K), of x (N, F)."""
+        return in_chunks(lambda part: self.assign(self._hidden(part)), x)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the means of q(z | x), shape (S, N, D), of x (N, F)."""
+        return in_chunks(lambda part: self.encode(self._hidden(part)).base_dist.mean, x)
+
+    def elbo(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return E_q[log p(x | z) + log p(z)] + H(q(z | x)), shape (S, N), of x (N, F).
+
+        The mean is over z = m ± s ε with the given ε (M, D) and their negatives.
+        """
+
+        def answer(part: Tensor) -> Tensor:
+            q = self.encode(self._hidden(part))
+            total = torch.zeros_like(q.base_dist.mean[..., 0])
+            for epsilon in torch.cat([noise, -noise]):
+                z = q.base_dist.mean + q.base_dist.stddev * epsilon
+                total = total + log_prob(self.decode(z), part) + self.prior.log_prob(z)
+            return (total / (2 * len(noise)) + q.entropy()).unsqueeze(-1)
+
+        return in_chunks(answer, x).squeeze(-1)
+
+    def _hidden(self, x: Tensor) -> Tensor:
+        return self.encoder(x.expand(len(self.prior.means), -1, -1))
+
+
+@final
+class VAEICClusterer(NetworkClusterer, Decodes, Generates, Bounds):
+    """One trained VAE with its mixture prior and its assignment."""
+
+    network_type = VAEICNetwork
+    network: VAEICNetwork
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the mean of p(x | z) at the mean of q(z | x), shape (N, *shape)."""
+        codes = self.network.embed(x.flatten(1))[0]
+        decoded = in_chunks(lambda part: self.network.decode(part[None]).base_dist.mean[0], codes)
+        return decoded.view(len(x), *self.shape)
+
+    @torch.no_grad()
+    def sample(self, cluster: int, n: int, seed: int) -> Tensor:
+        """Return the means of p(x | z), z ~ N(μ_c, temperature · σ_c²), shape (n, *shape)."""
+        component = self.network.prior.components().base_dist
+        mean, spread = component.mean[:, :, cluster], component.stddev[:, :, cluster]
+        noise = Draws([seed], mean.device).normal(n, self.config.latent_size)
+        z = mean + self.config.temperature**0.5 * spread * noise
+        return self.network.decode(z).base_dist.mean[0].view(n, *self.shape)
+
+    @torch.no_grad()
+    def elbo(self, x: Tensor) -> Tensor:
+        """Return E_q[log p(x | z) + log p(z) - log q(z | x)], c summed out of p(z), (N,).
+
+        No looser than the bound trained on, which pays for q(c | x) too. The mean is over 16
+        codes, eight draws that are always the same and their mirror images.
+        """
+        return self.network.elbo(x.flatten(1), antithetic_noise(self.config.latent_size, x))[0]
+
+
+@final
+class VAEIC(StackedMethod):
+    """Trains R networks on the bound, the augmentation loss and an even, certain assignment."""
+
+    config_type = VAEICConfig
+    clusterer_type = VAEICClusterer
+    source = (
+        "Variational Clustering: Leveraging Variational Autoencoders for Image Clustering "
+        "(2020), its mixture prior and augmentation loss"
+    )
+
+    def __init__(
+        self,
+        config: VAEICConfig,
+        shape: Shape,
+        seeds: Sequence[int],
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.config, self.shape = config, tuple(shape)
+        self.draws, self.clock = Draws(seeds, device), Clock()
+        self.network = VAEICNetwork(len(seeds), self.shape, config).to(device)
+        initialise(self.network, self.draws)
+        self.network.prior.scatter(self.draws)
+        self.optimiser = adam(self.network.parameters(), config.learning_rate)
+        self.augmentation = Augmentation(
+            shift=config.shift, rotation=config.rotation, zoom=config.zoom, jitter=config.jitter
+        )
+
+    def fit(self, x: Tensor) -> Iterator[Report]:
+        """Train on x, shape (N, *shape); a report's metrics are means over the pass, in nats."""
+        points = flattened(x, self.config)
+        for _ in self.clock.count("train", self.config.epochs):
+            self.network.train()
+            mean = Mean()
+            for batch in minibatches(points, self.config.batch_size, self.draws):
+                copy = self.augmentation.draw(batch, self.shape, self.draws)
+                with fast_products(points.device, points.shape[1]):
+                    metrics = self.losses(batch, copy)
+                descend(self.optimiser, metrics["loss"])
+                mean.add(metrics)
+            yield Report(stage="train", epoch=self.clock.epoch, metrics=mean.result())
+
+    def losses(self, x: Tensor, copy: Tensor) -> dict[str, Tensor]:
+        """Return the loss of points and of their changed copies (R, B, F) and its terms, (R,)."""
+        network, config = self.network, self.config
+        h = network.encoder(torch.cat([x, copy], dim=1))
+        log_q, log_q_copy = network.assign(h).chunk(2, dim=1)
+        terms = lower_bound(network, x, h[:, : x.shape[1]], log_q, self.draws)
+        inconsistency = symmetric_divergence(log_q, log_q_copy).mean(dim=1)
+        lack = imbalance(log_q)
+        uncertainty = -(log_q.exp() * log_q).sum(dim=2).mean(dim=1)
+        loss = (
+            config.augmentation_weight * inconsistency
+            + config.balance_weight * lack
+            + config.certainty_weight * uncertainty
+            - terms["elbo"]
+        )
+        own = {"inconsistency": inconsistency, "imbalance": lack, "uncertainty": uncertainty}
+        return {"loss": loss, **terms, **own}
+
+    def parts(self) -> Mapping[str, object]:
+        """Return network, optimiser, random states and clock."""
+        return {
+            "network": self.network,
+            "optimiser": self.optimiser,
+            "draws": self.draws,
+            "clock": self.clock,
+        }
+
+
+def lower_bound(
+    network: VAEICNetwork, x: Tensor, h: Tensor, log_q: Tensor, draws: Draws
+) -> dict[str, Tensor]:
+    """Return the evidence lower bound of x (S, B, F) and its terms, means over the batch, (S,).
+
+    E_q(z|x) log p(x | z) - Σ_c q(c | x) KL(q(z | x) || p(z | c)) - KL(q(c | x) || π), one draw.
+    """
+    code = network.encode(h)
+    reconstruction = log_prob(network.decode(rsample(code, draws)), x).mean(dim=1)
+    weights = log_q.exp()
+    kl = (weights * network.prior.divergence(code)).sum(dim=2).mean(dim=1)
+    cluster_kl = (weights * (log_q - network.prior.log_weights())).sum(dim=2).mean(dim=1)
+    return {
+        "elbo": reconstruction - kl - cluster_kl,
+        "reconstruction": reconstruction,
+        "kl": kl,
+        "cluster_kl": cluster_kl,
+    }
+
+
+def symmetric_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Return KL(p || q) + KL(q || p) in nats over the last axis."""
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=-1)
+
+
+def imbalance(log_q: Tensor) -> Tensor:
+    """Return log K - H[mean of q(c | x) over the batch] in nats, (S,), of log q (S, B, K).
+
+    It is 0 where all clusters have the same mass and log K where one has all.
+    """
+    points, components = log_q.shape[1:]
+    log_mean = log_q.logsumexp(dim=1) - math.log(points)
+    return math.log(components) + (log_mean.exp() * log_mean).sum(dim=-1)
+
+
+def flattened(x: Tensor, config: VAEICConfig) -> Tensor:
+    """Return x as (N, F), or raise DataError where a Bernoulli likelihood cannot hold it."""
+    if config.likelihood == "bernoulli" and (x.min() < 0 or x.max() > 1):
+        raise DataError(
+            f"the data span [{x.min():g}, {x.max():g}], and a Bernoulli likelihood needs [0, 1]: "
+            "scale them or set likelihood=gaussian"
+        )
+    return x.flatten(1)
