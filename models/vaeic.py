@@ -6,11 +6,11 @@ Bhowmick, 2020). The model, and what recognises it:
     c ~ Cat(π),  z | c ~ N(μ_c, diag σ_c²),  x | z ~ p(x | z);  q(c, z | x) = q(c | x) q(z | x).
 
 The paper's: a Gaussian mixture prior learnt together with the posterior, no pretraining, and a
-loss that keeps the assignment of an image and of its changed copy the same. This project's: q(c | x)
-is a head of its own, summed out of the bound instead of sampled, and independent of q(z | x), so
-that a point is decoded once, not K times; the divergence between the two assignments is the
-symmetric one; the mean assignment of a batch is kept even and each assignment is made certain;
-layers, sizes and all weights. Without the latter terms one assignment for all is a minimum.
+loss that keeps the assignment of an image and of its changed copy the same. This project's:
+q(c | x) is a head of its own, summed out of the bound instead of sampled, and independent of
+q(z | x), so that a point is decoded once, not K times; the divergence between the two assignments
+is the symmetric one; the mean assignment of a batch is kept even and each assignment is made
+certain, since otherwise the same assignment for all is a minimum; layers, sizes, all weights.
 """
 
 import math
@@ -208,6 +208,7 @@ class VAEICClusterer(NetworkClusterer, Decodes, Generates, Bounds):
     """One trained VAE with its mixture prior and its assignment."""
 
     network_type = VAEICNetwork
+    config: VAEICConfig
     network: VAEICNetwork
 
     @torch.no_grad()
@@ -240,6 +241,8 @@ class VAEICClusterer(NetworkClusterer, Decodes, Generates, Bounds):
 class VAEIC(StackedMethod):
     """Trains R networks on the bound, the augmentation loss and an even, certain assignment."""
 
+    config: VAEICConfig
+    network: VAEICNetwork
     config_type = VAEICConfig
     clusterer_type = VAEICClusterer
     source = (
