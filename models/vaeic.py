@@ -45,7 +45,7 @@ from ._vae import antithetic_noise
 @final
 @dataclass(frozen=True, kw_only=True)
 class VAEICConfig(Config):
-    """Settings of networks, losses and augmentation; what the source fixes are the last four."""
+    """Settings of networks, losses and augmentation; none is published with the paper."""
 
     latent_size: int = setting(10, "size of the code", low=1, high=256)
     hidden_size: int = setting(500, "units of a hidden layer", low=1, high=8192)
@@ -62,12 +62,12 @@ class VAEICConfig(Config):
         high=10.0,
     )
     augmentation_weight: float = setting(
-        20.0, "weight of the divergence between a point's and its copy's assignment", low=0.0
+        50.0, "weight of the divergence between a point's and its copy's assignment", low=0.0
     )
     balance_weight: float = setting(
-        20.0, "weight of what the mean assignment lacks to the greatest entropy", low=0.0
+        50.0, "weight of what the mean assignment lacks to the greatest entropy", low=0.0
     )
-    certainty_weight: float = setting(5.0, "weight of the assignments' own entropy", low=0.0)
+    certainty_weight: float = setting(20.0, "weight of the assignments' own entropy", low=0.0)
     learning_rate: float = setting(1e-3, "Adam's learning rate", low=0.0)
     batch_size: int = setting(100, "points of a training step", low=1)
     epochs: int = setting(50, "passes over the data", low=1)
