@@ -80,8 +80,7 @@ class GMMPriorVAENetwork(PriorVAENetwork):
         """Start the mixture from x (N, F), as the configuration says."""
         config = self.config
         if config.start == "random":
-            K, D = config.n_components, config.latent_size
-            self.prior.means.copy_(draws.normal(K, D))
+            self.prior.scatter(draws)
             return
         fitted = GaussianMixture(self.vae.stack, config.n_components, config.latent_size)
         fitted = fitted.to(x.device)
@@ -89,7 +88,7 @@ class GMMPriorVAENetwork(PriorVAENetwork):
         fit_best_mixture(
             fitted, codes, self.embed, x, draws, starts=config.starts, covariance="diag"
         )
-        self.prior.start_from(fitted)
+        self.prior.take(fitted)
 
 
 @final

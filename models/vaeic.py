@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from typing import Self, final
 
 import torch
-from torch import Tensor, nn
-from torch.distributions import Independent, kl_divergence
+from torch import Tensor
+from torch.distributions import Independent
 
 from ..errors import DataError
 from ..method import Bounds, Config, Decodes, Generates, Report, Scalar, Shape, setting
@@ -35,10 +35,10 @@ from ._nets import (
     independent_bernoulli,
     initialise,
     log_prob,
-    log_scale_normal,
     rsample,
 )
 from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
+from ._trainable_mixture import TrainableMixture
 from ._vae import antithetic_noise
 
 
@@ -110,40 +110,6 @@ class VAEICConfig(Config):
 
 
 @final
-class MixturePrior(nn.Module):
-    """S mixtures of K diagonal Gaussians over codes, descended with the networks."""
-
-    def __init__(self, stack: int, components: int, features: int) -> None:
-        super().__init__()
-        self.logits = nn.Parameter(torch.zeros(stack, components))
-        self.means = nn.Parameter(torch.zeros(stack, components, features))
-        self.log_variances = nn.Parameter(torch.zeros(stack, components, features))
-
-    @torch.no_grad()
-    def scatter(self, draws: Draws) -> None:
-        """Draw the means from N(0, I): equal components would stay equal."""
-        self.means.copy_(draws.normal(*self.means.shape[1:]))
-
-    def components(self) -> Independent:
-        """Return p(z | c) with batch shape (S, 1, K) and event shape (D,)."""
-        return log_scale_normal(self.means.unsqueeze(1), self.log_variances.unsqueeze(1))
-
-    def log_weights(self) -> Tensor:
-        """Return log π, shape (S, 1, K)."""
-        return self.logits.log_softmax(dim=-1).unsqueeze(1)
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """Return log Σ_c π_c N(z; μ_c, σ_c²), shape (S, B), of codes (S, B, D)."""
-        joint = self.log_weights() + log_prob(self.components(), z.unsqueeze(2))
-        return joint.logsumexp(dim=-1)
-
-    def divergence(self, code: Independent) -> Tensor:
-        """Return KL(q(z | x) || p(z | c)) in nats, shape (S, B, K), of q with batch (S, B)."""
-        q = diagonal_normal(code.base_dist.mean.unsqueeze(2), code.base_dist.stddev.unsqueeze(2))
-        return kl_divergence(q, self.components())
-
-
-@final
 class VAEICNetwork(StackedNetwork):
     """S encoders with a head for q(c | x) and one for q(z | x), decoders, and mixture priors."""
 
@@ -156,7 +122,7 @@ class VAEICNetwork(StackedNetwork):
         self.encoder = Perceptron(stack, [features, *hidden], torch.relu, norm=norm)
         self.assignment = Head(stack, hidden[-1], config.n_components)
         self.code = GaussianHead(stack, hidden[-1], code)
-        self.prior = MixturePrior(stack, config.n_components, code)
+        self.prior = TrainableMixture(stack, config.n_components, code)
         self.decoder = Perceptron(stack, [code, *hidden], torch.relu, norm=norm)
         self.output = Head(stack, hidden[-1], features)
 
@@ -221,10 +187,8 @@ class VAEICClusterer(NetworkClusterer, Decodes, Generates, Bounds):
     @torch.no_grad()
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:
         """Return the means of p(x | z), z ~ N(μ_c, temperature · σ_c²), shape (n, *shape)."""
-        component = self.network.prior.components().base_dist
-        mean, spread = component.mean[:, :, cluster], component.stddev[:, :, cluster]
-        noise = Draws([seed], mean.device).normal(n, self.config.latent_size)
-        z = mean + self.config.temperature**0.5 * spread * noise
+        noise = Draws([seed], self.network.prior.means.device).normal(n, self.config.latent_size)
+        z = self.network.prior.place(cluster, self.config.temperature**0.5 * noise)
         return self.network.decode(z).base_dist.mean[0].view(n, *self.shape)
 
     @torch.no_grad()
@@ -321,7 +285,9 @@ def lower_bound(
     reconstruction = log_prob(network.decode(rsample(code, draws)), x).mean(dim=1)
     weights = log_q.exp()
     kl = (weights * network.prior.divergence(code)).sum(dim=2).mean(dim=1)
-    cluster_kl = (weights * (log_q - network.prior.log_weights())).sum(dim=2).mean(dim=1)
+    cluster_kl = (
+        (weights * (log_q - network.prior.log_weights().unsqueeze(1))).sum(dim=2).mean(dim=1)
+    )
     return {
         "elbo": reconstruction - kl - cluster_kl,
         "reconstruction": reconstruction,

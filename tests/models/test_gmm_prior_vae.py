@@ -84,7 +84,7 @@ def test_a_start_from_a_fitted_mixture_is_that_mixture() -> None:
     fitted.log_weights.copy_(numbers(2, 3, seed=1).log_softmax(1))
     fitted.means.copy_(numbers(2, 3, 2, seed=2))
     fitted.scale_tril.copy_(torch.diag_embed(numbers(2, 3, 2, seed=3).exp()))
-    made.start_from(fitted)
+    made.take(fitted)
     torch.testing.assert_close(made.log_joint(z), fitted.log_joint(z))
 
 

@@ -23,9 +23,9 @@ from torch.distributions import (
 from tuner.errors import DataError
 from tuner.models._augment import Augmentation, moved_images
 from tuner.models._nets import Draws, initialise
+from tuner.models._trainable_mixture import TrainableMixture
 from tuner.models.vaeic import (
     VAEIC,
-    MixturePrior,
     VAEICConfig,
     VAEICNetwork,
     imbalance,
@@ -279,7 +279,7 @@ def test_samples_of_a_cluster_fall_to_it() -> None:
 
 
 def test_components_start_apart() -> None:
-    prior = MixturePrior(2, 3, 4)
+    prior = TrainableMixture(2, 3, 4)
     prior.scatter(Draws([0, 1]))
     assert torch.pdist(prior.means.detach().flatten(0, 1)).min() > 0.1
 

@@ -1,0 +1,259 @@
+"""Variational deep embedding: an autoencoder whose prior is a mixture, trained together."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self, final
+
+import torch
+from torch import Tensor
+from torch.distributions import Independent
+
+from ..method import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
+from ._autoencoder import Autoencoder, AutoencoderConfig, flattened, pretraining
+from ._loop import Clock, Mean, adam, descend, fast_products, in_chunks, minibatches
+from ._mixture import GaussianMixture
+from ._nets import (
+    Draws,
+    Head,
+    diagonal_normal,
+    independent_bernoulli,
+    initialise,
+    log_prob,
+    log_scale_normal,
+    rsample,
+)
+from ._pretraining import NetworkPretraining
+from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
+from ._starts import fit_best_mixture
+from ._trainable_mixture import TrainableMixture
+from ._vae import antithetic_noise
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class VaDEConfig(AutoencoderConfig):
+    """Settings of the autoencoder, and of its training together with the mixture."""
+
+    scale: float = setting(
+        0.2,
+        "standard deviation of a point given its code, where output=identity",
+        unit="of the scaled data",
+        low=1e-3,
+        high=10.0,
+    )
+    starts: int = setting(4, "starts of the mixture, of which one is kept", low=1, high=100)
+    joint_epochs: int = setting(300, "passes of autoencoder and mixture together", low=1)
+    learning_rate: float = setting(2e-3, "Adam's first learning rate for both together", low=0.0)
+    decay: float = setting(0.9, "factor of the learning rate at a decay", low=0.0, high=1.0)
+    decay_every: int = setting(10, "passes from decay to decay", low=1)
+    decay_floor: float = setting(
+        0.1, "least learning rate", unit="of the first", low=0.0, high=1.0
+    )
+    batch_size: int = setting(100, "points of a step for both together", low=1)
+    temperature: float = setting(
+        0.5, "variance of new codes", unit="of their component's variance", low=0.0, high=1.0
+    )
+
+    @property
+    def passes(self) -> int:
+        """The passes of the autoencoder alone and with the mixture."""
+        return self.pretraining_epochs + self.joint_epochs
+
+    def capped(self, epochs: int) -> Self:
+        """Return the configuration with fewer passes: of few, half are for both together.
+
+        The learning rate decays as often as in the whole schedule.
+        """
+        if self.passes <= epochs:
+            return self
+        alone = min(self.pretraining_epochs, epochs - min(self.joint_epochs, -(-epochs // 2)))
+        joint = min(self.joint_epochs, epochs - alone)
+        every = max(1, round(self.decay_every * joint / self.joint_epochs))
+        return replace(self, pretraining_epochs=alone, joint_epochs=joint, decay_every=every)
+
+    def rate(self, done: int) -> float:
+        """Return the learning rate of a pass together, counted from 1."""
+        share = self.decay ** ((done - 1) // self.decay_every)
+        return self.learning_rate * max(share, self.decay_floor)
+
+
+@final
+class VaDENetwork(StackedNetwork):
+    """S autoencoders with a diagonal Gaussian posterior, and a mixture as prior of the codes.
+
+    q(z | x) = N(m(x), diag s²(x)), whose mean is the autoencoder's code; p(z) = Σ_c π_c
+    N(z; μ_c, σ²_c); p(x | z) is Bernoulli with output=sigmoid and N(·, scale² I) otherwise.
+    """
+
+    def __init__(self, stack: int, shape: Shape, config: VaDEConfig) -> None:
+        super().__init__(stack, shape, config)
+        code = config.latent_size
+        self.scale = config.scale
+        self.autoencoder = Autoencoder(stack, torch.Size(shape).numel(), config)
+        self.log_variance = Head(stack, config.layers[-1], code)
+        self.mixture = TrainableMixture(stack, config.n_components, code)
+
+    def encode(self, x: Tensor) -> Independent:
+        """Return q(z | x) of x (S, B, F)."""
+        h = self.autoencoder.encoder(x)
+        return log_scale_normal(self.autoencoder.code(h), self.log_variance(h))
+
+    def decode(self, z: Tensor) -> Independent:
+        """Return p(x | z) of z (S, B, D)."""
+        outputs = self.autoencoder.outputs(z)
+        if self.autoencoder.bounded:
+            return independent_bernoulli(outputs)
+        return diagonal_normal(outputs, outputs.new_full((), self.scale).expand_as(outputs))
+
+    def bound(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """Return the evidence lower bound of x (S, B, F) and its terms, each (S,).
+
+        E_q log p(x | z) - KL(q(z | x) γ ‖ p(z, c)) with γ_c = p(c | z), from one draw of z;
+        the mean over the batch; section 3.2. KL = -Σ_c γ_c (log π_c + E_q log N(z; μ_c, σ²_c)
+        - log γ_c) - H(q). Whatever γ is, this is a lower bound.
+        """
+        q = self.encode(x)
+        z = rsample(q, draws)
+        log_joint, expected = self.mixture.log_joint_and_expectation(z, q)
+        log_r = log_joint.log_softmax(dim=-1)
+        kl = (log_r.exp() * (log_r - expected)).sum(dim=-1) - q.entropy()
+        reconstruction, kl = log_prob(self.decode(z), x).mean(dim=1), kl.mean(dim=1)
+        elbo = reconstruction - kl
+        return {"loss": -elbo, "elbo": elbo, "reconstruction": reconstruction, "kl": kl}
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the means of q(z | x), shape (S, N, D), of x (N, F)."""
+        return in_chunks(lambda part: self.autoencoder.encode(self._each(part)), x)
+
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        """Return the log-responsibilities of the means, shape (S, N, K), of x (N, F)."""
+        return self.mixture.log_responsibilities(self.embed(x))
+
+    def elbo(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Return E_q[log p(x | z) + log p(z)] + H(q), shape (S, N), of x (N, F).
+
+        The mean is over z = m ± s ε with the given ε (M, D) and their negatives. With log p(z) in
+        place of the terms in c it is the bound above at the best γ for each z.
+        """
+
+        def answer(part: Tensor) -> Tensor:
+            q = self.encode(self._each(part))
+            total = torch.zeros_like(q.base_dist.mean[..., 0])
+            for epsilon in torch.cat([noise, -noise]):
+                z = q.base_dist.mean + q.base_dist.stddev * epsilon
+                total = total + log_prob(self.decode(z), part) + self.mixture.log_prob(z)
+            return (total / (2 * len(noise)) + q.entropy()).unsqueeze(-1)
+
+        return in_chunks(answer, x).squeeze(-1)
+
+    def _each(self, x: Tensor) -> Tensor:
+        return x.expand(len(self.mixture.means), *x.shape)
+
+
+@final
+class VaDEClusterer(NetworkClusterer, Decodes, Generates, Bounds):
+    """One autoencoder with the mixture that is the prior of its codes."""
+
+    network_type = VaDENetwork
+    network: VaDENetwork
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the mean of p(x | z) at the mean of q(z | x), shape (N, *shape)."""
+        parts = self.network.embed(x.flatten(1)).split(4096, dim=1)
+        points = torch.cat([self.network.autoencoder.decode(part) for part in parts], dim=1)
+        return points[0].view(len(x), *self.shape)
+
+    @torch.no_grad()
+    def sample(self, cluster: int, n: int, seed: int) -> Tensor:
+        """Return the means of p(x | z), z ~ N(μ_c, temperature · σ²_c), shape (n, *shape)."""
+        noise = Draws([seed], self.network.mixture.means.device).normal(n, self.config.latent_size)
+        z = self.network.mixture.place(cluster, self.config.temperature**0.5 * noise)
+        return self.network.autoencoder.decode(z)[0].view(n, *self.shape)
+
+    @torch.no_grad()
+    def elbo(self, x: Tensor) -> Tensor:
+        """Return E_q[log p(x | z) + log p(z) - log q(z | x)] with the mixture as p(z), (N,).
+
+        The mean is over 16 codes, eight draws that are always the same and their mirror images.
+        """
+        noise = antithetic_noise(self.config.latent_size, x)
+        return self.network.elbo(x.flatten(1), noise)[0]
+
+
+@final
+class VaDE(StackedMethod, Pretrains):
+    """Pretrain an autoencoder, fit a mixture on its codes, train both up the bound.
+
+    Variational Deep Embedding: An Unsupervised and Generative Approach to Clustering (Jiang et
+    al., 2017), sections 3.2 and 4.3. Of this project's choice: the autoencoder is pretrained whole
+    and not layer by layer, one of several starts of the mixture is kept, by a graph of neighbours,
+    and a Gaussian likelihood has a fixed scale.
+    """
+
+    config_type = VaDEConfig
+    clusterer_type = VaDEClusterer
+    source = (
+        "Variational Deep Embedding: An Unsupervised and Generative Approach to Clustering (2017)"
+        ", sections 3 and 4.3"
+    )
+    config: VaDEConfig
+    network: VaDENetwork
+    pretraining: NetworkPretraining
+
+    def __init__(
+        self,
+        config: VaDEConfig,
+        shape: Shape,
+        seeds: Sequence[int],
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.config, self.shape = config, tuple(shape)
+        self.draws, self.clock = Draws(seeds, device), Clock()
+        self.network = VaDENetwork(len(seeds), self.shape, config).to(device)
+        initialise(self.network.log_variance, self.draws)
+        self.pretraining = pretraining(
+            self.network.autoencoder, config, clock=self.clock, seeds=seeds, device=device
+        )
+        self.optimiser = adam(self.network.parameters(), config.learning_rate, eps=1e-4)
+
+    def fit(self, x: Tensor) -> Iterator[Report]:
+        """Train the autoencoder, start the mixture on its codes, then train both together."""
+        points = flattened(x, self.config)
+        yield from self.pretraining.descend(points)
+        for done in self.clock.count("joint", self.config.joint_epochs):
+            if done == 1:
+                self._start_mixture(points)
+            metrics = self._descend_pass(points, self.config.rate(done))
+            yield Report(stage="joint", epoch=self.clock.epoch, metrics=metrics)
+
+    def _descend_pass(self, points: Tensor, learning_rate: float) -> dict[str, Tensor]:
+        self.optimiser.param_groups[0]["lr"] = learning_rate
+        mean = Mean()
+        for batch in minibatches(points, self.config.batch_size, self.draws):
+            with fast_products(points.device, points.shape[1]):
+                metrics = self.network.bound(batch, self.draws)
+            descend(self.optimiser, metrics["loss"])
+            mean.add(metrics)
+        return mean.result()
+
+    @torch.no_grad()
+    def _start_mixture(self, points: Tensor) -> None:
+        stack, components, features = self.network.mixture.means.shape
+        fitted = GaussianMixture(stack, components, features).to(points.device)
+        codes, embed, starts = self.network.embed(points), self.network.embed, self.config.starts
+        fit_best_mixture(
+            fitted, codes, embed, points, self.draws, starts=starts, covariance="diag"
+        )
+        self.network.mixture.take(fitted)
+
+    def parts(self) -> Mapping[str, object]:
+        """Return network, pretraining, optimiser, random states and clock."""
+        return {
+            "network": self.network,
+            "pretraining": self.pretraining,
+            "optimiser": self.optimiser,
+            "draws": self.draws,
+            "clock": self.clock,
+        }
