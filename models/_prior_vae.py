@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from ..method import Bounds, Decodes, Generates, Scalar, Shape, setting
+from ._bounds import antithetic_noise
 from ._loop import Clock
 from ._nets import Draws
 from ._pretraining import NetworkPretraining
 from ._stacked import NetworkClusterer, StackedNetwork
-from ._vae import VAE, VAEConfig, antithetic_noise
+from ._vae import VAE, VAEConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from ..errors import DataError
 from ..method import Bounds, Clusterer, Config, Decodes, Generates, Scalar, Shape, setting
+from ._bounds import antithetic_bound, antithetic_noise
 from ._loop import Mean, descend, fast_products, in_chunks, minibatches
 from ._mixture import GaussianMixture, refit_mixture
 from ._nets import (
@@ -142,16 +143,7 @@ class VAE(nn.Module):
         The mean is over z = μ ± s ε with the given ε (M, D) and their negatives; `log_prior`
         takes z (S, N, D) to log p(z), (S, N).
         """
-
-        def answer(part: Tensor) -> Tensor:
-            q = self.encode(self._each(part))
-            total = torch.zeros_like(q.base_dist.mean[..., 0])
-            for epsilon in torch.cat([noise, -noise]):
-                z = q.base_dist.mean + q.base_dist.stddev * epsilon
-                total = total + log_prob(self.decode(z), part) + log_prior(z)
-            return (total / (2 * len(noise)) + q.entropy()).unsqueeze(-1)
-
-        return in_chunks(answer, x).squeeze(-1)
+        return antithetic_bound(self.encode, self.decode, log_prior, x, noise, stack=self.stack)
 
     def _each(self, x: Tensor) -> Tensor:
         return x.expand(self.stack, *x.shape)
@@ -318,12 +310,3 @@ def flattened(x: Tensor, config: VAEConfig) -> Tensor:
             "scale them or set likelihood=gaussian"
         )
     return x.flatten(1)
-
-
-def antithetic_noise(features: int, like: Tensor) -> Tensor:
-    """Return half of 16 points that stand for N(0, I), shape (8, D); the others mirror them.
-
-    Drawn once and for all, and scaled so that each coordinate has the variance 1 exactly.
-    """
-    noise = Draws([0]).normal(8, features)[0]
-    return (noise / noise.square().mean(dim=0).sqrt()).to(like)

@@ -10,6 +10,7 @@ from torch.distributions import Independent
 
 from ..method import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
 from ._autoencoder import Autoencoder, AutoencoderConfig, flattened, pretraining
+from ._bounds import antithetic_bound, antithetic_noise
 from ._loop import Clock, Mean, adam, descend, fast_products, in_chunks, minibatches
 from ._mixture import GaussianMixture
 from ._nets import (
@@ -26,7 +27,6 @@ from ._pretraining import NetworkPretraining
 from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
 from ._starts import fit_best_mixture
 from ._trainable_mixture import TrainableMixture
-from ._vae import antithetic_noise
 
 
 @final
@@ -135,16 +135,14 @@ class VaDENetwork(StackedNetwork):
         The mean is over z = m ± s ε with the given ε (M, D) and their negatives. With log p(z) in
         place of the terms in c it is the bound above at the best γ for each z.
         """
-
-        def answer(part: Tensor) -> Tensor:
-            q = self.encode(self._each(part))
-            total = torch.zeros_like(q.base_dist.mean[..., 0])
-            for epsilon in torch.cat([noise, -noise]):
-                z = q.base_dist.mean + q.base_dist.stddev * epsilon
-                total = total + log_prob(self.decode(z), part) + self.mixture.log_prob(z)
-            return (total / (2 * len(noise)) + q.entropy()).unsqueeze(-1)
-
-        return in_chunks(answer, x).squeeze(-1)
+        return antithetic_bound(
+            self.encode,
+            self.decode,
+            self.mixture.log_prob,
+            x,
+            noise,
+            stack=len(self.mixture.means),
+        )
 
     def _each(self, x: Tensor) -> Tensor:
         return x.expand(len(self.mixture.means), *x.shape)

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
-from ..errors import DataError
-from ..method import Bounds, Config, Decodes, Generates, Report, Scalar, Shape, setting
+from ..method import Bounds, Decodes, Generates, Report, Shape, setting
 from ._augment import Augmentation
+from ._bounds import antithetic_bound, antithetic_noise
 from ._loop import Clock, Mean, adam, descend, fast_products, in_chunks, minibatches
 from ._nets import (
     Draws,
@@ -39,28 +39,16 @@ from ._nets import (
 )
 from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
 from ._trainable_mixture import TrainableMixture
-from ._vae import antithetic_noise
+from ._vae import VAEConfig, flattened
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class VAEICConfig(Config):
+class VAEICConfig(VAEConfig):
     """Settings of networks, losses and augmentation; none is published with the paper."""
 
-    latent_size: int = setting(10, "size of the code", low=1, high=256)
     hidden_size: int = setting(500, "units of a hidden layer", low=1, high=8192)
-    hidden_layers: int = setting(2, "hidden layers, each side", low=1, high=8)
     batch_norm: bool = setting(True, "normalise the hidden layers of encoder and decoder")
-    likelihood: str = setting(
-        "bernoulli", "of a point given its code", choices=("bernoulli", "gaussian")
-    )
-    scale: float = setting(
-        0.2,
-        "standard deviation of a point given its code, where the likelihood is Gaussian",
-        unit="of the scaled data",
-        low=1e-3,
-        high=10.0,
-    )
     augmentation_weight: float = setting(
         50.0, "weight of the divergence between a point's and its copy's assignment", low=0.0
     )
@@ -102,11 +90,6 @@ class VAEICConfig(Config):
     def capped(self, epochs: int) -> Self:
         """Return this configuration with at most `epochs` passes."""
         return replace(self, epochs=max(1, min(self.epochs, epochs)))
-
-    @classmethod
-    def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
-        """Return a Gaussian likelihood for data that leave [0, 1]."""
-        return {} if unit_interval else {"likelihood": "gaussian"}
 
 
 @final
@@ -154,16 +137,14 @@ class VAEICNetwork(StackedNetwork):
 
         The mean is over z = m ± s ε with the given ε (M, D) and their negatives.
         """
-
-        def answer(part: Tensor) -> Tensor:
-            q = self.encode(self._hidden(part))
-            total = torch.zeros_like(q.base_dist.mean[..., 0])
-            for epsilon in torch.cat([noise, -noise]):
-                z = q.base_dist.mean + q.base_dist.stddev * epsilon
-                total = total + log_prob(self.decode(z), part) + self.prior.log_prob(z)
-            return (total / (2 * len(noise)) + q.entropy()).unsqueeze(-1)
-
-        return in_chunks(answer, x).squeeze(-1)
+        return antithetic_bound(
+            lambda points: self.encode(self.encoder(points)),
+            self.decode,
+            self.prior.log_prob,
+            x,
+            noise,
+            stack=len(self.prior.means),
+        )
 
     def _hidden(self, x: Tensor) -> Tensor:
         return self.encoder(x.expand(len(self.prior.means), -1, -1))
@@ -309,13 +290,3 @@ def imbalance(log_q: Tensor) -> Tensor:
     points, components = log_q.shape[1:]
     log_mean = log_q.logsumexp(dim=1) - math.log(points)
     return math.log(components) + (log_mean.exp() * log_mean).sum(dim=-1)
-
-
-def flattened(x: Tensor, config: VAEICConfig) -> Tensor:
-    """Return x as (N, F), or raise DataError where a Bernoulli likelihood cannot hold it."""
-    if config.likelihood == "bernoulli" and (x.min() < 0 or x.max() > 1):
-        raise DataError(
-            f"the data span [{x.min():g}, {x.max():g}], and a Bernoulli likelihood needs [0, 1]: "
-            "scale them or set likelihood=gaussian"
-        )
-    return x.flatten(1)

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from tuner.errors import DataError
+from tuner.models._bounds import antithetic_noise
 from tuner.models._nets import Draws, initialise, replica
-from tuner.models._vae import LatentMixture, LatentMixtureClusterer, antithetic_noise, flattened
+from tuner.models._vae import LatentMixture, LatentMixtureClusterer, flattened
 from tuner.models.vae_gmm import VAEGMMConfig
 
 CONFIG = VAEGMMConfig(
