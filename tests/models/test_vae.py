@@ -10,8 +10,9 @@ from torch.distributions import Normal
 
 from tuner.errors import DataError
 from tuner.models._bounds import antithetic_noise
+from tuner.models._latent_mixture import LatentMixture, LatentMixtureClusterer
 from tuner.models._nets import Draws, initialise, replica
-from tuner.models._vae import LatentMixture, LatentMixtureClusterer, flattened
+from tuner.models._vae import flattened
 from tuner.models.vae_gmm import VAEGMMConfig
 
 CONFIG = VAEGMMConfig(
@@ -31,7 +32,7 @@ def points(n: int = 12) -> Tensor:
 
 def network(config: VAEGMMConfig = CONFIG, *, fitted: bool = True) -> LatentMixture:
     draws = Draws(SEEDS)
-    made = LatentMixture(2, 4, config)
+    made = LatentMixture(2, (4,), config)
     initialise(made, draws)
     if fitted:
         made.fit_mixture(points(200), draws)
