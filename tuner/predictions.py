@@ -22,9 +22,9 @@ _WIDEST = 12
 def read_points(path: Path, *, labels: str | None) -> NDArray[Any]:
     """Return the raw points of a file, in its order; `labels` is a column that is no feature."""
     content = files.read(path, labels)
-    points = checks.points(content.x, files.shown(path), content.columns)
+    points = checks.points(content.x, checks.shown(path), content.columns)
     if len(points) == 0:
-        raise DataError(f"{files.shown(path)} holds no points: give at least one")
+        raise DataError(f"{checks.shown(path)} holds no points: give at least one")
     return points
 
 

@@ -38,7 +38,8 @@ Data = Annotated[
         "--dataset",
         "-d",
         metavar="NAME|FILE",
-        help="A name (tuner datasets lists them) or a .npy, .npz, .csv or .parquet file.",
+        help="A name (tuner datasets lists them), a folder of images, or a .npy, .npz, .csv, "
+        ".parquet, .arrow or .feather file.",
         rich_help_panel=_WHAT,
     ),
 ]

@@ -23,7 +23,11 @@ Source = Annotated[
 ]
 File = Annotated[
     Path,
-    Argument(metavar="FILE", help="Raw points: .npy, .npz, .csv or .parquet.", show_default=False),
+    Argument(
+        metavar="FILE",
+        help="Raw points: .npy, .npz, .csv, .parquet, .arrow, .feather, or a folder of images.",
+        show_default=False,
+    ),
 ]
 Force = Annotated[
     bool, Option("--force", metavar=SWITCH, help="Promote without a comparison with the champion.")

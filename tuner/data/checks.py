@@ -1,5 +1,6 @@
 """What may be data: every refusal names the value, what is allowed and what to do."""
 
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,6 +11,11 @@ from .scaling import Array, Shape, blocks
 
 _LARGEST = 1e37  # a tenth of what float32 holds, so that scaled data can be put back in raw units
 _GIB = 2**30
+
+
+def shown(path: Path) -> str:
+    """Return the path as error sentences show it, on one line whatever it holds."""
+    return str(path) if str(path).isprintable() else repr(str(path))
 
 
 def require_points(dtype: np.dtype[Any], shape: Shape, where: str) -> None:

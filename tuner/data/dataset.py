@@ -23,8 +23,10 @@ class Content:
     """Raw data as a source has them: points (N, *shape), classes (N,), test points if published.
 
     `unit` is what all features are measured in where the source knows it: the largest value of a
-    pixel, the unit of a plane. `columns` are the names of the features of a table, `label_names`
-    those of the sorted classes where the source has better ones than the classes themselves.
+    pixel, the unit of a plane. `columns` are the names of the features of a table, `widths` the
+    numbers of features of its columns where one is a vector, whose features share a unit.
+    `label_names` are the names of the sorted classes where the source has better ones than the
+    classes themselves.
     """
 
     x: Array
@@ -33,6 +35,7 @@ class Content:
     y_test: Array | None = None
     unit: float | None = None
     columns: tuple[str, ...] = ()
+    widths: tuple[int, ...] = ()
     label_names: tuple[str, ...] = ()
 
 
@@ -86,7 +89,7 @@ def prepared(name: str, content: Content, *, where: str) -> Dataset:
         y, y_test = (None, None) if y is None else (y[rows], y[test_rows])
     else:
         split = "published"
-    scaling, rule = fitted(x, content.unit)
+    scaling, rule = fitted(x, content.unit, content.widths)
     return Dataset(
         name=name,
         train=scaling.apply(x),

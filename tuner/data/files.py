@@ -1,34 +1,31 @@
-"""Data from a file, read as a whole and only once it is known to fit."""
+"""Data from a file or a folder, read as a whole and only once it is known to fit."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import DataError, did_you_mean
-from . import arrays, tables
+from . import arrays, arrow, folders, tables
+from .checks import shown
 from .dataset import Content
 
 _READERS: dict[str, Callable[[Path, str | None, str], Content]] = {
     ".npy": arrays.npy,
     ".npz": arrays.npz,
     ".csv": tables.comma_separated,
-    ".parquet": tables.parquet,
+    ".parquet": arrow.parquet,
+    ".arrow": arrow.ipc,
+    ".feather": arrow.ipc,
 }
 ENDINGS = tuple(_READERS)
 
 
 def read(path: Path, labels: str | None) -> Content:
-    """Return what a .npy, .npz, .csv or .parquet file holds. Raises DataError."""
+    """Return what a file of a known ending, or a folder of images, holds. Raises DataError."""
     where = shown(path)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(
-            f"{where} ends in {path.suffix!r}, which cannot be read: give a file that ends in "
-            f"{', '.join(ENDINGS)}"
-        )
     try:
         before = _status(path)
-        content = reader(path, labels, where)
+        content = _reader(path)(path, labels, where)
         after = _status(path)
     except OSError as error:
         raise DataError(
@@ -44,22 +41,26 @@ def read(path: Path, labels: str | None) -> Content:
     return content
 
 
-def shown(path: Path) -> str:
-    """Return the path as error sentences show it, on one line whatever it holds."""
-    return str(path) if str(path).isprintable() else repr(str(path))
+def _reader(path: Path) -> Callable[[Path, str | None, str], Content]:
+    if path.is_dir():
+        return folders.images
+    if path.suffix.lower() not in _READERS:
+        raise DataError(
+            f"{shown(path)} ends in {path.suffix!r}, which cannot be read: give a file that ends "
+            f"in {', '.join(ENDINGS)}, or a folder of images"
+        )
+    return _READERS[path.suffix.lower()]
 
 
-def _status(path: Path) -> tuple[int, int, int, int]:
-    """Return what changes when a file is written or replaced, or raise what it is instead."""
+def _status(path: Path) -> tuple[object, ...]:
+    """Return what changes when data are written or replaced, or raise what is there instead."""
     where = shown(path)
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # the last: a NUL
         raise DataError(f"there is no file {where}{_similar(path)}: check the path") from error
     if path.is_dir():
-        raise DataError(
-            f"{where} is a folder: give one file in it that ends in {', '.join(ENDINGS)}"
-        )
+        return folders.state(path)
     if not path.is_file():
         raise DataError(f"{where} is no regular file: copy the data to one")
     if status.st_size == 0:

@@ -1,4 +1,4 @@
-"""Data sets by name, and files by path."""
+"""Data sets by name, and files and folders by path."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import final
 
 from ..errors import DataError, did_you_mean
-from . import files, images, synthetic
+from . import checks, files, images, synthetic
 from .dataset import Content, Dataset, prepared
 from .scaling import Shape
 
@@ -33,6 +33,7 @@ def catalog() -> list[DatasetInfo]:
         DatasetInfo("half_moons", 5_000, (2,), 5, "made here: five interlocked half-moons"),
         DatasetInfo("mnist", 70_000, (28, 28), 10, "torchvision, in TUNER_DATA_HOME"),
         DatasetInfo("fashion_mnist", 70_000, (28, 28), 10, "torchvision, in TUNER_DATA_HOME"),
+        DatasetInfo("svhn", 99_289, (3, 32, 32), 10, "torchvision, in TUNER_DATA_HOME"),
     ]
 
 
@@ -42,11 +43,12 @@ _MAKERS: dict[str, Callable[[], Content]] = {
     "half_moons": lambda: Content(*synthetic.half_moons(), unit=1.0),
     "mnist": images.mnist,
     "fashion_mnist": images.fashion_mnist,
+    "svhn": images.svhn,
 }
 
 
 def load(spec: str, *, labels: str | None = None) -> Dataset:
-    """Return the data set of a name in `catalog`, or of a .npy, .npz, .csv or .parquet file.
+    """Return the data set of a name in `catalog`, of a file, or of a folder of images.
 
     `labels` names the column of a table that holds the classes; they are kept for audits and
     never reach scaling, split or training. Raises DataError.
@@ -59,7 +61,7 @@ def load(spec: str, *, labels: str | None = None) -> Dataset:
             )
         return prepared(spec, _MAKERS[spec](), where=spec)
     path = _path(spec)
-    return prepared(_name(path), files.read(path, labels), where=files.shown(path))
+    return prepared(_name(path), files.read(path, labels), where=checks.shown(path))
 
 
 def _path(spec: str) -> Path:
@@ -72,7 +74,8 @@ def _path(spec: str) -> Path:
     if not spec.strip() or (os.sep not in spec and "." not in spec and not os.path.exists(spec)):
         raise DataError(
             f"there is no data set {spec!r}{did_you_mean(spec.lower(), _MAKERS)}: give one of "
-            f"{', '.join(_MAKERS)}, or the path of a file that ends in {', '.join(files.ENDINGS)}"
+            f"{', '.join(_MAKERS)}, or the path of a folder of images or of a file that ends in "
+            f"{', '.join(files.ENDINGS)}"
         )
     try:
         return Path(spec).expanduser()

@@ -63,11 +63,14 @@ class Scaling:
         return cls(*(np.asarray(arrays[name], np.float64) for name in ("shift", "scale")))
 
 
-def fitted(train: Array, unit: float | None) -> tuple[Scaling, str]:
+def fitted(train: Array, unit: float | None, widths: tuple[int, ...] = ()) -> tuple[Scaling, str]:
     """Return the scaling that the training part (N, *shape) asks for, and its rule in words.
 
     A known unit divides; numbers within [0, 1] stay; bytes are divided by 255; all else gets
-    mean 0 and variance 1 per feature, where a constant feature is only shifted.
+    mean 0 and variance 1 per feature, where a constant feature is only shifted. Where `widths`
+    tells how many features each column of a table has, those of one column, a vector, share
+    their unit: they are divided by one number, so that their variance is 1 in the mean and
+    distances between vectors keep their proportions.
     """
     if unit is not None:
         return _divided(unit), f"divided by {unit:g}"
@@ -79,9 +82,14 @@ def fitted(train: Array, unit: float | None) -> tuple[Scaling, str]:
     squares = np.zeros(train.shape[1:])
     for rows in blocks(train):
         squares += ((train[rows] - mean) ** 2).sum(axis=0)
-    deviation = np.sqrt(squares / len(train))
-    constant = (train.max(axis=0) == train.min(axis=0)) | (deviation == 0)
-    return Scaling(mean, np.where(constant, 1.0, deviation)), "standardised"
+    variance = np.where(train.max(axis=0) == train.min(axis=0), 0.0, squares / len(train))
+    rule = "standardised"
+    if widths:
+        starts = np.cumsum((0, *widths[:-1]))
+        variance = np.repeat(np.add.reduceat(variance, starts) / widths, widths)
+        rule += f", columns of {', '.join(map(str, widths))}"
+    deviation = np.sqrt(variance)
+    return Scaling(mean, np.where(deviation == 0, 1.0, deviation)), rule
 
 
 def blocks(x: Array, values: int = 1 << 18) -> Iterator[slice]:

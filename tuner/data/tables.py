@@ -3,7 +3,7 @@
 import csv
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,49 +55,50 @@ def comma_separated(path: Path, labels: str | None, where: str) -> Content:
             f"the first column of {where} has no name, as the row numbers that pandas writes: "
             "save it with index=False, or name the column"
         )
-    return _content(frame.set_axis([str(name) for name in frame.columns], axis=1), labels, where)
+    columns = {str(name): frame[name] for name in frame.columns}
+    return content(columns, labels, where)
 
 
-def parquet(path: Path, labels: str | None, where: str) -> Content:
-    """Return the numbers of a .parquet file."""
-    import pyarrow as pa
-    from pyarrow.parquet import ParquetFile
+def content(columns: "Mapping[str, pd.Series | Array]", labels: str | None, where: str) -> Content:
+    """Return the content of columns by name: numbers (N,) each, or vectors (N, width).
 
-    try:
-        with ParquetFile(path) as file:
-            schema, shape = file.schema_arrow, (file.metadata.num_rows, file.metadata.num_columns)
-            for field in schema:
-                if pa.types.is_nested(field.type):
-                    raise DataError(
-                        f"column {field.name!r} of {where} is nested ({field.type}): give every "
-                        "number a column of its own"
-                    )
-            _require_distinct(schema.names, where)
-            checks.require_memory(shape[0] * shape[1], 8, where)
-            frame = file.read().to_pandas(ignore_metadata=True)
-    except pa.ArrowException as error:
+    Features of one vector are called name[0], name[1] and so on, and share a unit.
+    """
+    if labels is not None and labels not in columns:
         raise DataError(
-            f"{where} is cut, damaged or no Parquet file ({_told(error)}): save it again"
-        ) from error
-    return _content(frame, labels, where)
-
-
-def _content(frame: "pd.DataFrame", labels: str | None, where: str) -> Content:
-    names = list(frame.columns)
-    if labels is not None and labels not in names:
-        raise DataError(
-            f"{where} has no column {labels!r} for labels{did_you_mean(labels, names)}; it has "
-            f"{_listed(names)}: name one of these"
+            f"{where} has no column {labels!r} for labels{did_you_mean(labels, columns)}; it has "
+            f"{_listed(list(columns))}: name one of these"
         )
-    columns = [name for name in names if name != labels]
-    if not columns:
+    features = {name: column for name, column in columns.items() if name != labels}
+    if not features:
         raise DataError(f"{where} has no columns to cluster: give at least one of numbers")
-    if frame.empty:
+    if not all(map(len, features.values())):
         raise DataError(f"{where} holds no points: give a row for each, at least 2")
-    dtype = np.result_type(*[_numeric(frame[name], name, where) for name in columns])
-    x = frame[columns].to_numpy(dtype=dtype)
-    y = None if labels is None else _classes(frame[labels], labels, where)
-    return Content(x, y, columns=tuple(columns))
+    parts = {name: _numbers(column, name, where) for name, column in features.items()}
+    dtype = np.result_type(*[part.dtype for part in parts.values()])
+    x = np.concatenate(list(parts.values()), axis=1, dtype=dtype)
+    names, widths = _named(features, parts)
+    y = None if labels is None else _classes(columns[labels], labels, where)
+    return Content(x, y, columns=names, widths=widths)
+
+
+def _named(
+    features: "Mapping[str, pd.Series | Array]", parts: Mapping[str, Array]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the features' names, and how many each column has where one is a vector."""
+    names: list[str] = []
+    for name, column in features.items():
+        width = parts[name].shape[1]
+        names += [f"{name}[{i}]" for i in range(width)] if column.ndim == 2 else [name]
+    vectors = any(column.ndim == 2 for column in features.values())
+    return tuple(names), tuple(part.shape[1] for part in parts.values()) if vectors else ()
+
+
+def _numbers(column: "pd.Series | Array", name: str, where: str) -> Array:
+    """Return a column as (N, width)."""
+    if isinstance(column, np.ndarray):
+        return column
+    return column.to_numpy(dtype=_numeric(column, name, where))[:, None]
 
 
 def _numeric(column: "pd.Series", name: str, where: str) -> np.dtype[Any]:
@@ -116,7 +117,12 @@ def _numeric(column: "pd.Series", name: str, where: str) -> np.dtype[Any]:
     )
 
 
-def _classes(column: "pd.Series", name: str, where: str) -> Array:
+def _classes(column: "pd.Series | Array", name: str, where: str) -> Array:
+    if isinstance(column, np.ndarray):
+        raise DataError(
+            f"column {name!r} of {where} holds vectors, and labels are one value a row: name "
+            "another column as labels"
+        )
     missing = column.isna().to_numpy()
     if missing.any():
         raise DataError(
@@ -126,12 +132,6 @@ def _classes(column: "pd.Series", name: str, where: str) -> Array:
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
         return column.to_numpy()
     return column.astype(str).to_numpy(dtype=np.str_)
-
-
-def _require_distinct(names: Sequence[str], where: str) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise DataError(f"{where} has several columns {name!r}: give each its own name")
 
 
 def _first_row(path: Path) -> tuple[str, list[str]]:
