@@ -61,6 +61,23 @@ def test_images_of_any_layout_are_drawn(shape):
     assert picture(figure).std() > 0
 
 
+@pytest.mark.parametrize("channels_first", [True, False])
+def test_colours_are_kept(channels_first):
+    points = np.zeros((3, 2, 4, 5, 3))
+    for colour in range(3):
+        points[colour, ..., colour] = 255
+    if channels_first:
+        points = np.moveaxis(points, 4, 2)
+    figure = pictures.samples(points)
+    canvas = np.asarray(figure.axes[0].images[0].get_array())
+    for colour in range(3):
+        tiles = canvas[colour * 5 : colour * 5 + 4, 6:11]
+        assert (tiles == np.eye(3)[colour]).all()
+    seen = picture(figure)[..., :3].reshape(-1, 3)
+    for colour in range(3):
+        assert (seen == 255 * np.eye(3)[colour]).all(axis=1).any()
+
+
 @pytest.mark.parametrize("shape", [(6,), (1,), (1, 6), (2, 3, 4), (2, 2, 2, 2)])
 def test_other_points_are_drawn_as_lines(shape):
     assert not pictures.is_image(shape)

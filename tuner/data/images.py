@@ -94,6 +94,7 @@ def _part(name: str, *, train: bool) -> tuple[Any, Any]:
 def _house_numbers(part: str) -> tuple[Any, Any]:
     """Return images (N, 3, 32, 32) and digits (N,); the files call the digit 0 ten."""
     from scipy import io
+    from scipy.io.matlab import MatReadError
 
     path = home() / f"{part}_32x32.mat"
     if not path.exists():
@@ -106,7 +107,7 @@ def _house_numbers(part: str) -> tuple[Any, Any]:
             _require_house_numbers(shapes, path)
             found = io.loadmat(path, appendmat=False, variable_names=("X", "y"))
             x, y = found["X"].transpose(3, 2, 0, 1), found["y"].reshape(-1).astype(np.int64)
-    except _DAMAGE as error:
+    except (*_DAMAGE, MatReadError) as error:
         raise DataError(
             f"{checks.shown(path)} is damaged ({_said(error)}): delete it to fetch it again"
         ) from error

@@ -65,6 +65,7 @@ def test_data_sets_are_listed(tuner, here):
     listed = json.loads(tuner("datasets", "--json").out)
     assert listed[0]["name"] == "digits"
     assert listed[0]["shape"] == [8, 8]
+    assert {one["name"]: one["shape"] for one in listed}["svhn"] == [3, 32, 32]
     assert not list(here.iterdir())
 
 

@@ -63,6 +63,8 @@ def test_a_hostile_pickle_is_never_opened(tmp_path, x):
     (folder / "bare.npz").write_bytes(pickle.dumps(Hostile(marker)))
     (folder / "bare.parquet").write_bytes(pickle.dumps(Hostile(marker)))
     (folder / "bare.csv").write_bytes(pickle.dumps(Hostile(marker)))
+    (folder / "bare.arrow").write_bytes(pickle.dumps(Hostile(marker)))
+    (folder / "bare.feather").write_bytes(pickle.dumps(Hostile(marker)))
     np.savez(folder / "x.npz", x=evil)
     np.savez(folder / "y.npz", x=x, y=evil[:, 0])
     np.savez(folder / "x_test.npz", x=x, x_test=evil)

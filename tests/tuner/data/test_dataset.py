@@ -79,8 +79,10 @@ def test_the_fingerprint_tells_content_split_and_order(x):
         made(x, unit=100.0).fingerprint,
         made(x[:80], x_test=x[80:]).fingerprint,
         made(x.reshape(100, 2, 2)).fingerprint,
+        made(x, widths=(4,)).fingerprint,
+        made(x, widths=(2, 2)).fingerprint,
     }
-    assert len(prints) == 6
+    assert len(prints) == 8
     assert made(x.copy()).fingerprint == made(x).fingerprint
     assert len(made(x).fingerprint) == 64
 

@@ -21,7 +21,7 @@ def test_a_missing_file_is_told_with_what_is_there(path):
 
 def test_what_is_no_file_is_refused(tmp_path):
     (tmp_path / "folder.npy").mkdir()
-    assert "is a folder" in refusal(tmp_path / "folder.npy")
+    assert "is a folder without images" in refusal(tmp_path / "folder.npy")
     os.mkfifo(tmp_path / "pipe.npy")
     assert "no regular file" in refusal(tmp_path / "pipe.npy")
     (tmp_path / "empty.csv").touch()
@@ -35,10 +35,10 @@ def test_names_that_no_file_has_are_refused(tmp_path, name):
 
 def test_an_unknown_ending_lists_the_known(tmp_path):
     (tmp_path / "a.xlsx").write_bytes(b"PK")
-    assert ".npy, .npz, .csv, .parquet" in refusal(tmp_path / "a.xlsx")
+    assert ".npy, .npz, .csv, .parquet, .arrow, .feather" in refusal(tmp_path / "a.xlsx")
 
 
-@pytest.mark.parametrize("ending", ["npy", "npz", "csv", "parquet"])
+@pytest.mark.parametrize("ending", ["npy", "npz", "csv", "parquet", "arrow", "feather", "png"])
 def test_a_file_of_noise_is_refused(tmp_path, ending):
     path = tmp_path / f"noise.{ending}"
     path.write_bytes(np.random.default_rng(0).bytes(5000))

@@ -19,7 +19,7 @@ def test_the_catalog_says_what_is_loaded(name):
 
 def test_the_default_comes_first():
     names = [info.name for info in catalog()]
-    assert names == ["digits", "arcs", "half_moons", "mnist", "fashion_mnist"]
+    assert names == ["digits", "arcs", "half_moons", "mnist", "fashion_mnist", "svhn"]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,9 @@ def test_the_default_comes_first():
         ("digit", "did you mean 'digits'?"),
         ("MNIST", "did you mean 'mnist'?"),
         ("fashion-mnist", "did you mean 'fashion_mnist'?"),
-        ("qqq", "give one of digits, arcs, half_moons, mnist, fashion_mnist"),
+        ("qqq", "give one of digits, arcs, half_moons, mnist, fashion_mnist, svhn"),
+        ("SVHN", "did you mean 'svhn'?"),
+        ("qqq", "or the path of a folder of images"),
         ("", "no data set ''"),
         ("s3://bucket/key.npy", "s3://"),
     ],
@@ -53,6 +55,7 @@ def test_files_are_named_by_slugs_that_clash_with_no_data_set(tmp_path, file, na
 
 def test_data_needs_no_framework():
     heavy = ("ray", "optuna", "mlflow", "torch", "torchvision", "pandas", "pyarrow", "sklearn")
+    heavy += ("PIL", "scipy")
     code = f"import sys, tuner.data; print([m for m in {heavy} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"

@@ -42,6 +42,26 @@ def test_a_constant_feature_is_only_shifted():
     assert np.allclose(scaling.invert(scaling.apply(x)), x, atol=1e-6)
 
 
+def test_features_of_one_vector_are_divided_by_one_number():
+    x = np.random.default_rng(3).normal([5, 0, 9, -2], [1, 3, 0, 50], (600, 4))
+    scaling, rule = fitted(x, None, (3, 1))
+    scaled = scaling.apply(x)
+    expected = np.sqrt(x[:, :3].var(axis=0).mean())
+    assert rule != "standardised"
+    assert np.allclose(scaling.scale, [expected, expected, expected, x[:, 3].std()])
+    assert np.allclose(scaled.mean(axis=0), 0, atol=1e-6)
+    assert np.isclose(scaled[:, :3].var(axis=0).mean(), 1)
+    lengths = np.linalg.norm(x[1:, :3] - x[0, :3], axis=1)
+    assert np.allclose(np.linalg.norm(scaled[1:, :3] - scaled[0, :3], axis=1) * expected, lengths)
+
+
+def test_a_constant_vector_is_only_shifted():
+    x = np.stack([np.full(9, 4.1), np.full(9, -7.3), np.arange(9.0)], axis=1)
+    scaling, _ = fitted(x, None, (2, 1))
+    assert scaling.scale[:2].tolist() == [1, 1]
+    assert np.allclose(scaling.apply(x)[:, :2], 0, atol=1e-6)
+
+
 def test_a_large_offset_keeps_small_differences():
     seconds = 1.7e9 + np.arange(100.0).reshape(50, 2)
     scaling, _ = fitted(seconds, None)

@@ -128,8 +128,6 @@ def test_labels_that_are_missing_or_alike_are_refused(tmp_path, frame):
 @pytest.mark.parametrize(
     ("column", "said"),
     [
-        (pa.array([[1.0], [2.0], [3.0]]), "nested (list<"),
-        (pa.array([{"b": 1}, {"b": 2}, {"b": 3}]), "nested (struct<"),
         (pa.array(["1", "x", "3"]), "'x' in row 1"),
         (pa.array([1, None, 3]), "nan in row 1, column 'a'"),
         (pa.array([True, None, False]), "in row 1 (counted from 0), of type object"),
