@@ -1,6 +1,7 @@
 """Tables as Arrow keeps them: Parquet, Feather and Arrow's own files, vectors included."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -87,8 +88,9 @@ def _require_columns(schema: "pa.Schema", where: str) -> None:
     """Raise unless every column has a name of its own and holds single values or vectors."""
     import pyarrow as pa
 
+    counts = Counter(schema.names)
     for field in schema:
-        if schema.names.count(field.name) > 1:
+        if counts[field.name] > 1:
             raise DataError(f"{where} has several columns {field.name!r}: give each its own name")
         if _INDEX.fullmatch(field.name):
             raise DataError(
