@@ -33,6 +33,8 @@ def ours(method: str, x: NDArray[np.float32], seed: int) -> Labels:
     """Return the clusters of this package's method."""
     owner = catalog.method(method)
     schedule = {SCHEDULE[method]: EPOCHS, "pretraining_epochs": EPOCHS}
+    if method == "dec":  # the other side draws its target up anew with every batch
+        schedule["update_interval"] = -(-len(x) // BATCH)
     batches = {"batch_size": BATCH, "pretraining_batch_size": BATCH}
     config = owner.config_type.from_mapping({"n_components": 10, **schedule, **batches})
     points = torch.from_numpy(x)
