@@ -5,7 +5,7 @@ Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (Dil
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from torch import Tensor
 from torch.distributions import Independent
@@ -29,6 +29,11 @@ class Terms:
     def elbo(self) -> Tensor:
         """Return Eq. 4, shape (S, M·B)."""
         return self.reconstruction - self.conditional_prior - self.w_prior - self.z_prior
+
+    def means(self) -> dict[str, Tensor]:
+        """Return the bound and each of its terms as means over draws and points, (S,)."""
+        values = {"elbo": self.elbo()} | {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value.detach().mean(dim=1) for name, value in values.items()}
 
 
 def lower_bound(network: GMVAENetwork, y: Tensor, draws: Draws) -> Terms:

@@ -163,6 +163,20 @@ class GMVAENetwork(nn.Module):
         parameters = self.components_head(self.prior(w)).unflatten(2, shape)
         return log_scale_normal(*parameters.unbind(dim=2))
 
+    def style_axis(self) -> Tensor:
+        """Return the direction of w along which the components' means move most, (S, W).
+
+        It is the first singular vector of d mu_k(w) / dw, all k at once, as central differences
+        over one standard deviation of p(w) to either side of 0; its largest entry is positive.
+        """
+        W = self.config.style_size
+        steps = torch.eye(W, device=self.heads.weight.device)
+        w = torch.cat([steps, -steps]).expand(len(self.heads.weight), -1, -1)
+        forth, back = self.components(w).mean.flatten(2).chunk(2, dim=1)
+        axis = torch.linalg.svd((forth - back) / 2, full_matrices=False).U[:, :, 0]
+        largest = axis.gather(1, axis.abs().argmax(dim=1, keepdim=True))
+        return axis * largest.sign()
+
     def observe(self, x: Tensor) -> Independent:
         """Return p(y | x), batch shape (S, B), event shape (Y,)."""
         parameters = self.decoder(x).float()

@@ -10,7 +10,7 @@ Recognition: q(x | y) and q(w | y) are diagonal Gaussians, q(z | x, w) is exact 
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Self, final
 
 import torch
@@ -21,6 +21,7 @@ from ..method import (
     Bounds,
     Clusterer,
     Config,
+    Curve,
     Decodes,
     Generates,
     Method,
@@ -30,6 +31,7 @@ from ..method import (
     Shape,
     State,
     Trains,
+    Traverses,
     setting,
 )
 from ._gmvae_bound import Terms, constrained, kl_to_standard_normal, lower_bound
@@ -46,6 +48,9 @@ from ._nets import (
 
 BOUND_DRAWS = 16
 """Draws of x and w behind a bound."""
+
+STYLE_REACH = 2.0
+"""How far a line of styles reaches to either side of 0, in standard deviations of p(w)."""
 
 CHUNK = 1024
 """Points answered at once: each takes K times the code size several times over."""
@@ -101,6 +106,21 @@ class GMVAEConfig(Config):
         """Return this configuration with at most `epochs` passes."""
         return replace(self, epochs=min(self.epochs, epochs))
 
+    @property
+    def threshold(self) -> float:
+        """The lambda of Eq. 7, in nats."""
+        return self.information_threshold * math.log(self.n_components)
+
+    def curves(self) -> Mapping[str, Curve]:
+        """Return the unit of all terms, and the levels that the z term is held against."""
+        levels = {"log K": math.log(self.n_components)}
+        if self.threshold > 0:
+            levels["threshold λ"] = self.threshold
+        read = {
+            name: Curve(unit="nats") for name in ("loss", "elbo", *(f.name for f in fields(Terms)))
+        }
+        return read | {"z_prior": Curve(unit="nats", levels=levels)}
+
     @classmethod
     def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
         """Return a Gaussian likelihood for data outside [0, 1]."""
@@ -108,7 +128,7 @@ class GMVAEConfig(Config):
 
 
 @final
-class GMVAEClusterer(Clusterer, Decodes, Generates, Bounds):
+class GMVAEClusterer(Clusterer, Decodes, Generates, Traverses, Bounds):
     """One trained Gaussian mixture VAE."""
 
     def __init__(
@@ -159,6 +179,18 @@ class GMVAEClusterer(Clusterer, Decodes, Generates, Bounds):
         x = rsample(
             diagonal_normal(component.mean[:, :, cluster], component.stddev[:, :, cluster]), draws
         )
+        return self.network.observe(x).mean[0].unflatten(1, self.shape)
+
+    @torch.no_grad()
+    def traverse(self, cluster: int, steps: int) -> Tensor:
+        """Return means of p(y | x) at x = mu_z(w), w on a line through 0, (steps, *shape).
+
+        The paper's Figure 5b and section 4.2.1: the cluster fixed, the style moved. The paper
+        does not name its line; here it is `style_axis`, the same for every cluster.
+        """
+        axis = self.network.style_axis()
+        w = torch.linspace(-STYLE_REACH, STYLE_REACH, steps, device=self.device)[:, None] * axis
+        x = self.network.components(w.unsqueeze(0)).mean[:, :, cluster]
         return self.network.observe(x).mean[0].unflatten(1, self.shape)
 
     @torch.no_grad()
@@ -218,14 +250,13 @@ class GMVAE(Method, Trains, Random):
                     terms = lower_bound(self.network, batch, self.draws)
                 loss = self._loss(terms, weight)
                 descend(self.optimiser, loss)
-                mean.add(_metrics(terms, loss))
+                mean.add({"loss": loss.detach()} | terms.means())
             yield Report(stage="train", epoch=self.clock.epoch, metrics=mean.result())
 
     def _loss(self, terms: Terms, weight: float) -> Tensor:
         """Return minus the bound with the z term held at lambda until it exceeds it, (R,)."""
-        threshold = self.config.information_threshold * math.log(self.config.n_components)
         divergence = (terms.conditional_prior + terms.w_prior).mean(dim=1)
-        divergence = divergence + constrained(terms.z_prior, threshold)
+        divergence = divergence + constrained(terms.z_prior, self.config.threshold)
         reconstruction = self.config.reconstruction_weight * terms.reconstruction.mean(dim=1)
         return weight * divergence - reconstruction
 
@@ -285,15 +316,3 @@ class GMVAE(Method, Trains, Random):
 def _flat(x: Tensor, replicas: int) -> Tensor:
     """Return points (N, *shape) as the input of every replica, (R, N, Y)."""
     return x.flatten(1).expand(replicas, -1, -1)
-
-
-def _metrics(terms: Terms, loss: Tensor) -> dict[str, Tensor]:
-    """Return the terms' means over draws and points, each of shape (R,)."""
-    means = {
-        "elbo": terms.elbo(),
-        "reconstruction": terms.reconstruction,
-        "conditional_prior": terms.conditional_prior,
-        "w_prior": terms.w_prior,
-        "z_prior": terms.z_prior,
-    }
-    return {"loss": loss.detach()} | {n: v.detach().mean(dim=1) for n, v in means.items()}

@@ -155,7 +155,10 @@ class Finale:
         drawn = None
         if finalist.is_usable:
             model = Model.load(finalist.model_folder(finalist.best))
-            drawn = gallery.draw(model, self._plan.dataset, evaluations, folder / "pictures")
+            pictures = folder / "pictures"
+            for fault in gallery.draw(model, self._plan.dataset, evaluations, pictures):
+                self._say(fault)
+            drawn = pictures if pictures.is_dir() else None
         self._tracker.project(finalist_record(finalist, evaluations, tags, artifacts=drawn))
         if finalist.rank == 0:
             entry = best[0]
@@ -235,7 +238,8 @@ class Finale:
         }
         rank = next(i for i, f in enumerate(result.finalists) if f["trial"] == champion["trial"])
         pictures = self._folder / f"finalist-{rank}" / "pictures"
-        self._tracker.finish(metrics=metrics, tags=tags, artifacts=pictures)
+        drawn = pictures if pictures.is_dir() else None
+        self._tracker.finish(metrics=metrics, tags=tags, artifacts=drawn)
         for checkpoints in self._folder.glob("*/checkpoints"):
             shutil.rmtree(checkpoints, ignore_errors=True)
         self._ledger.note("result", result.to_mapping())

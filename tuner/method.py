@@ -16,8 +16,8 @@ the README's table find them by name.
    or resumed at any yield. It should read like the algorithm box of the paper.
 4. A `Clusterer` is what training leaves behind: one replica that answers questions, rebuilt from
    its `Config` and a flat mapping of tensors. It never samples unless a seed is given.
-5. What a method can do is a type: inherit `Decodes`, `Generates` or `Bounds` where it is honest,
-   and `Pretrains` where trials may share the network with which training begins.
+5. What a method can do is a type: inherit `Decodes`, `Generates`, `Traverses` or `Bounds` where
+   it is honest, and `Pretrains` where trials may share the network with which training begins.
 6. `tuner.testing.check_method("NAME")` says whether the contract holds.
 """
 
@@ -72,6 +72,10 @@ class Config(ABC):
     def capped(self, epochs: int) -> Self:
         """Return this configuration with its schedule shortened to at most `epochs` passes."""
 
+    def curves(self) -> "Mapping[str, Curve]":
+        """Return how reported metrics are to be read, by their names; none need be here."""
+        return {}
+
     @classmethod
     def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
         """Return the settings that the data force: `unit_interval` data lie in [0, 1]."""
@@ -109,6 +113,14 @@ def _checked(f: "dataclasses.Field[Any]", kind: Any, value: Any) -> Any:
         bounds = f"at least {low:g}" if high is None else f"between {low or 0:g} and {high:g}"
         raise UsageError(f"{f.name}={value!r} is out of range: give a value {bounds}")
     return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """How a reported metric is to be read: its unit, and levels that mean something, by name."""
+
+    unit: str = ""
+    levels: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +193,17 @@ class Generates(ABC):
     @abstractmethod
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:
         """Return n new points of one cluster, shape (n, *shape)."""
+
+
+class Traverses(ABC):
+    """A clusterer whose points have a style beside their cluster."""
+
+    @abstractmethod
+    def traverse(self, cluster: int, steps: int) -> Tensor:
+        """Return points on the way along one line of styles, the cluster fixed, (steps, *shape).
+
+        The line and its ends, the first point and the last, do not depend on the steps.
+        """
 
 
 class Bounds(ABC):

@@ -24,7 +24,7 @@ from .checkpoint import (
 )
 from .data.scaling import Scaling
 from .errors import DataError, TunerError, UsageError
-from .method import Bounds, Clusterer, Config, Decodes, Generates, Shape
+from .method import Bounds, Clusterer, Config, Decodes, Generates, Shape, Traverses
 
 DOCUMENT = "model.json"
 _SCHEMA = 1
@@ -88,15 +88,23 @@ class Model:
         """Return n new points of one cluster, raw, shape (n, *shape)."""
         if not isinstance(self.clusterer, Generates):
             raise self._incapable("draw new points")
-        if not 0 <= cluster < self.n_components:
-            raise UsageError(
-                f"no cluster {cluster}: give one from 0 to {self.n_components - 1}, both included"
-            )
+        self._check_cluster(cluster)
         if n < 1:
             raise UsageError(f"cannot draw {n} points: give a number of at least 1")
         with torch.inference_mode():
             scaled = self.clusterer.sample(cluster, n, seed).cpu().numpy()
         return self.scaling.invert(scaled.reshape(n, *self.shape))
+
+    def traverse(self, cluster: int, steps: int) -> NDArray[np.float32]:
+        """Return points along a line of styles, raw, the cluster fixed, shape (steps, *shape)."""
+        if not isinstance(self.clusterer, Traverses):
+            raise self._incapable("move points along a style")
+        self._check_cluster(cluster)
+        if steps < 2:
+            raise UsageError(f"no line has {steps} points: give a number of at least 2")
+        with torch.inference_mode():
+            scaled = self.clusterer.traverse(cluster, steps).cpu().numpy()
+        return self.scaling.invert(scaled.reshape(steps, *self.shape))
 
     def elbo(self, raw: ArrayLike) -> NDArray[np.float32]:
         """Return a lower bound of log p(scaled x) in nats, shape (N,)."""
@@ -138,6 +146,12 @@ class Model:
                 for start in range(0, len(points), _CHUNK)
             ]
         return torch.cat(parts).numpy()
+
+    def _check_cluster(self, cluster: int) -> None:
+        if not 0 <= cluster < self.n_components:
+            raise UsageError(
+                f"no cluster {cluster}: give one from 0 to {self.n_components - 1}, both included"
+            )
 
     def _points(self, raw: ArrayLike) -> NDArray[Any]:
         """Return raw data as numbers of shape (N, *shape)."""

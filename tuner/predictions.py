@@ -79,6 +79,7 @@ def _picture(path: Path, drawn: NDArray[np.float32], cluster: int | None) -> Non
         for axes in figure.axes:
             axes.set_yticks([])
             axes.set_ylabel("")
+        figure.supylabel("")
         figure.axes[0].set_title(f"cluster {cluster}", fontsize=9)
     pictures.save(figure, path)
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, final
 
 import torch
 
+from . import gallery
 from .errors import NoUsableTrialError, UsageError
 from .finalist import Watch, fit_finalist
 from .model import Model
 from .objective import neighbour_graph
-from .trial import Job
+from .trial import Job, curve
 
 if TYPE_CHECKING:
     from .method import Scalar
@@ -25,7 +26,7 @@ class Trained:
     """What a training left: per replica its seed, and score and audit on the test split.
 
     `values` are the scores on the training points; `best` is the replica with the highest of
-    them, `model` the folder of its model.
+    them, `model` the folder of its model and `pictures` that of what was drawn of it.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Trained:
     audits: Sequence[Mapping[str, float]]
     best: int
     model: str
+    pictures: str
     seconds: float
     notes: Sequence[str]
 
@@ -58,8 +60,8 @@ def train(
     """Train the one configuration of a plan on the seeds `seed`, `seed` + 1, … and judge it.
 
     Every replica is saved in `folder` as a model, and the best one by its score on the training
-    points as `best`. A training that was cut off goes on from its last checkpoint. Networks that
-    are only pretrained come from the folder `shelf`, or go there.
+    points as `best`, beside its pictures. A training that was cut off goes on from its last
+    checkpoint. Networks that are only pretrained come from the folder `shelf`, or go there.
     """
     (branch,) = plan.branches.values()
     study, dataset = plan.study, plan.dataset
@@ -83,7 +85,10 @@ def train(
             f"the training of {job.method} found no clusters ({trained.failure}): see "
             f"{folder / 'metrics.jsonl'}, and try other settings with --set"
         )
-    Model.load(trained.model_folder(trained.best)).save(folder / "best")
+    model = Model.load(trained.model_folder(trained.best))
+    model.save(folder / "best")
+    drawn = folder / "pictures"
+    faults = gallery.draw(model, dataset, curve(folder), drawn)
     return Trained(
         method=job.method,
         settings=trained.settings,
@@ -95,8 +100,9 @@ def train(
         audits=trained.audits,
         best=trained.best,
         model=str(folder / "best"),
+        pictures=str(drawn),
         seconds=time.monotonic() - began,
-        notes=[trained.note] if trained.note else [],
+        notes=[note for note in (trained.note, *faults) if note],
     )
 
 

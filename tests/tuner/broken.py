@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from tuner.method import Clusterer, Method, Report, Shape, State
+from tuner.method import Clusterer, Curve, Method, Report, Shape, State
 from tuner.models._loop import minibatches
 from tuner.testing.training import UNSEEDED
 
@@ -74,6 +74,18 @@ class CountsFromZero(Retells):
 class OneNumber(Retells):
     def told(self, report: Report) -> Report:
         return replace(report, metrics={"loss": report.metrics["loss"].mean()})
+
+
+@breaks("curves_are_of_reported_metrics")
+class TellsOfNothing(ToyConfig):
+    def curves(self) -> Mapping[str, Curve]:
+        return {"lost": Curve(unit="nats")}
+
+
+@breaks("curves_are_of_reported_metrics")
+class BoundlessLevel(ToyConfig):
+    def curves(self) -> Mapping[str, Curve]:
+        return {"loss": Curve(levels={"most": float("inf")})}
 
 
 @breaks("fit_sees_points_alone")
@@ -282,6 +294,37 @@ class SamplesAlike(ToyClusterer):
 class SamplesZeroAtRandom(ToyClusterer):
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:
         return super().sample(cluster, n, seed or int.from_bytes(os.urandom(4)))
+
+
+@breaks("traversals_are_lines")
+class TraversesFlat(ToyClusterer):
+    def traverse(self, cluster: int, steps: int) -> Tensor:
+        return super().traverse(cluster, steps).flatten()
+
+
+@breaks("traversals_are_lines")
+class StandsStill(ToyClusterer):
+    def traverse(self, cluster: int, steps: int) -> Tensor:
+        return super().traverse(cluster, 1).expand(steps, -1).contiguous()
+
+
+@breaks("traversals_are_lines")
+class ForgetsTheCluster(ToyClusterer):
+    def traverse(self, cluster: int, steps: int) -> Tensor:
+        return super().traverse(0, steps)
+
+
+@breaks("traversals_are_lines")
+class GoesAsFarAsTheSteps(ToyClusterer):
+    def traverse(self, cluster: int, steps: int) -> Tensor:
+        return super().traverse(cluster, 9)[:steps]
+
+
+@breaks("traversals_are_lines")
+class LosesItsWay(ToyClusterer):
+    def traverse(self, cluster: int, steps: int) -> Tensor:
+        line = super().traverse(cluster, steps)
+        return line[torch.randperm(steps)]
 
 
 @breaks("bounds_are_one_number_per_point")

@@ -12,6 +12,7 @@ from tuner.method import (
     Bounds,
     Clusterer,
     Config,
+    Curve,
     Decodes,
     Generates,
     Method,
@@ -23,6 +24,7 @@ from tuner.method import (
     Shape,
     State,
     Trains,
+    Traverses,
     setting,
 )
 from tuner.models._loop import Clock, Mean, adam, descend, minibatches, pack, unpack
@@ -42,6 +44,9 @@ class ToyConfig(Config):
     def capped(self, epochs: int) -> Self:
         return replace(self, epochs=min(self.epochs, epochs))
 
+    def curves(self) -> Mapping[str, Curve]:
+        return {"loss": Curve(unit="nats", levels={"zero": 0.0})}
+
 
 def log_joint(tensors: Mapping[str, Tensor], x: Tensor) -> Tensor:
     """Return log pi_k + log N(x; m_k, s^2 I), (R, B, K), of x (R, B, F)."""
@@ -52,7 +57,7 @@ def log_joint(tensors: Mapping[str, Tensor], x: Tensor) -> Tensor:
     return log_pi - 0.5 * square / (2 * scale).exp() - normaliser
 
 
-class ToyClusterer(Clusterer, Decodes, Generates, Bounds):
+class ToyClusterer(Clusterer, Decodes, Generates, Traverses, Bounds):
     def __init__(
         self,
         config: ToyConfig,
@@ -81,6 +86,12 @@ class ToyClusterer(Clusterer, Decodes, Generates, Bounds):
         centre = self.tensors["centres"][0, cluster]
         noise = Draws([seed], centre.device).normal(n, len(centre))[0]
         flat = centre + self.tensors["log_scale"].exp() * noise
+        return flat.unflatten(1, self.shape)
+
+    def traverse(self, cluster: int, steps: int) -> Tensor:
+        centre = self.tensors["centres"][0, cluster]
+        along = torch.linspace(-2, 2, steps, device=centre.device)[:, None]
+        flat = centre + self.tensors["log_scale"].exp() * along
         return flat.unflatten(1, self.shape)
 
     def elbo(self, x: Tensor) -> Tensor:

@@ -114,13 +114,14 @@ def models(name: AnyModel = None, tracking: Tracking = None, json: Json = False)
 
 def _described(name: str, method: "type[Method]") -> dict[str, Any]:
     from .. import catalog
-    from ..method import Bounds, Decodes, Generates, Random, Trains
+    from ..method import Bounds, Decodes, Generates, Random, Trains, Traverses
 
     clusterer = method.clusterer_type
     can = {
         "embed": True,
         "reconstruct": issubclass(clusterer, Decodes),
         "sample": issubclass(clusterer, Generates),
+        "traverse": issubclass(clusterer, Traverses),
         "elbo": issubclass(clusterer, Bounds),
     }
     return {

@@ -108,6 +108,6 @@ def _show(trained: "Trained") -> None:
         if trained.audits:
             facts.append(("", f"audit: {audited(trained.audits[r])}"))
     facts += [("note", note) for note in trained.notes]
-    show_facts([*facts, ("model", trained.model)])
+    show_facts([*facts, ("model", trained.model), ("pictures", trained.pictures)])
     show("")
     show(f"next\n  tuner predict {trained.model} FILE")

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from .. import checkpoint
-from ..method import Bounds, Decodes, Generates
+from ..method import Bounds, Decodes, Generates, Traverses
 from ..metrics import ari, contingency
 from ..objective import evaluate, neighbour_graph
 from .subject import CLOSE, SEEDS, Subject, check_pure, check_tensor, distance
@@ -136,6 +136,26 @@ def samples_follow_their_seed(subject: Subject) -> None:
     assert same, "sample touches the global random state of torch."
     one, two = clusterer.sample(0, 5, 0), clusterer.sample(1, 5, 0)
     assert not torch.equal(one, two), "sample gives the same points for clusters 0 and 1."
+
+
+def traversals_are_lines(subject: Subject) -> None:
+    """A cluster's traversal is float32 (steps, *shape), finite, and one line for any steps."""
+    clusterer = subject.clusterers[0]
+    assert isinstance(clusterer, Traverses)
+    state = torch.get_rng_state()
+    for cluster in range(subject.config.n_components):
+        line = clusterer.traverse(cluster, 5)
+        check_tensor(f"traverse of cluster {cluster}", line, (5, 4))
+        again = clusterer.traverse(cluster, 5)
+        assert torch.equal(line, again), "traverse gives other points when asked again."
+        gap = distance(clusterer.traverse(cluster, 3), line[::2])
+        assert gap < CLOSE, f"traverse takes another line for 3 steps than for 5, by {gap:.1e}."
+        still = torch.equal(line[0], line[-1])
+        assert not still, f"traverse of cluster {cluster} ends where it begins."
+    same = torch.equal(state, torch.get_rng_state())
+    assert same, "traverse touches the global random state of torch."
+    one, two = clusterer.traverse(0, 5), clusterer.traverse(1, 5)
+    assert not torch.equal(one, two), "traverse gives the same points for clusters 0 and 1."
 
 
 def bounds_are_one_number_per_point(subject: Subject) -> None:

@@ -2,7 +2,16 @@
 
 from collections.abc import Callable, Mapping
 
-from ..method import Bounds, Decodes, Generates, Method, Pretrains, Random, Trains
+from ..method import (
+    Bounds,
+    Decodes,
+    Generates,
+    Method,
+    Pretrains,
+    Random,
+    Trains,
+    Traverses,
+)
 from . import answers, pretraining, training
 from .subject import Subject
 
@@ -13,6 +22,7 @@ CHECKS: Mapping[type, tuple[Check, ...]] = {
         training.settings_survive_a_round_trip,
         training.capping_shortens_the_training,
         training.reports_count_passes,
+        training.curves_are_of_reported_metrics,
         training.fit_sees_points_alone,
         training.global_randomness_is_untouched,
         training.any_number_of_points_trains,
@@ -40,6 +50,7 @@ CHECKS: Mapping[type, tuple[Check, ...]] = {
     ),
     Decodes: (answers.reconstructions_look_like_points,),
     Generates: (answers.samples_follow_their_seed,),
+    Traverses: (answers.traversals_are_lines,),
     Bounds: (answers.bounds_are_one_number_per_point,),
 }
 

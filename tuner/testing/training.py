@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import math
 import random
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,16 @@ def reports_count_passes(subject: Subject) -> None:
             assert found == (len(SEEDS),), f"The metric {name} has shape {found}, not (R,)."
             assert not value.requires_grad, f"The metric {name} carries a gradient: detach it."
             assert "/" not in name, f"The metric {name} has a prefix: leave that to tracking."
+
+
+def curves_are_of_reported_metrics(subject: Subject) -> None:
+    """What a configuration says of curves is said of metrics that are reported, levels finite."""
+    reported = {name for report in subject.trained[1] for name in report.metrics}
+    for name, curve in subject.short.curves().items():
+        told = ", ".join(sorted(reported))
+        assert name in reported, f"curves() tells of {name!r}; the reports have {told}."
+        odd = [key for key, level in curve.levels.items() if not math.isfinite(level)]
+        assert not odd, f"The level {odd[0]!r} of {name!r} is not finite."
 
 
 def fit_sees_points_alone(subject: Subject) -> None:

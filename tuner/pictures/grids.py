@@ -1,0 +1,130 @@
+"""Points side by side, a row for each cluster: images as they are, other points as lines."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from .canvas import CELL, SMALL, blank, colour, single
+
+Array = NDArray[Any]
+Colours = Callable[[int, int], Any]  # of a row and a column
+
+
+def is_image(shape: Sequence[int]) -> bool:
+    """Return whether points of this shape can be drawn as images."""
+    sizes = tuple(shape)
+    if len(sizes) == 3 and (sizes[0] in (1, 3) or sizes[2] in (1, 3)):
+        sizes = sizes[1:] if sizes[0] in (1, 3) else sizes[:2]
+    return len(sizes) == 2 and min(sizes) > 1
+
+
+def members(points: Array, proba: Array, *, columns: int = 12) -> Figure:
+    """Draw members of each cluster, a row: from the surest, left, to the least sure, right.
+
+    `proba` (N, K) is p(cluster | point). The members shown are evenly spaced in that order, so a
+    row shows the cluster's doubtful members too.
+    """
+    clusters, certainty = proba.argmax(axis=1), proba.max(axis=1)
+    rows, titles = [], []
+    for cluster in range(proba.shape[1]):
+        own = np.flatnonzero(clusters == cluster)
+        own = own[np.argsort(-certainty[own], kind="stable")]
+        shown = np.linspace(0, len(own) - 1, min(columns, len(own))).round().astype(int)
+        rows.append(points[own[shown]])
+        titles.append(f"{cluster} ({len(own):,})")
+    figure = _grid(rows, titles, columns=columns, colours=_by_row)
+    return _named(figure, "cluster (points)", "from the surest to the least sure")
+
+
+def samples(points: Array) -> Figure:
+    """Draw generated points (K, n, *shape), one cluster to a row."""
+    names = [str(k) for k in range(len(points))]
+    figure = _grid(list(points), names, columns=points.shape[1], colours=_by_row)
+    return _named(figure, "cluster", "drawn from the cluster")
+
+
+def traversals(points: Array) -> Figure:
+    """Draw points (K, n, *shape) on the way along a line of styles, one cluster to a row."""
+    n = points.shape[1]
+    names = [str(k) for k in range(len(points))]
+
+    def by_step(row: int, step: int) -> Any:
+        del row
+        return colormaps["viridis"](step / max(n - 1, 1))
+
+    figure = _grid(list(points), names, columns=n, colours=by_step)
+    return _named(figure, "cluster", "style, from one end of its line to the other")
+
+
+def _by_row(row: int, column: int) -> Any:
+    del column
+    return colour(row)
+
+
+def _named(figure: Figure, rows: str, columns: str) -> Figure:
+    figure.supylabel(rows, fontsize=9)
+    figure.supxlabel(columns, fontsize=9)
+    return figure
+
+
+def _grid(
+    rows: Sequence[Array], titles: Sequence[str], *, columns: int, colours: Colours
+) -> Figure:
+    """Draw rows of points: images side by side, other points as one line each."""
+    shape = next((row.shape[1:] for row in rows if len(row)), (1,))
+    low, high = _limits(rows)
+    if is_image(shape):
+        scaled = [(row - low) / (high - low) for row in rows]
+        return _image_grid(scaled, titles, _image(np.zeros(shape)).shape, columns)
+    figure = blank(6.0, 0.4 + 2 * CELL * len(rows))
+    for index, (row, title) in enumerate(zip(rows, titles, strict=True)):
+        axes = figure.add_subplot(len(rows), 1, index + 1)
+        for number, point in enumerate(row):
+            values = point.reshape(-1)
+            dot = "o" if len(values) == 1 else None
+            shade = colours(index, number)
+            axes.plot(values, color=shade, marker=dot, linewidth=0.9, alpha=0.8)
+        axes.set_ylabel(title, rotation=0, ha="right", va="center", fontsize=SMALL)
+        axes.set(xticks=[], yticks=[], ylim=(low, high))
+    return figure
+
+
+def _image_grid(
+    rows: Sequence[Array], titles: Sequence[str], shape: Sequence[int], columns: int
+) -> Figure:
+    """Draw images, scaled to [0, 1], as one picture with a white line between them."""
+    height, width = shape[0] + 1, shape[1] + 1
+    canvas = np.ones((len(rows) * height - 1, columns * width - 1, *shape[2:]))
+    for row, points in enumerate(rows):
+        for column, point in enumerate(points):
+            top, left = row * height, column * width
+            image = np.nan_to_num(_image(point)).clip(0, 1)
+            canvas[top : top + shape[0], left : left + shape[1]] = image
+    side = CELL / max(height, width)
+    figure, axes = single(1.2 + side * canvas.shape[1], 0.5 + side * canvas.shape[0])
+    axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    middles = [row * height + shape[0] / 2 - 0.5 for row in range(len(rows))]
+    axes.set_yticks(middles, list(titles), fontsize=SMALL)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _image(point: Array) -> Array:
+    """Return one point as (H, W) or (H, W, 3)."""
+    if point.ndim == 3 and point.shape[0] in (1, 3):
+        point = np.moveaxis(point, 0, 2)
+    return point[..., 0] if point.ndim == 3 and point.shape[2] == 1 else point
+
+
+def _limits(rows: Sequence[Array]) -> tuple[float, float]:
+    """Return the range of all finite values; a picture of constants is not divided by zero."""
+    values = np.concatenate([row.reshape(-1) for row in rows if len(row)] or [np.zeros(1)])
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    return low, high if high > low else low + 1.0
