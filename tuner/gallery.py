@@ -112,13 +112,13 @@ class _Subject:
         """Draw new points of each cluster."""
         K = range(self.model.n_components)
         drawn = np.stack([self.model.sample(k, _PER_CLUSTER) for k in K])
-        return _sheet(drawn, pictures.samples)
+        return _sheet(drawn, pictures.samples, "drawn from each cluster")
 
     def traversals(self) -> Figure:
         """Draw each cluster's points on the way along a line of styles."""
         K = range(self.model.n_components)
         passed = np.stack([self.model.traverse(k, _STEPS) for k in K])
-        return _sheet(passed, pictures.traversals)
+        return _sheet(passed, pictures.traversals, "each cluster along its line of styles")
 
     def scatter(self) -> Figure:
         """Draw points in the plane, where they are."""
@@ -158,11 +158,12 @@ class _Subject:
         )
 
 
-def _sheet(points: Array, as_rows: Callable[[Array], Figure]) -> Figure:
+def _sheet(points: Array, as_rows: Callable[[Array], Figure], title: str) -> Figure:
     """Draw points (K, n, *shape): those in the plane where they are, others in rows."""
     K, n = points.shape[:2]
     if points[0, 0].size == 2:
-        return pictures.scatter(points.reshape(-1, 2), np.repeat(np.arange(K), n))
+        numbers = np.repeat(np.arange(K), n)
+        return pictures.scatter(points.reshape(-1, 2), numbers, title=title)
     return as_rows(points)
 
 

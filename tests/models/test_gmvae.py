@@ -314,6 +314,55 @@ def test_samples_come_from_their_component_with_any_style_or_a_given_one() -> No
         torch.testing.assert_close(model.sample(k, 2000, 5, style=zeros), expected)
 
 
+def slopes(network: GMVAENetwork) -> Tensor:
+    """Return how far all components' means move with each style, (W, K, D), style by style."""
+    rows = []
+    for j in range(network.config.style_size):
+        step = torch.zeros(1, 1, network.config.style_size)
+        step[0, 0, j] = 1.0
+        forth, back = network.components(step).mean[0, 0], network.components(-step).mean[0, 0]
+        rows.append((forth - back).detach() / 2)
+    return torch.stack(rows)
+
+
+def test_the_style_axis_moves_the_components_more_than_any_other_direction() -> None:
+    network = built(replace(SMALL, style_size=5), 6, seeds=(0, 1))
+    axes = network.style_axis()
+    torch.testing.assert_close(axes.norm(dim=1), torch.ones(2))
+    single = built(replace(SMALL, style_size=5), 6)
+    axis, moved = single.style_axis()[0].detach(), slopes(single).flatten(1)
+    torch.testing.assert_close(axes[0].detach(), axis)
+    assert axis[axis.abs().argmax()] > 0
+    others = torch.nn.functional.normalize(images(500, 5) - 0.5, dim=1)
+    assert ((others @ moved).norm(dim=1) <= (axis @ moved).norm() + 1e-5).all()
+    gram = np.asarray(moved @ moved.T, dtype=np.float64)
+    expected = np.linalg.eigvalsh(gram)[-1] ** 0.5
+    assert float((axis @ moved).norm()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_traversal_keeps_the_component_and_moves_the_style() -> None:
+    model = clusterer(replace(SMALL, likelihood="gaussian"))
+    axis = model.network.style_axis()[0]
+    assert model.traverse(1, 5).shape == (5, 2, 3)
+    for k in range(3):
+        passed = model.traverse(k, 5)
+        for step, along in enumerate((-2.0, -1.0, 0.0, 1.0, 2.0)):
+            w = (along * axis).reshape(1, 1, 2)
+            mean = model.network.components(w).mean[0, 0, k]
+            expected = model.network.observe(mean.reshape(1, 1, 2)).mean.reshape(2, 3)
+            torch.testing.assert_close(passed[step], expected)
+
+
+def test_curves_are_in_nats_and_the_z_term_knows_its_threshold() -> None:
+    config = replace(SMALL, information_threshold=0.5)
+    curves = config.curves()
+    assert {curve.unit for curve in curves.values()} == {"nats"}
+    assert curves["z_prior"].levels == pytest.approx(
+        {"log K": math.log(3), "threshold λ": 0.5 * math.log(3)}
+    )
+    assert config.threshold == curves["z_prior"].levels["threshold λ"]
+
+
 def test_clusters_are_told_at_the_means() -> None:
     model, x = clusterer(), images(7, 2, 3)
     code, style = model.network.recognise(x.reshape(1, 7, 6))

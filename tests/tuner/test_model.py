@@ -59,6 +59,17 @@ def test_reconstructions_come_back_in_raw_units(tmp_path):
     assert decoding.reconstruct(raw) == pytest.approx(16 * drawn, rel=1e-5)
 
 
+def test_traversals_come_back_in_raw_units():
+    moving = untrained_model("gmvae")
+    passed = moving.traverse(1, 5)
+    assert passed.shape == (5, 8, 8)
+    scaled = moving.clusterer.traverse(1, 5).numpy()
+    assert passed == pytest.approx(16 * scaled.reshape(5, 8, 8), rel=1e-5)
+    for cluster, steps in ((10**6, 5), (-1, 5), (0, 1)):
+        with pytest.raises(UsageError, match="give"):
+            moving.traverse(cluster, steps)
+
+
 def test_the_seed_decides_what_is_drawn(model):
     assert (model.sample(0, 5, seed=1) == model.sample(0, 5, seed=1)).all()
     assert (model.sample(0, 5, seed=1) != model.sample(0, 5, seed=2)).any()
@@ -129,7 +140,11 @@ def test_a_bad_row_is_counted_over_all_chunks(model):
 
 def test_what_a_method_cannot_do_is_a_sentence():
     plain = fitted_model("kmeans")
-    for task in (lambda: plain.sample(0, 1), lambda: plain.elbo(raw_points())):
+    for task in (
+        lambda: plain.sample(0, 1),
+        lambda: plain.traverse(0, 5),
+        lambda: plain.elbo(raw_points()),
+    ):
         with pytest.raises(UsageError, match="'kmeans' cannot"):
             task()
 

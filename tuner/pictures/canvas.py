@@ -22,6 +22,7 @@ MANY = 15
 
 Dash = Literal["-", "--", "-.", ":"]
 
+_LONGEST = 20
 _MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 _DASHES: tuple[Dash, ...] = ("-", "--", "-.", ":")
 
@@ -55,6 +56,11 @@ def marker(index: int) -> str:
 def dash(index: int) -> Dash:
     """Return a line style that, with the colour, tells the first 40 apart."""
     return _DASHES[index // 10 % len(_DASHES)]
+
+
+def short(name: str) -> str:
+    """Return a name that leaves room for the picture."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .canvas import CELL, MANY, SMALL, blank, colour, marker, single
+from .canvas import CELL, MANY, SMALL, blank, colour, marker, short, single
 
 Array = NDArray[Any]
+_NAMED = 3 * MANY
 _LEAST_FLAT = 0.2  # of a picture's height to its width: below, the two axes have scales apart
 
 
@@ -31,7 +32,8 @@ def confusion(
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     turned = 45 if max(map(len, label_names)) > 3 else 0
     aligned = "right" if turned else "center"
-    axes.set_xticks(range(len(label_names)), list(label_names), rotation=turned, ha=aligned)
+    ticks = [short(name) for name in label_names]
+    axes.set_xticks(range(len(ticks)), ticks, rotation=turned, ha=aligned)
     axes.set_yticks(range(n_components), [str(cluster) for cluster in order])
     axes.set(xlabel="label", ylabel="cluster", title=f"{len(labels):,} points")
     if max(counts.shape) <= 2 * MANY:
@@ -68,26 +70,30 @@ def scatter(
 
 
 def _groups(axes: Axes, points: Array, codes: Array, names: Sequence[str]) -> None:
-    """Draw the points of each code in its colour, with a legend beside them."""
+    """Draw the points of each code in its colour, with a legend beside them if there is room."""
+    drawn = 0
     for code, name in enumerate(names):
         own = points[codes == code]
         if len(own):
-            x, y, sign = own[:, 0], own[:, 1], marker(code)
+            look, sign = colour(code), marker(code)
             axes.scatter(
-                x, y, s=13, color=colour(code), marker=sign, linewidths=0, alpha=0.8, label=name
+                *own.T, s=13, color=look, marker=sign, linewidths=0, alpha=0.8, label=short(name)
             )
+            drawn += 1
     axes.tick_params(labelsize=SMALL)
-    axes.legend(
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        fontsize=SMALL,
-        markerscale=1.6,
-        handletextpad=0.2,
-        ncols=1 + (len(names) - 1) // MANY,
-    )
+    if drawn <= _NAMED:
+        axes.legend(
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
+            fontsize=SMALL,
+            markerscale=1.6,
+            handletextpad=0.2,
+            ncols=1 + (drawn - 1) // MANY,
+        )
 
 
 def _is_square(points: Array) -> bool:
     """Return whether the points, on equal scales, fill more than a strip of the picture."""
-    sizes = np.ptp(points[np.isfinite(points).all(axis=1)], axis=0)
+    finite = points[np.isfinite(points).all(axis=1)]
+    sizes = np.ptp(finite, axis=0) if len(finite) else np.zeros(2)
     return bool(sizes.min() > _LEAST_FLAT * sizes.max())

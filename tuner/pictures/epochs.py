@@ -44,7 +44,7 @@ def curves(
         axes.set_title(name, fontsize=10)
         axes.set_ylabel("" if units is None else units.get(name, ""), fontsize=9)
         axes.set_xlabel("epoch (passes over the data)", fontsize=9)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
         axes.tick_params(labelsize=SMALL)
         axes.grid(alpha=0.3)
     shown = _replicas(metrics, len(epochs)) + _shades(stages)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .canvas import CELL, SMALL, blank, colour, single
 
 Array = NDArray[Any]
+_BEYOND = 0.005  # a few odd pixels leave the rest its contrast
 Colours = Callable[[int, int], Any]  # of a row and a column
 
 
@@ -76,10 +77,11 @@ def _grid(
 ) -> Figure:
     """Draw rows of points: images side by side, other points as one line each."""
     shape = next((row.shape[1:] for row in rows if len(row)), (1,))
-    low, high = _limits(rows)
     if is_image(shape):
+        low, high = _limits(rows, beyond=_BEYOND)
         scaled = [(row - low) / (high - low) for row in rows]
         return _image_grid(scaled, titles, _image(np.zeros(shape)).shape, columns)
+    low, high = _limits(rows)
     figure = blank(6.0, 0.4 + 2 * CELL * len(rows))
     for index, (row, title) in enumerate(zip(rows, titles, strict=True)):
         axes = figure.add_subplot(len(rows), 1, index + 1)
@@ -122,9 +124,18 @@ def _image(point: Array) -> Array:
     return point[..., 0] if point.ndim == 3 and point.shape[2] == 1 else point
 
 
-def _limits(rows: Sequence[Array]) -> tuple[float, float]:
-    """Return the range of all finite values; a picture of constants is not divided by zero."""
+def _limits(rows: Sequence[Array], *, beyond: float = 0.0) -> tuple[float, float]:
+    """Return the range of all finite values but for a share `beyond` it at either end.
+
+    Where that leaves one value it is the whole range, and where there is one value, 1 more.
+    """
     values = np.concatenate([row.reshape(-1) for row in rows if len(row)] or [np.zeros(1)])
     values = values[np.isfinite(values)]
-    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    return low, high if high > low else low + 1.0
+    for share in (beyond, 0.0):
+        if len(values):
+            low = float(np.quantile(values, share, method="lower"))
+            high = float(np.quantile(values, 1 - share, method="higher"))
+            if high > low:
+                return low, high
+    low = float(values.min()) if len(values) else 0.0
+    return low, low + 1.0

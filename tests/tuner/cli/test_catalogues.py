@@ -19,7 +19,7 @@ def test_methods_say_what_they_can_do_and_where_they_are_from(tuner):
     assert set(listed) == set(catalog.names())
     assert listed["kmeans"]["can"] == ["embed"]
     assert not listed["kmeans"]["gradients"]
-    assert listed["gmvae"]["can"] == ["embed", "reconstruct", "sample", "elbo"]
+    assert listed["gmvae"]["can"] == ["embed", "reconstruct", "sample", "traverse", "elbo"]
     assert all(one["source"] for one in listed.values())
 
 

@@ -25,6 +25,24 @@ def test_a_training_leaves_models_that_predict(tuner, here):
     np.testing.assert_array_equal(best, load(replica).predict(x))
 
 
+def test_the_best_model_has_pictures_beside_it(tuner, here):
+    told = json.loads(tuner(*line(here, "--out", "m", "--json")).out)
+    assert told["pictures"] == f"{here}/m/pictures"
+    assert told["notes"] == []
+    found = {path.name for path in (here / "m" / "pictures").iterdir()}
+    assert found == {"curves.png", "codes.png", "confusion.png"}
+
+
+def test_a_picture_that_fails_is_a_note_of_the_training(tuner, here, monkeypatch):
+    from tuner import gallery
+
+    monkeypatch.setattr(gallery.planes, "tsne", lambda codes: 1 / 0)
+    ran = tuner(*line(here, "--out", "m"))
+    assert ran.code == 0, ran.err
+    assert "codes.png was not drawn (ZeroDivisionError" in ran.out
+    assert (here / "m" / "best" / "model.json").exists()
+
+
 def test_a_folder_of_a_training_is_its_best_model(tuner, here):
     assert tuner(*line(here, "--out", "m", "--replicas", 2)).code == 0
     ran = tuner("predict", "m", "blobs.npz", "--out", "p.csv")
