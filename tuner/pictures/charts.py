@@ -75,9 +75,9 @@ def _groups(axes: Axes, points: Array, codes: Array, names: Sequence[str]) -> No
     for code, name in enumerate(names):
         own = points[codes == code]
         if len(own):
-            look, sign = colour(code), marker(code)
+            x, y, look, sign = own[:, 0], own[:, 1], colour(code), marker(code)
             axes.scatter(
-                *own.T, s=13, color=look, marker=sign, linewidths=0, alpha=0.8, label=short(name)
+                x, y, s=13, color=look, marker=sign, linewidths=0, alpha=0.8, label=short(name)
             )
             drawn += 1
     axes.tick_params(labelsize=SMALL)
