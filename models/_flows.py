@@ -130,7 +130,11 @@ def _layers(
 def _stack(module: nn.Module, stack: int) -> None:
     """Give every parameter and buffer of a module a leading axis of `stack` copies."""
     for part in module.modules():
-        for name, tensor in list(part.named_parameters(recurse=False)):
-            setattr(part, name, nn.Parameter(tensor.detach().repeat(stack, *[1] * tensor.dim())))
-        for name, tensor in list(part.named_buffers(recurse=False)):
-            setattr(part, name, tensor.repeat(stack, *[1] * tensor.dim()))
+        for name, parameter in list(part.named_parameters(recurse=False)):
+            setattr(part, name, nn.Parameter(_repeated(parameter.detach(), stack)))
+        for name, buffer in list(part.named_buffers(recurse=False)):
+            setattr(part, name, _repeated(buffer, stack))
+
+
+def _repeated(tensor: Tensor, stack: int) -> Tensor:
+    return tensor.repeat(stack, *[1] * tensor.dim())

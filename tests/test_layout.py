@@ -24,6 +24,7 @@ RIM = {
     },
     "mlflow": {"tuner/serving.py"},
     "typer": set(),
+    "zuko": {"models/_flows.py"},
 }
 RIM_FOLDERS = {"mlflow": ("tuner/tracking/", "tuner/registry/"), "typer": ("tuner/cli/",)}
 
