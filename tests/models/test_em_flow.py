@@ -201,7 +201,7 @@ def test_the_likelihood_finds_moons_that_k_means_cuts_and_samples_follow_the_den
     assert isinstance(clusterer, EMFlowClusterer)
     assert adjusted_rand_score(y, clusterer.predict(x)) > 0.9
     assert adjusted_rand_score(y, kmeans_partition(x, 2, best)) < 0.5
-    drawn, points = clusterer.sample(0, 20_000, seed=4), grid(4, 0.04)
+    drawn, points = clusterer.sample(0, 20_000, seed=4), grid(3.5, 0.02)
     with torch.no_grad():
         density = clusterer.network.flows.log_prob(points.expand(2, -1, -1))[0].exp()
     edges = torch.linspace(-3, 3, 13)
@@ -209,7 +209,7 @@ def test_the_likelihood_finds_moons_that_k_means_cuts_and_samples_follow_the_den
         cells = torch.bucketize(points[:, axis].contiguous(), edges)
         expected = torch.zeros(14).index_add(0, cells, density / density.sum())
         found = torch.bucketize(drawn[:, axis].contiguous(), edges).bincount(minlength=14) / 20_000
-        assert (found - expected).abs().max() < 0.015
+        assert (found - expected).abs().max() < 0.012
 
 
 def test_a_temperature_softens_the_shares_and_not_the_answers() -> None:
