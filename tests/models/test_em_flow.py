@@ -228,6 +228,30 @@ def test_a_temperature_softens_the_shares_and_not_the_answers() -> None:
     torch.testing.assert_close(*shares)
 
 
+def test_noise_keeps_a_likelihood_from_being_that_of_its_own_points_alone() -> None:
+    gaps = []
+    x, fresh = normal(60, 8), normal(2000, 8, seed=1)
+    for noise in (0.0, 0.5):
+        config = EMFlowConfig(
+            n_components=2, hidden_size=32, noise=noise, iterations=30, m_step_epochs=1
+        )
+        method = EMFlow(config, (8,), [0])
+        list(method.fit(x))
+        (clusterer,) = method.clusterers()
+        assert isinstance(clusterer, EMFlowClusterer)
+        gaps.append(clusterer.elbo(x).mean() - clusterer.elbo(fresh).mean())
+    assert gaps[1] < gaps[0] / 2
+
+
+def test_the_start_does_not_depend_on_the_features_units() -> None:
+    x, _ = moons(300)
+    shares = []
+    for units in (torch.tensor([1.0, 1.0]), torch.tensor([100.0, 0.1])):
+        method = EMFlow(PLANE.capped(1), (2,), [0])
+        shares.append(method._start(x * units))
+    assert torch.equal(*shares)
+
+
 def test_a_cluster_that_lost_its_points_gets_some_again() -> None:
     x, _ = moons(300)
     method = EMFlow(PLANE, (2,), [0, 1])
