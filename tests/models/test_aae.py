@@ -1,0 +1,171 @@
+"""An autoencoder and two judges of its codes."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import chisquare
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from tuner.errors import DataError
+from tuner.models._nets import Draws
+from tuner.models.aae import AAE, AAEConfig, confusion_loss, discrimination_loss, one_hot
+
+from .test_vae_gmm import blobs
+
+CONFIG = AAEConfig(
+    n_components=3,
+    style_size=2,
+    hidden_size=32,
+    output="identity",
+    learning_rate=3e-3,
+    adversarial_learning_rate=1e-3,
+    batch_size=50,
+    epochs=20,
+)
+
+
+def normal(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+def values(network: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for p in network.parameters()]
+
+
+def gradients(network: nn.Module) -> list[Tensor | None]:
+    return [None if p.grad is None else p.grad.clone() for p in network.parameters()]
+
+
+def same(one: list[Tensor | None], two: list[Tensor | None]) -> bool:
+    return all(
+        a is b or (a is not None and b is not None and torch.equal(a, b))
+        for a, b in zip(one, two, strict=True)
+    )
+
+
+def moved(one: list[Tensor], two: list[Tensor]) -> bool:
+    return not any(map(torch.equal, one, two))
+
+
+def test_losses_are_cross_entropies() -> None:
+    drawn, encoded = 3 * normal(2, 8), normal(2, 8).flip(1)
+    ones, zeros = torch.ones(8), torch.zeros(8)
+    for r in range(2):
+        torch.testing.assert_close(
+            discrimination_loss(drawn, encoded)[r],
+            binary_cross_entropy_with_logits(drawn[r], ones)
+            + binary_cross_entropy_with_logits(encoded[r], zeros),
+        )
+        torch.testing.assert_close(
+            confusion_loss(encoded)[r], binary_cross_entropy_with_logits(encoded[r], ones)
+        )
+    assert confusion_loss(torch.full((1, 4), -1e4)).isfinite().all()
+
+
+def test_the_best_judge_leaves_what_jensen_and_shannon_say() -> None:
+    prior, codes = torch.tensor([2, 3, 5]), torch.tensor([6, 3, 1])
+    log_odds = (prior / codes).log()
+    best = discrimination_loss(
+        log_odds.repeat_interleave(prior)[None], log_odds.repeat_interleave(codes)[None]
+    )
+    divergence = jensenshannon(prior.numpy(), codes.numpy()) ** 2
+    assert best.item() == pytest.approx(2 * math.log(2) - 2 * divergence, abs=1e-5)
+
+
+def test_clusters_are_drawn_uniformly_for_every_replica() -> None:
+    drawn = one_hot(6000, 7, Draws([0, 1]))
+    assert drawn.shape == (2, 6000, 7)
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(drawn.sum(dim=2), torch.ones(2, 6000))
+    for counts in drawn.sum(dim=1):
+        assert chisquare(counts.numpy()).pvalue > 1e-3
+    assert not torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[1:], one_hot(6000, 7, Draws([1])))
+
+
+def test_each_loss_moves_its_own_players_alone() -> None:
+    method, batch = AAE(CONFIG, (4,), [0, 1]), normal(2, 50, 4)
+    encoder, judges = method.network.encoder, method.discriminators
+    decoder = nn.ModuleList([method.network.decoder, method.network.output])
+
+    start = values(encoder), values(decoder), values(judges)
+    method.reconstruction_step(batch)
+    assert moved(values(encoder), start[0])
+    assert moved(values(decoder), start[1])
+    assert same(values(judges), start[2])
+    assert all(gradient is None for gradient in gradients(judges))
+
+    start, before = (values(encoder), values(decoder), values(judges)), gradients(method.network)
+    method.discrimination_step(batch)
+    assert same(values(encoder), start[0])
+    assert same(values(decoder), start[1])
+    assert moved(values(judges), start[2])
+    assert same(gradients(method.network), before)
+
+    start = values(encoder), values(decoder), values(judges)
+    before = gradients(decoder) + gradients(judges)
+    method.confusion_step(batch)
+    assert moved(values(encoder), start[0])
+    assert same(values(decoder), start[1])
+    assert same(values(judges), start[2])
+    assert same(gradients(decoder) + gradients(judges), before)
+    assert all(p.requires_grad for p in judges.parameters())
+
+
+def test_the_squared_error_is_that_of_the_decoded_probabilities_and_styles() -> None:
+    config = replace(CONFIG, noise=0.0)
+    method, x = AAE(config, (4,), [0, 1]), normal(10, 4)
+    network = method.network.eval()
+    error = network.squared_error(x.expand(2, -1, -1), Draws([0, 1]))
+    for r, clusterer in enumerate(method.clusterers()):
+        code = clusterer.embed(x)
+        y, z = code[:, :3], code[:, 3:]
+        torch.testing.assert_close(y, clusterer.predict_proba(x))
+        again = clusterer.network.decode(y[None], z[None])[0]
+        torch.testing.assert_close(clusterer.reconstruct(x), again)
+        torch.testing.assert_close(error[r], ((again - x) ** 2).sum() / 40)
+
+
+def test_a_sample_is_its_cluster_with_styles_of_its_seed() -> None:
+    (clusterer,) = AAE(CONFIG, (2, 2), [0]).clusterers()
+    z = Draws([5]).normal(6, 2)
+    for cluster in range(3):
+        y = torch.zeros(1, 6, 3)
+        y[..., cluster] = 1
+        with torch.no_grad():
+            expected = clusterer.network.decode(y, z).view(6, 2, 2)
+        torch.testing.assert_close(clusterer.sample(cluster, 6, seed=5), expected)
+
+
+def test_codes_come_to_look_drawn_and_samples_fall_to_their_cluster() -> None:
+    x, _ = blobs()
+    method = AAE(replace(CONFIG, style_size=1), (4,), [0, 1, 2, 3])
+    reports = list(method.fit(x))
+    assert (reports[-1].metrics["loss"] < 0.5 * reports[0].metrics["loss"]).all()
+    shares = method.predict_log_proba(x).exp().mean(dim=1)
+    clusterers = method.clusterers()
+    best = int((-shares * shares.clamp(min=1e-9).log()).sum(dim=1).argmax())
+    assert (shares[best] - 1 / 3).abs().max() < 0.1
+    style = clusterers[best].embed(x)[:, 3:]
+    assert style.mean(dim=0).abs().max() < 0.5
+    assert ((style.std(dim=0) > 0.5) & (style.std(dim=0) < 1.5)).all()
+    for cluster in range(3):
+        drawn = clusterers[best].sample(cluster, 200, seed=1)
+        assert (clusterers[best].predict(drawn) == cluster).float().mean() > 0.7
+
+
+def test_reports_tell_the_loss_of_every_player() -> None:
+    report = next(AAE(CONFIG, (4,), [0, 1]).fit(normal(100, 4)))
+    games = {"discrimination", "confusion"}
+    names = {f"{code}_{game}" for code in ("cluster", "style") for game in games}
+    assert set(report.metrics) == {"loss", *names}
+
+
+def test_data_that_the_decoder_cannot_reach_are_refused() -> None:
+    method = AAE(AAEConfig(n_components=3, hidden_size=8), (4,), [0])
+    with pytest.raises(DataError, match="output=identity"):
+        next(method.fit(2 * normal(20, 4)))

@@ -1,0 +1,175 @@
+"""A classifier and a forger."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+from scipy.stats import entropy
+from torch import Tensor, nn
+from torch.distributions import Categorical
+
+from tuner.errors import DataError
+from tuner.models._nets import Draws
+from tuner.models.catgan import (
+    CatGAN,
+    CatGANConfig,
+    conditional_entropy,
+    discriminator_loss,
+    generator_loss,
+    marginal_entropy,
+)
+
+CONFIG = CatGANConfig(
+    n_components=3, hidden_size=16, noise_size=4, output="identity", batch_size=50, epochs=2
+)
+SURE = 1e4  # a logit beside which exp(0) is nothing
+
+
+def normal(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+def categorical(logits: Tensor) -> Categorical:
+    return Categorical(logits=logits)
+
+
+def one_hot(index: Tensor, clusters: int) -> Categorical:
+    return categorical(SURE * nn.functional.one_hot(index, clusters).float())
+
+
+def gradients(network: nn.Module) -> list[Tensor | None]:
+    return [p.grad for p in network.parameters()]
+
+
+def values(network: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for p in network.parameters()]
+
+
+def test_entropies_and_losses_are_those_of_the_probabilities() -> None:
+    ours, theirs = 2 * normal(2, 7, 5), normal(2, 9, 5).flip(0)
+    p, q = (softmax(logits.double().numpy(), axis=-1) for logits in (ours, theirs))
+    marginal, conditional = entropy(p.mean(axis=1), axis=-1), entropy(p, axis=-1).mean(axis=1)
+    forged_marginal, forged = entropy(q.mean(axis=1), axis=-1), entropy(q, axis=-1).mean(axis=1)
+    a, b = categorical(ours), categorical(theirs)
+    for value, expected in (
+        (marginal_entropy(a), marginal),
+        (conditional_entropy(a), conditional),
+        (discriminator_loss(a, b), -(marginal - conditional + forged)),
+        (generator_loss(b), forged - forged_marginal),
+    ):
+        np.testing.assert_allclose(value.numpy(), expected, rtol=1e-5)
+
+
+def test_the_classifier_is_best_sure_and_balanced_of_points_and_unsure_of_forgeries() -> None:
+    K = 4
+    balanced, lone = one_hot(torch.arange(12)[None] % K, K), one_hot(torch.zeros(1, 12).long(), K)
+    uniform = categorical(torch.zeros(1, 12, K))
+    log_K = math.log(K)
+    for points, forged, expected in (
+        (balanced, uniform, -2 * log_K),
+        (balanced, balanced, -log_K),
+        (lone, uniform, -log_K),
+        (uniform, uniform, -log_K),
+        (lone, lone, 0.0),
+    ):
+        assert discriminator_loss(points, forged).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_forger_is_best_where_its_points_are_sure_and_balanced() -> None:
+    K = 4
+    balanced, lone = one_hot(torch.arange(12)[None] % K, K), one_hot(torch.zeros(1, 12).long(), K)
+    assert generator_loss(balanced).item() == pytest.approx(-math.log(K), abs=1e-5)
+    assert generator_loss(lone).item() == pytest.approx(0, abs=1e-5)
+    assert generator_loss(categorical(torch.zeros(1, 12, K))).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_extreme_logits_have_finite_losses_and_gradients() -> None:
+    logits = (1e5 * normal(1, 6, 3)).requires_grad_()
+    loss = discriminator_loss(categorical(logits), categorical(-logits)) + generator_loss(
+        categorical(logits)
+    )
+    loss.sum().backward()
+    assert loss.isfinite().all()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+def test_each_player_gets_gradients_from_its_own_loss_alone() -> None:
+    method, batch = CatGAN(CONFIG, (4,), [0, 1]), normal(2, 50, 4)
+    forger, classifier = values(method.generator), values(method.network)
+    method.discriminator_step(batch)
+    assert all(gradient is None for gradient in gradients(method.generator))
+    assert all(map(torch.equal, values(method.generator), forger))
+    assert all(g is not None and (g != 0).any() for g in gradients(method.network))
+    assert not any(map(torch.equal, values(method.network), classifier))
+
+    classifier = values(method.network)
+    before = [g.clone() for g in gradients(method.network) if g is not None]
+    method.generator_step(batch)
+    after = [g for g in gradients(method.network) if g is not None]
+    assert all(map(torch.equal, values(method.network), classifier))
+    assert all(map(torch.equal, after, before))
+    assert all(g is not None and (g != 0).any() for g in gradients(method.generator))
+    assert not any(map(torch.equal, values(method.generator), forger))
+    assert all(p.requires_grad for p in method.network.parameters())
+
+
+def test_against_a_player_that_stands_still_either_gets_what_it_wants() -> None:
+    config = CatGANConfig(**{**CONFIG.to_mapping(), "learning_rate": 1e-2})
+    batch = normal(2, 50, 4)
+    method = CatGAN(config, (4,), [0, 1])
+    first = method.discriminator_step(batch)["loss"]
+    for _ in range(60):
+        last = method.discriminator_step(batch)["loss"]
+    assert (last < first - 0.5).all()
+    first = method.generator_step(batch)["generator_loss"]
+    for _ in range(60):
+        last = method.generator_step(batch)["generator_loss"]
+    assert (last < first - 0.3).all()
+
+
+def test_the_classifier_is_noisy_in_training_and_certain_when_asked() -> None:
+    method, x = CatGAN(CONFIG, (4,), [0]), normal(1, 20, 4)
+    network = method.network.eval()
+    one, two = (network.classify(x, draws).logits for draws in (Draws([1]), Draws([2])))
+    assert not torch.equal(one, two)
+    assert torch.equal(network.classify(x).logits, network.classify(x).logits)
+    assert torch.equal(network.classify(x).logits[0], method.predict_log_proba(x[0])[0])
+
+
+def test_points_and_forgeries_are_normalised_as_one_batch() -> None:
+    config = CatGANConfig(**{**CONFIG.to_mapping(), "noise": 0.0, "hidden_noise": 0.0})
+    network = CatGAN(config, (4,), [0]).network
+    x, forged = normal(1, 30, 4), 5 + normal(1, 20, 4)
+    ours, theirs = network.classify_both(x, forged, Draws([0]))
+    whole = network.classify(torch.cat([x, forged], dim=1)).logits
+    torch.testing.assert_close(torch.cat([ours.logits, theirs.logits], dim=1), whole)
+    assert not torch.allclose(ours.logits, network.classify(x).logits, atol=1e-2)
+
+
+def test_forged_points_lie_where_the_output_says() -> None:
+    for output, bounded in (("sigmoid", True), ("identity", False)):
+        config = CatGANConfig(**{**CONFIG.to_mapping(), "output": output})
+        generator = CatGAN(config, (2, 2), [0, 1]).generator
+        nn.init.constant_(generator.output.bias, 3.0)
+        forged = generator.forge(40, Draws([0, 1]))
+        assert forged.shape == (2, 40, 4)
+        assert (forged.max() < 1) == bounded
+
+
+def test_reports_tell_the_loss_of_both_and_its_terms() -> None:
+    method = CatGAN(CONFIG, (4,), [0, 1])
+    for report in method.fit(normal(100, 4)):
+        m = report.metrics
+        terms = m["marginal_entropy"] - m["conditional_entropy"] + m["forged_entropy"]
+        torch.testing.assert_close(m["loss"], -terms)
+        assert (m["generator_loss"] < 0).all()
+        assert (m["marginal_entropy"] <= math.log(3) + 1e-5).all()
+
+
+def test_data_that_the_forger_cannot_reach_are_refused() -> None:
+    method = CatGAN(CatGANConfig(n_components=3, hidden_size=8), (4,), [0])
+    with pytest.raises(DataError, match="output=identity"):
+        next(method.fit(2 * normal(20, 4)))
