@@ -141,8 +141,7 @@ class CatGANClusterer(NetworkClusterer):
 class CatGAN(StackedMethod):
     """Trains a classifier of much information against a generator of points it is sure of.
 
-    Section 3.2; noise in D and normalised layers as in the experiments. The layers here are
-    fully connected.
+    The layers here are fully connected, with noise on the input of each of D's.
     """
 
     config_type = CatGANConfig
