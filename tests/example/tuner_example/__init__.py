@@ -1,0 +1,1 @@
+"""A package outside of tuner that offers a method to it."""
