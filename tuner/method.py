@@ -4,7 +4,8 @@ Adding a method
 ---------------
 Write two files and nothing else: `models/NAME.py`, with one `Method` and the frozen `Config`
 beside it, and `search_spaces/NAME.yaml`. The catalog, the command line, the conformance suite and
-the README's table find them by name.
+the README's table find them by name. A package of your own offers a method by an entry point
+instead: see `tuner.catalog`.
 
 1. `Config` says every hyperparameter once: `setting(default, "meaning", low=..., unit=...)`.
 2. A `Method` trains R replicas (one per seed) side by side as one program. Every tensor it trains

@@ -24,7 +24,7 @@ from .checkpoint import (
 )
 from .data.scaling import Scaling
 from .errors import DataError, TunerError, UsageError
-from .method import Bounds, Clusterer, Config, Decodes, Generates, Shape, Traverses
+from .method import Bounds, Clusterer, Config, Decodes, Generates, Method, Shape, Traverses
 
 DOCUMENT = "model.json"
 _SCHEMA = 1
@@ -206,7 +206,7 @@ def _build(
     arrays = {name: t.numpy() for name, t in _share(tensors, "scaling/").items()}
     weights = _share(tensors, "weights/")
     try:
-        method = catalog.method(str(document.get("method")))
+        method = _installed(str(document.get("method")), document.get("distribution"))
         config = method.config_type.from_mapping(document["config"])
         expected = method(config, shape, (0,)).clusterers()[0].weights()
         _check_tensors(weights, expected)
@@ -217,6 +217,16 @@ def _build(
         raise CheckpointError(f"{where} describes no usable model: {error}") from error
     labels_used = document.get("labels_used") is True
     return cls(str(document["method"]), config, shape, clusterer, scaling, labels_used)
+
+
+def _installed(name: str, distribution: object) -> type[Method]:
+    """Return the method of this name, or say which distribution it comes from."""
+    if isinstance(distribution, str) and name not in catalog.names():
+        raise UsageError(
+            f"its method {name!r} comes from the distribution {distribution!r}, which is not "
+            "installed: install it"
+        )
+    return catalog.method(name)
 
 
 def _share(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

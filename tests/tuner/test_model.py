@@ -210,6 +210,7 @@ def test_hostile_weights_are_not_unpickled(saved, tmp_path):
         ({"schema": None}, "schema None"),
         ({"method": "gmn"}, "did you mean 'gmm'"),
         ({"method": "../secret"}, "no method"),
+        ({"method": "theirs", "distribution": "others"}, "'others', which is not installed"),
         ({"config": {"n_components": 3, "speed": 1}}, "no setting 'speed'"),
         ({"config": {"n_components": 1}}, "n_components=1 is out of range"),
         ({"config": None}, "no usable model"),
