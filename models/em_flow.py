@@ -6,7 +6,7 @@ E-step needs neither a bound nor draws. Flows, sizes and schedule are this proje
 
 Flows overfit: on digits their shares of the training points are right for them alone, unless the
 points of an M-step have noise, as in Noise Regularization for Conditional Density Estimation
-(Rothfuss et al., 2019), section 3. It is off where there are many points for few features.
+(Rothfuss et al., 2019). It is off where there are many points for few features.
 
 Wide data are first turned to their principal axes. What is left outside of those is Gaussian of
 one variance for all clusters, as in Probabilistic Principal Component Analysis (Tipping, Bishop,
