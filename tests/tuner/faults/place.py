@@ -22,7 +22,8 @@ from tuner.doctor import examine
 from tuner.ledger import Entry, Ledger, searches
 from tuner.place import Place
 from tuner.search import Session
-from tuner.trial import Evaluation, curve, trial_seeds
+from tuner.seeds import trial_seeds
+from tuner.trial import Evaluation, curve
 
 from .plugin import offer
 
@@ -128,7 +129,9 @@ class Field:
 
     def starts(self, number: int, *, seed: int = 0) -> list[tuple[int, int]]:
         """Return which processes have trained an idle trial, and from which pass on."""
-        path = self.notes / str(trial_seeds(seed, number, 1)[0])
+        # as any method that pretrains nothing
+        (first,) = trial_seeds(seed, number, 1, method="kmeans")
+        path = self.notes / str(first)
         lines = path.read_text().splitlines() if path.is_file() else []
         return [(int(pid), int(epoch)) for pid, epoch in (line.split() for line in lines)]
 
