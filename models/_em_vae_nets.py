@@ -1,14 +1,45 @@
 """The autoencoders of EM-VAE: one per cluster and replica, in one stack of R·K networks."""
 
+import math
+from abc import ABC
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent, kl_divergence
 
+from ..method import Config, Scalar, setting
 from ._nets import Draws, Dropout, GaussianHead, Linear, Perceptron, diagonal_normal
 
 SLOPE = 0.2  # of the leaky ReLU, Table 1
 ROWS = 256  # that one network takes at a time: enough to be fast, few enough to stay in cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEStackConfig(Config, ABC):
+    """What the autoencoders, trained or not, have to be told: Table 1 for MNIST."""
+
+    latent_size: int = setting(20, "dimensions D of a code z", low=1)
+    hidden_size: int = setting(500, "width of the hidden layers", low=1)
+    dropout: float = setting(0.2, "share of the hidden units dropped", low=0.0, high=0.95)
+    reconstruction_weight: float = setting(
+        1.0, "w in w/2 ‖x - D(z)‖²: the inverse variance of x given z", low=1e-6
+    )
+    temperature: float = setting(1.0, "T in u = softmax(ELBO / T); 1 in the paper", low=1e-3)
+    output: str = setting("sigmoid", "end of the decoders", choices=("sigmoid", "identity"))
+
+    @classmethod
+    def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
+        """Return the end of the decoders that the data force: a sigmoid reaches [0, 1] alone."""
+        return {} if unit_interval else {"output": "identity"}
+
+    def nats(self, bound: Tensor, features: int) -> Tensor:
+        """Return logsumexp_k ELBO_k as a bound of log p(x): with -log K + F/2 log(w/2π) added."""
+        normaliser = features / 2 * math.log(self.reconstruction_weight / (2 * math.pi))
+        return bound + normaliser - math.log(self.n_components)
 
 
 class VAEStack(nn.Module):
@@ -18,24 +49,25 @@ class VAEStack(nn.Module):
     """
 
     def __init__(
-        self,
-        stack: int,
-        *,
-        features: int,
-        hidden: int,
-        code: int,
-        weight: float,
-        sigmoid: bool,
-        dropout: float = 0.0,
-        draws: Draws | None = None,
+        self, stack: int, features: int, config: VAEStackConfig, draws: Draws | None = None
     ) -> None:
         super().__init__()
-        self.weight, self.sigmoid = weight, sigmoid
-        drop = Dropout(dropout, draws)
+        hidden, code = config.hidden_size, config.latent_size
+        self.weight, self.sigmoid = config.reconstruction_weight, config.output == "sigmoid"
+        drop = Dropout(config.dropout, draws)
         self.encoder = Perceptron(stack, (features, hidden), _leaky_relu, dropout=drop)
         self.code = GaussianHead(stack, hidden, code)
         self.decoder = Perceptron(stack, (code, hidden), _leaky_relu, dropout=drop)
         self.output = Linear(stack, hidden, features)
+
+    @classmethod
+    def trained(
+        cls, stack: int, features: int, config: VAEStackConfig, weights: Mapping[str, Tensor]
+    ) -> Self:
+        """Return networks of these weights, on their device, that are to be asked alone."""
+        network = cls(stack, features, config)
+        network.load_state_dict(dict(weights))
+        return network.requires_grad_(False).eval().to(next(iter(weights.values())).device)
 
     def encode(self, x: Tensor) -> Independent:
         """Return q(z | x) of every network, batch shape (S, B), of x (S, B, F)."""

@@ -56,8 +56,8 @@ class NetworkPretraining(Pretraining):
             )
 
     def settings(self) -> Mapping[str, Scalar]:
-        """Return what the network depends on."""
-        return self._settings
+        """Return what the network depends on; nothing where it has no passes."""
+        return self._settings if self.passes else {}
 
     def result(self) -> State | None:
         """Return the network where its passes have just been made, None elsewhere."""
@@ -79,3 +79,21 @@ class NetworkPretraining(Pretraining):
         """Take up a state."""
         if state:
             unpack(state, optimiser=self.optimiser, draws=self.draws)
+
+
+@final
+class NoPretraining(Pretraining):
+    """The pretraining of a configuration that has none, of a method that others pretrain."""
+
+    def settings(self) -> Mapping[str, Scalar]:
+        """Return no settings: no two trainings have a network in common."""
+        return {}
+
+    def result(self) -> State | None:
+        """Return None: there is nothing to hand over, ever."""
+        return None
+
+    def take(self, result: Mapping[str, Tensor | Scalar]) -> None:
+        """Refuse a network: there is no use for one."""
+        del result
+        raise AssertionError("A training without pretraining was given a pretrained network.")

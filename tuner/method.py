@@ -270,7 +270,10 @@ class Pretraining(ABC):
 
     @abstractmethod
     def settings(self) -> Mapping[str, Scalar]:
-        """Return all settings that the network depends on, beside data and seeds."""
+        """Return all settings that the network depends on, beside data and seeds.
+
+        It is empty where this configuration pretrains nothing: then nobody waits for it.
+        """
 
     @abstractmethod
     def result(self) -> State | None:

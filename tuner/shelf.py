@@ -70,14 +70,13 @@ class Loan:
         device: str,
     ) -> None:
         self._pretraining, self._device = pretraining, device
-        key = shelf_key(
-            pretraining.settings(),
-            seeds=seeds,
-            shape=shape,
-            fingerprint=fingerprint,
-            device=device,
-        )
-        self._spot: Spot | None = Spot(shelf, key)
+        self._spot: Spot | None = None
+        settings = pretraining.settings()
+        if settings:  # a spot that nobody fills would keep all others waiting
+            key = shelf_key(
+                settings, seeds=seeds, shape=shape, fingerprint=fingerprint, device=device
+            )
+            self._spot = Spot(shelf, key)
 
     def take(self) -> None:
         """Take the network up if it is there, after a wait where another is training it."""

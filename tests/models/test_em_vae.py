@@ -7,17 +7,23 @@ import torch
 from scipy.special import logsumexp
 from scipy.stats import norm
 from torch import Tensor
+from torch.distributions import MultivariateNormal
 
 from tuner import catalog
 from tuner.data import load
 from tuner.errors import DataError, UsageError
 from tuner.metrics import ari, contingency, hungarian
 from tuner.models import _em_vae_steps
+from tuner.models._em_vae_start import STARTS
 from tuner.models._em_vae_steps import owned, refined, weighted_share
+from tuner.models._mixture import fit_mixture
+from tuner.models._neighbours import modularity, neighbours
 from tuner.models._nets import Draws
 from tuner.models._starts import first_responsibilities
 from tuner.models.em_vae import EMVAE, EMVAEClusterer, EMVAEConfig
 from tuner.objective import evaluate, neighbour_graph
+from tuner.testing import training
+from tuner.testing.subject import Subject
 
 SMALL = EMVAEConfig(
     n_components=3,
@@ -31,6 +37,17 @@ SMALL = EMVAEConfig(
     decay_every=0,
     batch_size=50,
     output="identity",
+)
+
+
+PRETRAINED = replace(
+    SMALL,
+    start="pretrained",
+    pretraining_epochs=5,
+    pretraining_latent_size=2,
+    pretraining_hidden_size=32,
+    pretraining_learning_rate=1e-2,
+    pretraining_batch_size=50,
 )
 
 
@@ -167,6 +184,102 @@ def test_kmeans_start_is_kept_until_the_first_e_step():
     assert ari(contingency(u[1].argmax(-1).numpy(), labels)) == 1
 
 
+# as they were before there was a pretrained start
+@pytest.mark.parametrize(
+    ("start", "loss", "objective"),
+    [
+        ("random", [7.777184, 8.392987], [-2.668338, -2.167222]),
+        ("uniform", [8.284867, 8.542337], [-2.796366, -2.175627]),
+        ("kmeans", [6.273000, 5.347423], [-0.836815, -1.005174]),
+    ],
+)
+def test_other_starts_draw_what_they_drew_without_a_pretrained_one(start, loss, objective):
+    config = replace(SMALL, start=start, dropout=0.2, decay=0.5, decay_every=2)
+    reports = list(EMVAE(config, (3,), (0, 7)).fit(blobs()[0]))
+    assert reports[0].metrics["loss"].tolist() == pytest.approx(loss, rel=1e-4)
+    assert reports[-1].metrics["objective"].tolist() == pytest.approx(objective, rel=1e-3)
+
+
+def test_a_pretrained_start_is_the_best_mixture_s_responsibilities_and_is_held():
+    x, seeds = blobs()[0], (0, 5)
+    method = EMVAE(PRETRAINED, (3,), seeds)
+    training = method.fit(x)
+    for _ in range(5):
+        next(training)
+    vae, draws = method.start.vae, Draws(seeds)
+    draws.restore(method.draws.state())
+    fitted, _ = fit_mixture(vae.drawn_codes(x, draws), 3, draws, starts=STARTS)
+    codes, (index, nearest) = vae.embed(x), neighbours(x)
+    assert torch.equal(index, torch.arange(150))
+    expected = []
+    for r in range(2):
+        found = []
+        for m in range(STARTS):
+            normal = MultivariateNormal(fitted.means[r, m], fitted.covariances[r, m])
+            joint = normal.log_prob(codes[r].unsqueeze(1)) + fitted.log_weights[r, m]
+            found.append(joint.softmax(-1))
+        scores = [float(modularity(u.argmax(-1), nearest, 3)) for u in found]
+        expected.append(found[scores.index(max(scores))])
+    next(training)
+    u = method.responsibilities.clone()
+    torch.testing.assert_close(u, torch.stack(expected).float(), rtol=1e-3, atol=1e-4)
+    next(training)  # the E-step at its end
+    assert not torch.allclose(method.responsibilities, u, atol=1e-3)
+
+
+def test_a_pretrained_start_s_passes_come_first_and_have_no_clusters():
+    reports = list(EMVAE(PRETRAINED, (3,), [0]).fit(blobs()[0]))
+    assert [r.stage for r in reports] == ["pretraining"] * 5 + ["em"] * 8
+    assert [r.epoch for r in reports] == list(range(1, PRETRAINED.passes + 1))
+    assert [r.clusters for r in reports] == [False] * 6 + [True] * 7
+
+
+def test_a_pretrained_start_lasts_no_longer_than_it_serves():
+    method = EMVAE(PRETRAINED, (3,), [0])
+    training = method.fit(blobs()[0])
+    for _ in range(5):
+        next(training)
+    assert any(name.startswith("start/encoder") for name in method.state())
+    for _ in training:
+        pass
+    other = trained(SMALL)
+    assert method.state().keys() == other.state().keys() | {"clock/pretraining"}
+    assert clusterer(method).weights().keys() == clusterer(other).weights().keys()
+
+
+def test_trainings_of_other_em_settings_share_a_pretrained_network():
+    x, first = blobs()[0], EMVAE(PRETRAINED, (3,), (0, 1))
+    for _ in first.fit(x):
+        if (result := first.pretraining.result()) is not None:
+            break
+    other = replace(PRETRAINED, n_components=4, latent_size=1, reconstruction_weight=2.0)
+    second = EMVAE(other, (3,), (0, 1))
+    assert second.pretraining.settings() == first.pretraining.settings()
+    second.pretraining.take(result)
+    assert torch.equal(second.start.vae.embed(x), first.start.vae.embed(x))
+    assert [r.stage for r in second.fit(x)] == ["em"] * 8
+    changed = EMVAE(replace(PRETRAINED, pretraining_scale=0.1), (3,), (0, 1)).pretraining
+    assert changed.settings() != first.pretraining.settings()
+
+
+@pytest.mark.parametrize("start", ["random", "uniform", "kmeans"])
+def test_other_starts_have_nothing_to_share(start):
+    method = EMVAE(replace(PRETRAINED, start=start), (3,), [0])
+    assert method.config.passes == 8
+    for _ in method.fit(blobs()[0]):
+        assert method.pretraining.result() is None
+    assert method.pretraining.settings() == {}
+    assert {len(p) for _, p in method.parameters()} == {3}
+
+
+@pytest.mark.parametrize("start", ["random", "kmeans"])
+def test_other_starts_keep_the_contract_of_training(start):
+    tiny = Subject.of("em_vae")
+    subject = Subject(EMVAE, replace(tiny.config, start=start))
+    training.a_stopped_training_goes_on_exactly(subject)
+    training.together_equals_alone(subject)
+
+
 def test_blobs_are_found_from_random_starts_by_the_seed_with_the_best_score():
     x, labels = blobs()
     method = trained(replace(SMALL, iterations=15), (0, 1, 2, 3))
@@ -245,6 +358,20 @@ def test_capped_schedules_keep_iterations_and_decays():
     assert (short.iterations, short.m_step_epochs, short.decay_every) == (10, 10, 1)
     assert paper.capped(1).passes == 1
     assert SMALL.capped(3).decay_every == 0
+
+
+def test_a_capped_pretrained_start_leaves_half_of_the_passes_to_em():
+    paper = EMVAEConfig(start="pretrained")
+    assert (paper.passes, paper.capped(6015)) == (6015, paper)
+
+    def passes(config: EMVAEConfig) -> tuple[int, int, int]:
+        return config.pretraining_epochs, config.iterations, config.m_step_epochs
+
+    assert passes(paper.capped(100)) == (15, 9, 9)
+    assert passes(paper.capped(20)) == (10, 3, 3)
+    assert passes(paper.capped(3)) == (1, 2, 1)
+    assert passes(paper.capped(1)) == (0, 1, 1)
+    assert passes(replace(PRETRAINED, pretraining_epochs=20).capped(20)) == (12, 4, 2)
 
 
 def test_data_that_a_sigmoid_cannot_reach_are_refused():

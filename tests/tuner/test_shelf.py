@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from tuner import catalog
+from tuner.method import Pretrains
 from tuner.objective import neighbour_graph
 from tuner.seeds import finalist_seeds, trial_seeds
-from tuner.shelf import Spot, shelf_key
+from tuner.shelf import Loan, Spot, shelf_key
 from tuner.trial import Job, Material, Trial
 
 NETWORK = {"weight": torch.arange(6.0), "epoch": 3}
@@ -165,6 +167,21 @@ def test_trials_of_equal_pretraining_train_it_once(tmp_path: Path) -> None:
     assert first == ["pretraining"] * PRETRAINED + ["mixture"]
     assert trained(tmp_path, "other K", n_components=4) == ["mixture"]
     assert trained(tmp_path, "other code", latent_size=3) == first
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("em_vae", {"start": "kmeans"}), ("ae_gmm", {"pretraining_epochs": 0})],
+)
+def test_trials_that_pretrain_nothing_wait_for_nobody(
+    name: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    owner = catalog.method(name)
+    method = owner(owner.config_type.from_mapping(settings), (4,), (1, 2))
+    assert isinstance(method, Pretrains)
+    facts: dict[str, Any] = {"seeds": (1, 2), "shape": (4,), "fingerprint": "f", "device": "cpu"}
+    Loan(method.pretraining, tmp_path, **facts).take()
+    assert not list(tmp_path.iterdir()), "a spot is held that nobody will fill"
 
 
 def test_methods_that_pretrain_have_common_seeds_and_others_do_not() -> None:
