@@ -43,7 +43,9 @@ def trial_record(
         number=entry.number,
         method=entry.method,
         params=branch.config(entry.searched).to_mapping(),
-        seeds=trial_seeds(plan.study.seed, entry.number, plan.study.replicas, method=entry.method),
+        seeds=trial_seeds(
+            plan.study.seed, entry.number, plan.study.replicas, shared=branch.pretrains
+        ),
         state=entry.state,
         reason=entry.outcome.get("reason"),
         attempt=entry.attempt,

@@ -2,20 +2,16 @@
 
 import numpy as np
 
-from . import catalog
-from .method import Pretrains
-
 _FINALIST_STREAM = 1 << 31
 _SHARED_STREAM = 1 << 30
 
 
-def trial_seeds(seed: int, number: int, replicas: int, *, method: str) -> tuple[int, ...]:
+def trial_seeds(seed: int, number: int, replicas: int, *, shared: bool = False) -> tuple[int, ...]:
     """Return the seeds of a trial's replicas, a function of the study's seed and the number.
 
-    Trials of a method that pretrains have the same seeds, or they could not share a network.
+    `shared` are those of trials that share a pretrained network: the number changes nothing.
     """
-    shares = issubclass(catalog.method(method), Pretrains)
-    return _seeds(seed, _SHARED_STREAM if shares else number, replicas)
+    return _seeds(seed, _SHARED_STREAM if shared else number, replicas)
 
 
 def finalist_seeds(seed: int, rank: int, replicas: int) -> tuple[int, ...]:

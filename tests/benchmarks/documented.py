@@ -64,7 +64,7 @@ def gmvae(config: dict[str, Any]) -> None:
         number=number,
         method="gmvae",
         settings={"architecture": "perceptron", "likelihood": "bernoulli", **settings},
-        seeds=trial_seeds(0, number, 3, method="gmvae"),
+        seeds=trial_seeds(0, number, 3),
         objective="score",
         folder=f"{folder}/{number}",
     )

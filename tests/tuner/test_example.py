@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tuner import catalog
-from tuner.method import Bounds, Decodes, Generates, Method, Pretrains, Random, Trains
+from tuner.method import Bounds, Decodes, Generates, Method, Pretrains, Random, Trains, Traverses
 from tuner.testing import CHECKS, Check, Subject, checks
 
 EXAMPLE = Path(__file__).parents[1] / "example"
@@ -71,7 +71,7 @@ def test_the_space_of_the_example_is_packed_with_it() -> None:
 
 def test_no_check_of_the_example_is_left_out(example: str) -> None:
     assert checks(catalog.method(example)) == ASKED
-    assert {*CHECKS} == {*CAN, Generates, Bounds}
+    assert {*CHECKS} == {*CAN, Generates, Traverses, Bounds}
 
 
 @pytest.mark.parametrize("check", ASKED, ids=lambda check: check.__name__)

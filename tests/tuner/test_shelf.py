@@ -17,6 +17,7 @@ from tuner.method import Pretrains
 from tuner.objective import neighbour_graph
 from tuner.seeds import finalist_seeds, trial_seeds
 from tuner.shelf import Loan, Spot, shelf_key
+from tuner.study import Study, prepare
 from tuner.trial import Job, Material, Trial
 
 NETWORK = {"weight": torch.arange(6.0), "epoch": 3}
@@ -184,10 +185,15 @@ def test_trials_that_pretrain_nothing_wait_for_nobody(
     assert not list(tmp_path.iterdir()), "a spot is held that nobody will fill"
 
 
-def test_methods_that_pretrain_have_common_seeds_and_others_do_not() -> None:
-    def seeds(number: int, method: str) -> tuple[int, ...]:
-        return trial_seeds(0, number, 3, method=method)
+def test_trials_that_share_a_network_have_common_seeds_and_others_do_not() -> None:
+    assert trial_seeds(0, 1, 3, shared=True) == trial_seeds(0, 2, 3, shared=True)
+    assert trial_seeds(0, 1, 3) != trial_seeds(0, 2, 3)
+    assert not set(trial_seeds(0, 1, 3, shared=True)) & set(finalist_seeds(0, 1, 5))
 
-    assert seeds(1, "ae_gmm") == seeds(2, "ae_gmm")
-    assert seeds(1, "gmvae") != seeds(2, "gmvae")
-    assert not set(seeds(1, "ae_gmm")) & set(finalist_seeds(0, 1, 5))
+
+def test_a_plan_says_which_methods_share() -> None:
+    plan = prepare(Study(methods=("ae_gmm", "gmvae"), dataset="digits"))
+    assert {name: branch.pretrains for name, branch in plan.branches.items()} == {
+        "ae_gmm": True,
+        "gmvae": False,
+    }

@@ -364,15 +364,13 @@ def test_labels_change_nothing_but_the_audit(shared: Material, tmp_path: Path) -
 
 def test_seeds_differ_between_trials_replicas_and_finalists() -> None:
     drawn = [
-        *trial_seeds(0, 1, 3, method="gmvae"),
-        *trial_seeds(0, 2, 3, method="gmvae"),
-        *trial_seeds(1, 1, 3, method="gmvae"),
+        *trial_seeds(0, 1, 3),
+        *trial_seeds(0, 2, 3),
+        *trial_seeds(1, 1, 3),
     ]
     drawn += [*finalist_seeds(0, 1, 5), *finalist_seeds(0, 2, 5)]
     assert len(set(drawn)) == len(drawn)
-    assert trial_seeds(0, 1, 5, method="gmvae")[:3] == trial_seeds(0, 1, 3, method="gmvae"), (
-        "more replicas keep the first ones"
-    )
+    assert trial_seeds(0, 1, 5)[:3] == trial_seeds(0, 1, 3), "more replicas keep the first ones"
 
 
 def test_no_curve_is_an_empty_one(tmp_path: Path) -> None:

@@ -259,7 +259,7 @@ def test_all_methods_are_searched_by_one_word(tuner):
         (["-m", "kmeans", "--set", "n_components=9", "--set", "starts=1"], 2, "every setting"),
         (["-d", "mnits"], 3, "did you mean 'mnist'"),
         (["-d", "nope.csv"], 3, "there is no file nope.csv"),
-        (["-d", "."], 3, "ends in ''"),
+        (["-d", "."], 3, "is not an image that can be read"),
         (["-d", "plain.npy", "--labels", "y"], 3, "plain array"),
         (["--labels", "y"], 3, "brings its own labels"),
         (["--space", "nope.yaml"], 2, "cannot be read"),

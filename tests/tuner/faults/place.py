@@ -129,9 +129,7 @@ class Field:
 
     def starts(self, number: int, *, seed: int = 0) -> list[tuple[int, int]]:
         """Return which processes have trained an idle trial, and from which pass on."""
-        # as any method that pretrains nothing
-        (first,) = trial_seeds(seed, number, 1, method="kmeans")
-        path = self.notes / str(first)
+        path = self.notes / str(trial_seeds(seed, number, 1)[0])
         lines = path.read_text().splitlines() if path.is_file() else []
         return [(int(pid), int(epoch)) for pid, epoch in (line.split() for line in lines)]
 
