@@ -1,7 +1,7 @@
 """A variational autoencoder with a Gaussian mixture fitted on its codes."""
 
 from abc import ABC
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -173,13 +173,3 @@ class LatentMixtureMethod(StackedMethod, ABC):
             descend(self.optimiser, metrics["loss"])
             mean.add(metrics)
         return mean.result()
-
-    @final
-    def parts(self) -> Mapping[str, object]:
-        """Return networks and mixture, optimiser, random states and clock."""
-        return {
-            "network": self.network,
-            "optimiser": self.optimiser,
-            "draws": self.draws,
-            "clock": self.clock,
-        }

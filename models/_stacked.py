@@ -70,17 +70,17 @@ class NetworkClusterer(Clusterer, ABC):
 
 
 class StackedMethod(Method, Trains, Random, ABC):
-    """A method that trains one stack of networks; heirs build their parts and write `fit`."""
+    """A method that trains one stack of networks; heirs build their parts and write `fit`.
+
+    Training is resumed from the attributes that it moves: networks, optimisers, tensors, and what
+    has a `state` to `restore`, such as draws and clocks.
+    """
 
     clusterer_type: ClassVar[type[NetworkClusterer]]
     config: Config
     shape: Shape
     network: StackedNetwork
     draws: Draws
-
-    @abstractmethod
-    def parts(self) -> Mapping[str, object]:
-        """Return by name all that training moves: networks, optimisers, draws, clock, tensors."""
 
     @final
     @torch.no_grad()
@@ -105,16 +105,25 @@ class StackedMethod(Method, Trains, Random, ABC):
     @final
     def parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the parameters of every network."""
-        for name, part in self.parts().items():
+        for name, part in _parts(self).items():
             if isinstance(part, nn.Module):
                 yield from part.named_parameters(name)
 
     @final
     def state(self) -> State:
         """Return the state of every part."""
-        return pack(**self.parts())
+        return pack(**_parts(self))
 
     @final
     def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
         """Take up a state."""
-        unpack(state, **self.parts())
+        unpack(state, **_parts(self))
+
+
+def _parts(method: StackedMethod) -> dict[str, object]:
+    return {name: value for name, value in vars(method).items() if _moves(value)}
+
+
+def _moves(value: object) -> bool:
+    kinds = (nn.Module, torch.optim.Optimizer, Tensor)
+    return isinstance(value, kinds) or (hasattr(value, "state") and hasattr(value, "restore"))

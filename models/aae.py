@@ -3,7 +3,7 @@
 Adversarial Autoencoders (Makhzani et al., 2016). The paper's letters: point x, cluster y, style z.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -248,15 +248,3 @@ class AAE(StackedMethod):
             z_loss = confusion_loss(judges["style"](z, self.draws))
         descend(self.confusion, y_loss + z_loss)
         return {"cluster_confusion": y_loss, "style_confusion": z_loss}
-
-    def parts(self) -> Mapping[str, object]:
-        """Return the players, their optimisers, random states and clock."""
-        return {
-            "network": self.network,
-            "discriminators": self.discriminators,
-            "reconstruction": self.reconstruction,
-            "discrimination": self.discrimination,
-            "confusion": self.confusion,
-            "draws": self.draws,
-            "clock": self.clock,
-        }

@@ -1,6 +1,6 @@
 """An autoencoder, then a Gaussian mixture on its codes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, final
 
@@ -140,12 +140,3 @@ class AEGMM(StackedMethod, Pretrains):
             covariance=config.covariance,
         )
         return mixture.log_prob(codes).mean(dim=1)
-
-    def parts(self) -> Mapping[str, object]:
-        """Return network, pretraining, random states and clock."""
-        return {
-            "network": self.network,
-            "pretraining": self.pretraining,
-            "draws": self.draws,
-            "clock": self.clock,
-        }

@@ -4,7 +4,7 @@ Unsupervised and Semi-supervised Learning with Categorical Generative Adversaria
 (Springenberg, 2016). The paper's letters: classifier and discriminator D, generator G, noise v.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -201,14 +201,3 @@ class CatGAN(StackedMethod):
             forged = self.generator.forge(batch.shape[1], self.draws)
             _, theirs = self.network.classify_both(batch, forged, self.draws)
         return {"generator_loss": descend(self.generator_optimiser, generator_loss(theirs))}
-
-    def parts(self) -> Mapping[str, object]:
-        """Return the players, their optimisers, random states and clock."""
-        return {
-            "network": self.network,
-            "generator": self.generator,
-            "optimiser": self.optimiser,
-            "generator_optimiser": self.generator_optimiser,
-            "draws": self.draws,
-            "clock": self.clock,
-        }

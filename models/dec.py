@@ -271,17 +271,6 @@ class DEC(StackedMethod, Pretrains):
         self.target.update(log_q, self.config.tolerance)
         _halt(self.optimiser, ~self.target.following)
 
-    def parts(self) -> Mapping[str, object]:
-        """Return network, pretraining, optimiser, target, random states and clock."""
-        return {
-            "network": self.network,
-            "pretraining": self.pretraining,
-            "optimiser": self.optimiser,
-            "target": self.target,
-            "draws": self.draws,
-            "clock": self.clock,
-        }
-
 
 def _optimiser(network: DECNetwork, config: DECConfig) -> torch.optim.Optimizer:
     if config.keep_decoder:

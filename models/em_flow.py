@@ -346,13 +346,3 @@ class EMFlow(StackedMethod):
         log_joint = network.chunked(lambda part: network.log_joint(part.expand(R, -1, -1)), points)
         u = (log_joint / self.config.temperature).softmax(-1)
         return u, log_joint.logsumexp(-1).mean(-1)
-
-    def parts(self) -> Mapping[str, object]:
-        """Return network, Adam, random states, clock and u."""
-        return {
-            "network": self.network,
-            "adam": self.optimiser,
-            "draws": self.draws,
-            "clock": self.clock,
-            "responsibilities": self.shares,
-        }

@@ -1,6 +1,6 @@
 """A variational autoencoder whose prior is a Gaussian mixture that is trained with it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -146,13 +146,3 @@ class GMMPriorVAE(StackedMethod, Pretrains):
                 descend(self.optimiser, metrics["loss"])
                 mean.add(metrics)
             yield Report(stage="joint", epoch=self.clock.epoch, metrics=mean.result())
-
-    def parts(self) -> Mapping[str, object]:
-        """Return network, pretraining, optimiser, random states and clock."""
-        return {
-            "network": self.network,
-            "pretraining": self.pretraining,
-            "optimiser": self.optimiser,
-            "draws": self.draws,
-            "clock": self.clock,
-        }

@@ -1,6 +1,6 @@
 """A variational autoencoder whose codes are drawn to trainable centres."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -208,13 +208,3 @@ class SoftKMeansVAE(StackedMethod, Pretrains):
         """Return λ in a pass with centres, counted from 1: a ramp, then its value."""
         rising = self.config.warm_up * self.config.epochs
         return self.config.cluster_weight * min(1.0, done / max(rising, 1.0))
-
-    def parts(self) -> Mapping[str, object]:
-        """Return network, pretraining, optimiser, random states and clock."""
-        return {
-            "network": self.network,
-            "pretraining": self.pretraining,
-            "optimiser": self.optimiser,
-            "draws": self.draws,
-            "clock": self.clock,
-        }

@@ -1,6 +1,6 @@
 """Variational deep embedding: an autoencoder whose prior is a mixture, trained together."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, final
 
@@ -245,13 +245,3 @@ class VaDE(StackedMethod, Pretrains):
             fitted, codes, embed, points, self.draws, starts=starts, covariance="diag"
         )
         self.network.mixture.take(fitted)
-
-    def parts(self) -> Mapping[str, object]:
-        """Return network, pretraining, optimiser, random states and clock."""
-        return {
-            "network": self.network,
-            "pretraining": self.pretraining,
-            "optimiser": self.optimiser,
-            "draws": self.draws,
-            "clock": self.clock,
-        }

@@ -14,7 +14,7 @@ certain, since otherwise the same assignment for all is a minimum; layers, sizes
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, final
 
@@ -244,15 +244,6 @@ class VAEIC(StackedMethod):
         )
         own = {"inconsistency": inconsistency, "imbalance": lack, "uncertainty": uncertainty}
         return {"loss": loss, **terms, **own}
-
-    def parts(self) -> Mapping[str, object]:
-        """Return network, optimiser, random states and clock."""
-        return {
-            "network": self.network,
-            "optimiser": self.optimiser,
-            "draws": self.draws,
-            "clock": self.clock,
-        }
 
 
 def lower_bound(

@@ -1,6 +1,6 @@
 """Deep k-Means: an autoencoder and the centres of its codes, trained as one."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, final
 
@@ -142,8 +142,3 @@ class DeepKMeans(StackedMethod, Pretrains):
     def _place_centres(self, points: Tensor) -> None:
         codes = self.network.embed(points)
         self.network.centres.copy_(fit_kmeans(codes, self.config.n_components, self.draws))
-
-    def parts(self) -> Mapping[str, object]:
-        """Return all that training moves."""
-        names = ("network", "pretraining", "optimiser", "draws", "clock")
-        return {name: getattr(self, name) for name in names}
