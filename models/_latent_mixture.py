@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..method import Bounds, Decodes, Generates, Report, Shape, setting
 from ._bounds import antithetic_noise
-from ._loop import Clock, Mean, adam, descend, fast_products, minibatches
+from ._loop import Clock, adam, descend_pass
 from ._mixture import GaussianMixture, refit_mixture
 from ._nets import Draws, initialise, rsample
 from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
@@ -166,10 +166,10 @@ class LatentMixtureMethod(StackedMethod, ABC):
     @final
     def descend_pass(self, x: Tensor, bound: Bound) -> dict[str, Tensor]:
         """Take one pass of steps up a bound over x (N, F); return its mean metrics, (R,)."""
-        mean = Mean()
-        for batch in minibatches(x, self.config.batch_size, self.draws):
-            with fast_products(x.device, x.shape[1]):
-                metrics = bound(batch, self.draws)
-            descend(self.optimiser, metrics["loss"])
-            mean.add(metrics)
-        return mean.result()
+        return descend_pass(
+            x,
+            lambda batch: bound(batch, self.draws),
+            self.optimiser,
+            batch_size=self.config.batch_size,
+            draws=self.draws,
+        )

@@ -118,6 +118,27 @@ class Mean:
         return {name: total / self.batches for name, total in self.totals.items()}
 
 
+def descend_pass(
+    points: Tensor,
+    loss: Callable[[Tensor], Mapping[str, Tensor]],
+    optimiser: torch.optim.Optimizer,
+    *,
+    batch_size: int,
+    draws: Draws,
+) -> dict[str, Tensor]:
+    """Take one pass of steps down a loss over points (N, F); return its mean metrics, (R,).
+
+    `loss` takes a batch (R, B, F) to metrics (R,), "loss" among them.
+    """
+    mean = Mean()
+    for batch in minibatches(points, batch_size, draws):
+        with fast_products(points.device, points.shape[1]):
+            metrics = loss(batch)
+        descend(optimiser, metrics["loss"])
+        mean.add(metrics)
+    return mean.result()
+
+
 def in_chunks(answer: Callable[[Tensor], Tensor], x: Tensor, *, size: int = 4096) -> Tensor:
     """Return `answer` of x, chunk by chunk along the points, joined along its points axis (-2)."""
     if len(x) <= size:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..method import Pretraining, Report, Scalar, State
-from ._loop import Clock, Mean, adam, descend, fast_products, minibatches, pack, unpack
+from ._loop import Clock, adam, descend_pass, pack, unpack
 from ._nets import Draws, initialise
 
 STAGE = "pretraining"
@@ -45,15 +45,14 @@ class NetworkPretraining(Pretraining):
     def descend(self, x: Tensor) -> Iterator[Report]:
         """Make the passes over x (N, F) that are still to do and report each."""
         for _ in self.clock.count(STAGE, self.passes):
-            mean = Mean()
-            for batch in minibatches(x, self.batch_size, self.draws):
-                with fast_products(x.device, x.shape[1]):
-                    metrics = self.loss(batch, self.draws)
-                descend(self.optimiser, metrics["loss"])
-                mean.add(metrics)
-            yield Report(
-                stage=STAGE, epoch=self.clock.epoch, metrics=mean.result(), clusters=False
+            metrics = descend_pass(
+                x,
+                lambda batch: self.loss(batch, self.draws),
+                self.optimiser,
+                batch_size=self.batch_size,
+                draws=self.draws,
             )
+            yield Report(stage=STAGE, epoch=self.clock.epoch, metrics=metrics, clusters=False)
 
     def settings(self) -> Mapping[str, Scalar]:
         """Return what the network depends on; nothing where it has no passes."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..method import Pretrains, Report, Shape, setting
-from ._loop import Clock, Mean, adam, descend, fast_products, minibatches
+from ._loop import Clock, adam, descend_pass
 from ._mixture import GaussianMixture
 from ._nets import Draws, rsample
 from ._pretraining import NetworkPretraining
@@ -139,10 +139,11 @@ class GMMPriorVAE(StackedMethod, Pretrains):
         for done in self.clock.count("joint", config.epochs):
             if done == 1:
                 network.start_prior(points, self.draws)
-            mean = Mean()
-            for batch in minibatches(points, config.batch_size, self.draws):
-                with fast_products(points.device, points.shape[1]):
-                    metrics = network.bound(batch, self.draws)
-                descend(self.optimiser, metrics["loss"])
-                mean.add(metrics)
-            yield Report(stage="joint", epoch=self.clock.epoch, metrics=mean.result())
+            metrics = descend_pass(
+                points,
+                lambda batch: network.bound(batch, self.draws),
+                self.optimiser,
+                batch_size=config.batch_size,
+                draws=self.draws,
+            )
+            yield Report(stage="joint", epoch=self.clock.epoch, metrics=metrics)

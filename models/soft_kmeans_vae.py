@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..method import Pretrains, Report, Shape, setting
-from ._loop import Clock, Mean, adam, descend, fast_products, minibatches
+from ._loop import Clock, adam, descend_pass
 from ._mixture import fit_kmeans
 from ._nets import Draws, diagonal_normal, log_prob, rsample
 from ._pretraining import NetworkPretraining
@@ -195,14 +196,15 @@ class SoftKMeansVAE(StackedMethod, Pretrains):
         for done in self.clock.count("joint", config.epochs):
             if done == 1:
                 network.start_centres(points, self.draws)
-            mean, weight = Mean(), self._weight(done)
-            for batch in minibatches(points, config.batch_size, self.draws):
-                with fast_products(points.device, points.shape[1]):
-                    metrics = network.loss(batch, self.draws, weight)
-                descend(self.optimiser, metrics["loss"])
-                mean.add(metrics)
+            metrics = descend_pass(
+                points,
+                partial(network.loss, draws=self.draws, weight=self._weight(done)),
+                self.optimiser,
+                batch_size=config.batch_size,
+                draws=self.draws,
+            )
             network.measure_clusters(points, self.draws)
-            yield Report(stage="joint", epoch=self.clock.epoch, metrics=mean.result())
+            yield Report(stage="joint", epoch=self.clock.epoch, metrics=metrics)
 
     def _weight(self, done: int) -> float:
         """Return λ in a pass with centres, counted from 1: a ramp, then its value."""

@@ -11,7 +11,7 @@ from torch.distributions import Independent
 from ..method import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
 from ._autoencoder import Autoencoder, AutoencoderConfig, flattened, pretraining
 from ._bounds import antithetic_bound, antithetic_noise
-from ._loop import Clock, Mean, adam, descend, fast_products, in_chunks, minibatches
+from ._loop import Clock, adam, descend_pass, in_chunks
 from ._mixture import GaussianMixture
 from ._nets import (
     Draws,
@@ -228,13 +228,13 @@ class VaDE(StackedMethod, Pretrains):
 
     def _descend_pass(self, points: Tensor, learning_rate: float) -> dict[str, Tensor]:
         self.optimiser.param_groups[0]["lr"] = learning_rate
-        mean = Mean()
-        for batch in minibatches(points, self.config.batch_size, self.draws):
-            with fast_products(points.device, points.shape[1]):
-                metrics = self.network.bound(batch, self.draws)
-            descend(self.optimiser, metrics["loss"])
-            mean.add(metrics)
-        return mean.result()
+        return descend_pass(
+            points,
+            lambda batch: self.network.bound(batch, self.draws),
+            self.optimiser,
+            batch_size=self.config.batch_size,
+            draws=self.draws,
+        )
 
     @torch.no_grad()
     def _start_mixture(self, points: Tensor) -> None:
