@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from tuner import catalog
+from tuner.cli.values import fixed
 from tuner.data import Dataset, load
 from tuner.method import Config
 from tuner.metrics import audit
@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("tuner-artifacts/tables"))
     parser.add_argument("--show", action="store_true", help="train nothing")
     flags = parser.parse_args()
-    given = {name: yaml.safe_load(value) for name, value in (g.split("=") for g in flags.given)}
+    given = fixed(flags.given)
     named = catalog.names() if flags.method == "all" else flags.method.split(",")
     for method in () if flags.show else named:
         asked = {
