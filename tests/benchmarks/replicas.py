@@ -3,11 +3,11 @@
     python -m tests.benchmarks.replicas [--replicas 4] [--turns 3] [--data digits] [--device cpu]
 
 Every method that trains a network, at its preset for the data, a few passes. Both sides are first
-shown to give the same answers for the same seeds.
+shown to report the same for the same seeds.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor
 from tests.benchmarks._ratios import in_turns, ratio, told, write
 from tuner import catalog
 from tuner.data import load
-from tuner.method import Trains
+from tuner.method import Method, Trains
 
 
 @dataclass(frozen=True)
@@ -30,35 +30,42 @@ class Case:
     preset: str
     passes: int
 
-    def train(self, seeds: Sequence[int]) -> Tensor:
-        """Train and return log-probabilities (R, N, K)."""
+    def fresh(self, seeds: Sequence[int]) -> Method:
+        """Return the untrained method."""
         method = catalog.method(self.name)
-        config = method.config_type.from_mapping(
-            dict(catalog.space(self.name).presets[self.preset])
-        )
-        trained = method(
-            config.capped(self.passes), tuple(self.x.shape[1:]), seeds, device=self.x.device
-        )
-        for _ in trained.fit(self.x):
+        preset = dict(catalog.space(self.name).presets[self.preset])
+        config = method.config_type.from_mapping(preset).capped(self.passes)
+        return method(config, tuple(self.x.shape[1:]), seeds, device=self.x.device)
+
+    def first(self, seeds: Sequence[int]) -> Mapping[str, Tensor]:
+        """Return what the first pass reports, each (R,)."""
+        return next(self.fresh(seeds).fit(self.x)).metrics
+
+    def train(self, seeds: Sequence[int]) -> None:
+        """Train to the end."""
+        for _ in self.fresh(seeds).fit(self.x):
             pass
-        answer: Tensor = trained.predict_log_proba(self.x[:500]).cpu()
-        return answer
 
-    def together(self, replicas: int) -> Tensor:
+    def together(self, replicas: int) -> None:
         """Train all replicas side by side."""
-        return self.train(range(replicas))
+        self.train(range(replicas))
 
-    def in_turn(self, replicas: int) -> Tensor:
+    def in_turn(self, replicas: int) -> None:
         """Train one replica after the other."""
-        return torch.cat([self.train([seed]) for seed in range(replicas)])
+        for seed in range(replicas):
+            self.train([seed])
 
 
 def check(case: Case, replicas: int) -> None:
-    """Raise unless both sides give every point the same cluster, but for rounding."""
-    a, b = case.together(replicas).argmax(-1), case.in_turn(replicas).argmax(-1)
-    alike = float((a == b).float().mean())
-    if alike < 0.98:
-        raise SystemExit(f"{case.name}: the sides agree on {alike:.1%} of the points alone")
+    """Raise unless both sides report the same of their first pass, but for rounding.
+
+    Later on a start of a mixture, or a game of adversaries, makes rounding as large as anything.
+    """
+    together = case.first(range(replicas))
+    for seed in range(replicas):
+        for name, alone in case.first([seed]).items():
+            if not torch.allclose(alone, together[name][[seed]], rtol=1e-2, atol=1e-4):
+                raise SystemExit(f"{case.name}: {name} of seed {seed} differs alone: {alone}")
 
 
 def main() -> None:
