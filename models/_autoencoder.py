@@ -52,7 +52,9 @@ class AutoencoderConfig(Config, ABC):
 
     @property
     def pretraining(self) -> dict[str, Scalar]:
-        """The settings that the pretrained autoencoder depends on."""
+        """The settings that the pretrained autoencoder depends on; empty without passes."""
+        if self.pretraining_epochs == 0:
+            return {}
         names = [field.name for field in fields(AutoencoderConfig)]
         own = {name: getattr(self, name) for name in names if name != "n_components"}
         return {"network": "autoencoder", **own}

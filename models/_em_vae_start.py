@@ -84,7 +84,12 @@ class StartConfig(VAEStackConfig, ABC):
 
     @property
     def pretraining(self) -> dict[str, Scalar]:
-        """The settings that a pretrained start depends on: `output` decides what data may be."""
+        """The settings that a pretrained start depends on: `output` decides what data may be.
+
+        Empty for another start, which pretrains nothing.
+        """
+        if self.start_passes == 0:
+            return {}
         own = {"start": self.start, "output": self.output}
         return {"network": "vae", **own, **self._of_vae}
 

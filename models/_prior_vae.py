@@ -42,7 +42,9 @@ class PriorVAEConfig(VAEConfig, ABC):
 
     @property
     def pretraining(self) -> dict[str, Scalar]:
-        """The settings that the pretrained VAE depends on."""
+        """The settings that the pretrained VAE depends on; empty without passes."""
+        if self.pretraining_epochs == 0:
+            return {}
         network = {f.name for f in fields(VAEConfig)} - {"n_components"}
         own = {f.name for f in fields(PriorVAEConfig) if f.name.startswith("pretraining_")}
         return {"network": "vae", **{name: getattr(self, name) for name in sorted(network | own)}}

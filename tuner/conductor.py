@@ -258,13 +258,14 @@ class Conductor:
 
     def _job(self, ticket: Ticket) -> Job:
         study = self.plan.study
-        branch = self.plan.branches[ticket.method]
-        config = branch.config(ticket.searched)
+        config = self.plan.branches[ticket.method].config(ticket.searched)
         return Job(
             number=ticket.number,
             method=ticket.method,
             settings=config.to_mapping(),
-            seeds=trial_seeds(study.seed, ticket.number, study.replicas, shared=branch.pretrains),
+            seeds=trial_seeds(
+                study.seed, ticket.number, study.replicas, shared=bool(config.pretraining)
+            ),
             objective=study.objective,
             folder=str(self._folder / f"trial-{ticket.number:05d}"),
             device=self._device,

@@ -77,6 +77,11 @@ class Config(ABC):
         """Return how reported metrics are to be read, by their names; none need be here."""
         return {}
 
+    @property
+    def pretraining(self) -> Mapping[str, Scalar]:
+        """The settings of the network that it pretrains, empty where it pretrains nothing."""
+        return {}
+
     @classmethod
     def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
         """Return the settings that the data force: `unit_interval` data lie in [0, 1]."""

@@ -36,15 +36,19 @@ def trial_record(
 ) -> RunRecord:
     """Return the record of a trial."""
     branch = plan.branches[entry.method]
+    config = branch.config(entry.searched)
     started = round(1000 * entry.started)
     return RunRecord(
         key=f"trial {entry.number}",
         role="trial",
         number=entry.number,
         method=entry.method,
-        params=branch.config(entry.searched).to_mapping(),
+        params=config.to_mapping(),
         seeds=trial_seeds(
-            plan.study.seed, entry.number, plan.study.replicas, shared=branch.pretrains
+            plan.study.seed,
+            entry.number,
+            plan.study.replicas,
+            shared=bool(config.pretraining),
         ),
         state=entry.state,
         reason=entry.outcome.get("reason"),

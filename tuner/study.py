@@ -84,10 +84,7 @@ class Study:
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
-    """One method of a study on its data: what is searched, and what everything else is set to.
-
-    `pretrains` says whether its trials may share the network that they begin with.
-    """
+    """One method of a study on its data: what is searched, and what everything else is set to."""
 
     method: str
     config_type: type["Config"]
@@ -95,7 +92,6 @@ class Branch:
     base: Mapping[str, "Scalar"]
     presets: tuple[Mapping[str, "Scalar"], ...]
     epochs: int | None
-    pretrains: bool
 
     def config(self, searched: Mapping[str, "Scalar"]) -> "Config":
         """Return the configuration of a trial, its schedule capped as the study says."""
@@ -186,7 +182,6 @@ def settings_for(method: str, fixed: Mapping[str, "Scalar"]) -> dict[str, "Scala
 
 def _branch(study: Study, dataset: "Dataset", name: str) -> Branch:
     from . import catalog
-    from .method import Pretrains
     from .space import parse_space
 
     config_type = catalog.method(name).config_type
@@ -213,7 +208,6 @@ def _branch(study: Study, dataset: "Dataset", name: str) -> Branch:
         base=settings,
         presets=(start,) if fits else (),
         epochs=study.epochs,
-        pretrains=issubclass(catalog.method(name), Pretrains),
     )
 
 

@@ -191,9 +191,14 @@ def test_trials_that_share_a_network_have_common_seeds_and_others_do_not() -> No
     assert not set(trial_seeds(0, 1, 3, shared=True)) & set(finalist_seeds(0, 1, 5))
 
 
-def test_a_plan_says_which_methods_share() -> None:
-    plan = prepare(Study(methods=("ae_gmm", "gmvae"), dataset="digits"))
-    assert {name: branch.pretrains for name, branch in plan.branches.items()} == {
-        "ae_gmm": True,
-        "gmvae": False,
-    }
+def test_a_configuration_says_whether_its_trials_share() -> None:
+    plan = prepare(Study(methods=("ae_gmm", "em_vae", "gmvae"), dataset="digits"))
+
+    def shares(method: str, **searched: Any) -> bool:
+        return bool(plan.branches[method].config(searched).pretraining)
+
+    assert shares("ae_gmm")
+    assert not shares("ae_gmm", pretraining_epochs=0)
+    assert shares("em_vae", start="pretrained")
+    assert not shares("em_vae", start="random")
+    assert not shares("gmvae")

@@ -65,5 +65,4 @@ def _branch(name: str) -> Branch:
         base=Settings.from_mapping(preset).to_mapping(),
         presets=(preset,),
         epochs=None,
-        pretrains=False,
     )
