@@ -11,19 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import DataError
-from ..method import Config, Scalar, setting
+from ..method import setting
 from ._loop import adam
 from ._nets import Draws, Perceptron
+from ._outputs import OutputConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdversarialConfig(Config, ABC):
+class AdversarialConfig(OutputConfig, ABC):
     """What every game has to be told that forges or decodes points."""
 
-    output: str = setting(
-        "sigmoid", "what the network ends with that makes points", choices=("sigmoid", "identity")
-    )
     momentum: float = setting(0.5, "Adam's beta_1 in the game", low=0.0, high=0.999)
     batch_size: int = setting(100, "points of a step", low=1)
     epochs: int = setting(100, "passes over the data", low=1)
@@ -36,24 +33,6 @@ class AdversarialConfig(Config, ABC):
     def capped(self, epochs: int) -> Self:
         """Return the configuration with at most `epochs` passes."""
         return replace(self, epochs=min(self.epochs, epochs))
-
-    @classmethod
-    def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
-        """Return an output without bounds for data that leave [0, 1]."""
-        return {} if unit_interval else {"output": "identity"}
-
-    def bounded(self, x: Tensor) -> Tensor:
-        """Return the points that the last layer means by x."""
-        return torch.sigmoid(x) if self.output == "sigmoid" else x
-
-    def flattened(self, x: Tensor) -> Tensor:
-        """Return x as (N, F), or raise DataError where the output cannot reach it."""
-        if self.output == "sigmoid" and (x.min() < 0 or x.max() > 1):
-            raise DataError(
-                f"the data span [{x.min():g}, {x.max():g}], and output=sigmoid reaches [0, 1]: "
-                "scale them or set output=identity"
-            )
-        return x.flatten(1)
 
     def optimiser(self, *players: nn.Module, learning_rate: float) -> torch.optim.Adam:
         """Return the Adam of one side of the game."""

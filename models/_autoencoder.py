@@ -8,22 +8,22 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ..errors import DataError, UsageError
-from ..method import Config, Scalar, setting
+from ..errors import UsageError
+from ..method import Scalar, setting
 from ._loop import Clock
 from ._nets import Draws, Head, Perceptron
+from ._outputs import OutputConfig
 from ._pretraining import NetworkPretraining
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoencoderConfig(Config, ABC):
+class AutoencoderConfig(OutputConfig, ABC):
     """What a method has to be told that begins with an autoencoder."""
 
     hidden_sizes: str = setting(
         "500-500-2000", "units of the encoder's hidden layers; the decoder mirrors them"
     )
     latent_size: int = setting(10, "size of the code", low=1, high=256)
-    output: str = setting("sigmoid", "what the decoder ends with", choices=("sigmoid", "identity"))
     pretraining_epochs: int = setting(50, "passes of the autoencoder alone", low=0)
     pretraining_learning_rate: float = setting(
         1e-3, "Adam's learning rate for the autoencoder alone", low=0.0
@@ -44,11 +44,6 @@ class AutoencoderConfig(Config, ABC):
                 "with dashes between them, such as 500-500-2000"
             )
         return [int(size) for size in sizes]
-
-    @classmethod
-    def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
-        """Return an output without bounds for data that leave [0, 1]."""
-        return {} if unit_interval else {"output": "identity"}
 
     @property
     def pretraining(self) -> dict[str, Scalar]:
@@ -120,13 +115,3 @@ def pretraining(
         seeds=seeds,
         device=device,
     )
-
-
-def flattened(x: Tensor, config: AutoencoderConfig) -> Tensor:
-    """Return x as (N, F), or raise DataError where the output cannot reach it."""
-    if config.output == "sigmoid" and (x.min() < 0 or x.max() > 1):
-        raise DataError(
-            f"the data span [{x.min():g}, {x.max():g}], and output=sigmoid reaches [0, 1]: "
-            "scale them or set output=identity"
-        )
-    return x.flatten(1)

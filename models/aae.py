@@ -16,6 +16,7 @@ from ..method import Decodes, Generates, Report, Shape, setting
 from ._adversarial import AdversarialConfig, NoisyPerceptron, frozen, noisy
 from ._loop import Clock, Mean, adam, descend, fast_products, in_chunks, minibatches
 from ._nets import Draws, Head, Perceptron, initialise
+from ._outputs import flattened
 from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
 
 
@@ -206,7 +207,7 @@ class AAE(StackedMethod):
     def fit(self, x: Tensor) -> Iterator[Report]:
         """On every batch reconstruct, tell codes from draws, then confuse who tells them."""
         config = self.config
-        points = config.flattened(x)
+        points = flattened(x, config)
         for _ in self.clock.count("game", config.epochs):
             mean = Mean()
             for batch in minibatches(points, config.batch_size, self.draws):

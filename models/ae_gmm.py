@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from ..method import Decodes, Generates, Pretrains, Report, Shape, setting
-from ._autoencoder import Autoencoder, AutoencoderConfig, flattened, pretraining
+from ._autoencoder import Autoencoder, AutoencoderConfig, pretraining
 from ._loop import Clock, in_chunks
 from ._mixture import GaussianMixture
 from ._nets import Draws
+from ._outputs import flattened
 from ._pretraining import NetworkPretraining
 from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
 from ._starts import fit_best_mixture

@@ -16,6 +16,7 @@ from ..method import Report, Shape, setting
 from ._adversarial import AdversarialConfig, NoisyPerceptron, frozen, leaky
 from ._loop import Clock, Mean, descend, fast_products, in_chunks, minibatches
 from ._nets import Draws, Head, Perceptron, initialise
+from ._outputs import flattened
 from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
 
 
@@ -174,7 +175,7 @@ class CatGAN(StackedMethod):
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Let both players take a step on every batch, the classifier first."""
         config = self.config
-        points = config.flattened(x)
+        points = flattened(x, config)
         for _ in self.clock.count("game", config.epochs):
             mean = Mean()
             for batch in minibatches(points, config.batch_size, self.draws):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from ..method import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
-from ._autoencoder import Autoencoder, AutoencoderConfig, flattened, pretraining
+from ._autoencoder import Autoencoder, AutoencoderConfig, pretraining
 from ._bounds import antithetic_bound, antithetic_noise
 from ._loop import Clock, adam, descend_pass, in_chunks
 from ._mixture import GaussianMixture
@@ -23,6 +23,7 @@ from ._nets import (
     log_scale_normal,
     rsample,
 )
+from ._outputs import flattened
 from ._pretraining import NetworkPretraining
 from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
 from ._starts import fit_best_mixture

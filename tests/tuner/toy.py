@@ -44,6 +44,10 @@ class ToyConfig(Config):
     def capped(self, epochs: int) -> Self:
         return replace(self, epochs=min(self.epochs, epochs))
 
+    @property
+    def pretraining(self) -> Mapping[str, Scalar]:
+        return {"passes": 1} if self.epochs else {}
+
     def curves(self) -> Mapping[str, Curve]:
         return {"loss": Curve(unit="nats", levels={"zero": 0.0})}
 

@@ -29,6 +29,8 @@ def pretraining_depends_on_its_settings_alone(subject: Subject) -> None:
     method = subject.fresh()
     assert isinstance(method, Pretrains)
     named, base = method.pretraining.settings(), _pretrained(subject, subject.short)
+    said = bool(subject.short.pretraining)
+    assert said == bool(named), "The Config's pretraining says otherwise than the method's."
     for f in dataclasses.fields(subject.short):
         if f.name not in named:
             changed: dict[str, Any] = {f.name: _changed(f, getattr(subject.short, f.name))}

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from tuner.method import Decodes, Pretrains, Report, Shape, setting
-from tuner.models._autoencoder import Autoencoder, AutoencoderConfig, flattened, pretraining
+from tuner.models._autoencoder import Autoencoder, AutoencoderConfig, pretraining
 from tuner.models._loop import Clock, Mean, adam, descend, in_chunks, minibatches
 from tuner.models._mixture import fit_kmeans
 from tuner.models._nets import Draws
+from tuner.models._outputs import flattened
 from tuner.models._pretraining import NetworkPretraining
 from tuner.models._stacked import NetworkClusterer, StackedMethod, StackedNetwork
 
