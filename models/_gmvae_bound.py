@@ -36,12 +36,11 @@ class Terms:
         return {name: value.detach().mean(dim=1) for name, value in values.items()}
 
 
-def lower_bound(network: GMVAENetwork, y: Tensor, draws: Draws) -> Terms:
+def lower_bound(network: GMVAENetwork, y: Tensor, draws: Draws, M: int) -> Terms:
     """Return Eq. 4 of y (S, B, Y), with M draws of x and w for each point.
 
     The conditional prior term is Eq. 5: sum_k p(z_k | x_j, w_j) KL(q(x | y) || p(x | w_j, z_k)).
     """
-    M = network.config.mc_samples
     code, style = network.recognise(y)
     x, w = rsample(code, draws, M), rsample(style, draws, M)
     log_density, divergence = against_components(_repeated(code, M), network.components(w), x)
@@ -50,7 +49,7 @@ def lower_bound(network: GMVAENetwork, y: Tensor, draws: Draws) -> Terms:
     return Terms(
         reconstruction=log_prob(network.observe(x), y.repeat(1, M, 1)),
         conditional_prior=(r * divergence).sum(dim=2),
-        w_prior=kl_to_standard_normal(style).repeat(1, M),
+        w_prior=network.style_prior.divergence(style, w),
         z_prior=(r * log_r).sum(dim=2) + math.log(network.config.n_components),
     )
 
@@ -73,12 +72,6 @@ def against_components(
     constant = half_log_det + 0.5 * mean.shape[3] * math.log(2 * math.pi)
     cross_entropy = constant + 0.5 * (at_mean + trace)
     return -constant - 0.5 * at_x, cross_entropy - code.entropy().unsqueeze(2)
-
-
-def kl_to_standard_normal(q: Independent) -> Tensor:
-    """Return KL(q || N(0, I)) in nats over the batch shape of q."""
-    mean, log_scale = q.base_dist.mean, q.base_dist.log_scale
-    return 0.5 * (mean.square() + (2 * log_scale).exp() - 1 - 2 * log_scale).sum(dim=-1)
 
 
 def constrained(z_prior: Tensor, threshold: Tensor | float) -> Tensor:

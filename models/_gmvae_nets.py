@@ -1,44 +1,60 @@
-"""The networks of the Gaussian mixture VAE, and the bodies that the paper gives them.
+"""The networks of the Gaussian mixture VAE, and what they have to be told.
 
 Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (Dilokthanakul et al.,
-2016), Eq. 1 and Tables A.1-A.3. Everything is flat outside, (S, B, F), so that a body with
-convolutions stands wherever a perceptron does.
+2016), Eq. 1 and Tables A.1-A.3. Everything is flat outside, (S, B, F).
 """
 
 import math
+from abc import ABC
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, final
+from dataclasses import dataclass
+from typing import final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from ..errors import UsageError
-from ..method import Shape
+from ..method import Shape, setting
+from ._gmvae_bodies import CONVOLUTIONS, ConvDecoder, ConvEncoder, check_images
+from ._loop import in_chunks
 from ._nets import (
     Activation,
-    BatchNorm,
-    Conv,
-    ConvTranspose,
     Head,
     Linear,
     Perceptron,
     diagonal_normal,
     independent_bernoulli,
+    log_prob,
     log_scale_normal,
 )
+from ._outputs import LikelihoodConfig
+from ._stacked import StackedNetwork
+from ._style_priors import MixtureStyle, StandardStyle, StylePrior
 
-if TYPE_CHECKING:
-    from .gmvae import GMVAEConfig
+CHUNK = 1024
+"""Points answered at once: each takes K times the code size several times over."""
 
-Map = tuple[int, int, int, int]  # channels, kernel, stride, padding
 
-CONVOLUTIONS: dict[str, tuple[Map, ...]] = {
-    "mnist": ((16, 6, 1, 0), (32, 6, 1, 0), (64, 4, 2, 1)),
-    "svhn": ((64, 4, 2, 1), (128, 4, 2, 1), (246, 4, 2, 1)),
-}
-"""Table A.1's convolutional layers, by the data they were made for; Table A.3 mirrors them."""
+@dataclass(frozen=True, kw_only=True)
+class GMVAENetworkConfig(LikelihoodConfig, ABC):
+    """What the networks have to be told; the sizes are those of the paper's MNIST."""
+
+    code_size: int = setting(200, "dimensions of the code x", low=1)
+    style_size: int = setting(150, "dimensions of the style w", low=1)
+    style_components: int = setting(
+        1, "components of the prior on w; 1 is N(0, I), more are a trained mixture", low=1
+    )
+    hidden_size: int = setting(500, "width of the hidden layers", low=1)
+    hidden_layers: int = setting(2, "hidden layers of a perceptron, each way", low=1)
+    prior_hidden_size: int = setting(500, "width of the prior's tanh layer", low=1)
+    architecture: str = setting(
+        "perceptron",
+        "layers between data and heads: fully connected, or the convolutions of Tables A.1-A.3",
+        choices=("perceptron", *CONVOLUTIONS),
+    )
+    batch_norm: bool = setting(True, "normalise the hidden layers of encoder and decoder")
+    variance_floor: float = setting(1e-3, "least variance of a Gaussian p(y | x)", low=0.0)
 
 
 @final
@@ -58,78 +74,15 @@ class Decoder(nn.Module):
 
 
 @final
-class ConvEncoder(nn.Module):
-    """The convolutional hidden layers of Table A.1: (S, B, C·H·W) to (S, B, hidden)."""
-
-    def __init__(
-        self, stack: int, shape: Shape, layers: Sequence[Map], hidden: int, *, norm: bool
-    ) -> None:
-        super().__init__()
-        self.image = _image(shape)
-        channels = [self.image[0], *(out for out, *_ in layers)]
-        self.convolutions = nn.ModuleList(
-            Conv(stack, channels[i], out, kernel, stride=stride, padding=padding)
-            for i, (out, kernel, stride, padding) in enumerate(layers)
-        )
-        self.norms = _norms(stack, channels[1:], norm=norm)
-        flat = channels[-1] * _area(_sizes(shape, layers)[-1])
-        self.hidden = Perceptron(stack, [flat, hidden], F.relu, norm=norm)
-
-    def forward(self, y: Tensor) -> Tensor:
-        """Return the last hidden layer, shared by q(x | y) and q(w | y)."""
-        h = y.unflatten(2, self.image)
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            h = F.relu(norm(convolution(h)))
-        return self.hidden(h.flatten(2))
-
-
-@final
-class ConvDecoder(nn.Module):
-    """The mirrored layers of Table A.3: (S, B, code) to (S, B, per_value·C·H·W).
-
-    `per_value` is the number of parameters that p(y | x) has for each value of y.
-    """
-
-    def __init__(
-        self,
-        stack: int,
-        shape: Shape,
-        layers: Sequence[Map],
-        sizes: Sequence[int],
-        *,
-        per_value: int,
-        norm: bool,
-    ) -> None:
-        super().__init__()
-        smallest = _sizes(shape, layers)[-1]
-        self.smallest = (layers[-1][0], *smallest)
-        flat = layers[-1][0] * _area(smallest)
-        self.hidden = Perceptron(stack, [*sizes, flat], F.relu, norm=norm)
-        channels = [per_value * _image(shape)[0], *(out for out, *_ in layers[:-1])]
-        self.convolutions = nn.ModuleList(
-            ConvTranspose(stack, out, channels[i], kernel, stride=stride, padding=padding)
-            for i, (out, kernel, stride, padding) in reversed(list(enumerate(layers)))
-        )
-        self.norms = _norms(stack, channels[:0:-1], norm=norm)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the parameters of p(y | x)."""
-        h = self.hidden(x).unflatten(2, self.smallest)
-        for convolution, norm in zip(self.convolutions[:-1], self.norms, strict=True):
-            h = F.relu(norm(convolution(h)))
-        return self.convolutions[-1](h).flatten(2)
-
-
-@final
-class GMVAENetwork(nn.Module):
+class GMVAENetwork(StackedNetwork):
     """S networks of the model: two recognition heads, the mixture prior, the observation model.
 
     Y is a point's number of values, D the code's, W the style's.
     """
 
-    def __init__(self, stack: int, config: "GMVAEConfig", shape: Shape) -> None:
-        super().__init__()
-        self.config = config
+    def __init__(self, stack: int, shape: Shape, config: GMVAENetworkConfig) -> None:
+        super().__init__(stack, shape, config)
+        self.stack, self.config = stack, config
         c, values = config, math.prod(shape)
         hidden, norm = [c.hidden_size] * c.hidden_layers, c.batch_norm
         per_value = 1 if c.likelihood == "bernoulli" else 2
@@ -148,6 +101,11 @@ class GMVAENetwork(nn.Module):
         # all heads of one hidden layer are one affine map: a product less for each
         self.heads = Head(stack, c.hidden_size, 2 * (c.code_size + c.style_size))
         self.components_head = Head(stack, c.prior_hidden_size, 2 * c.n_components * c.code_size)
+        self.style_prior: StylePrior = (
+            StandardStyle(c.style_size)
+            if c.style_components == 1
+            else MixtureStyle(stack, c.style_components, c.style_size)
+        )
 
     def recognise(self, y: Tensor) -> tuple[Independent, Independent]:
         """Return q(x | y) and q(w | y) of y (S, B, Y)."""
@@ -186,48 +144,19 @@ class GMVAENetwork(nn.Module):
         floor = math.sqrt(self.config.variance_floor)
         return diagonal_normal(mean, (0.5 * log_variance).exp() + floor)
 
-    def log_responsibilities(self, y: Tensor) -> Tensor:
-        """Return log p(z | x, w) at the means of q(x | y) and q(w | y), (S, B, K); Eq. 3."""
-        code, style = self.recognise(y)
-        components = self.components(style.mean)
-        return components.log_prob(code.mean.unsqueeze(2)).log_softmax(dim=2)
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        """Return log p(z | x, w) at the means of q(x | y) and q(w | y), (S, N, K); Eq. 3.
 
+        The points y are called x here, as everywhere outside of this method, shape (N, Y).
+        """
 
-def check_images(architecture: str, shape: Shape) -> None:
-    """Raise a sentence unless the layers turn an image of this shape small and back again."""
-    layers = CONVOLUTIONS[architecture]
-    if len(shape) in (2, 3):
-        sizes = _sizes(shape, layers)
-        back = sizes[-1]
-        for _, kernel, stride, padding in reversed(layers):
-            back = tuple((n - 1) * stride + kernel - 2 * padding for n in back)
-        if min(sizes[-1]) > 0 and back == sizes[0]:
-            return
-    raise UsageError(
-        f"architecture={architecture!r} does not fit data of shape {shape}: give images whose "
-        f"sides are {_SIDES[architecture]}, or set architecture to 'perceptron'"
-    )
+        def answer(y: Tensor) -> Tensor:
+            code, style = self.recognise(y.expand(self.stack, -1, -1))
+            components = self.components(style.mean)
+            return log_prob(components, code.mean.unsqueeze(2)).log_softmax(dim=2)
 
+        return in_chunks(answer, x, size=CHUNK)
 
-_SIDES = {"mnist": "even and at least 12", "svhn": "multiples of 8"}
-
-
-def _image(shape: Shape) -> tuple[int, int, int]:
-    height, width = shape[-2:]
-    return (shape[0] if len(shape) == 3 else 1), height, width
-
-
-def _sizes(shape: Shape, layers: Sequence[Map]) -> list[tuple[int, ...]]:
-    """Return height and width before the first layer and after each."""
-    sizes: list[tuple[int, ...]] = [tuple(shape[-2:])]
-    for _, kernel, stride, padding in layers:
-        sizes.append(tuple((n + 2 * padding - kernel) // stride + 1 for n in sizes[-1]))
-    return sizes
-
-
-def _area(size: tuple[int, ...]) -> int:
-    return size[0] * size[1]
-
-
-def _norms(stack: int, channels: Sequence[int], *, norm: bool) -> nn.ModuleList:
-    return nn.ModuleList(BatchNorm(stack, c) if norm else nn.Identity() for c in channels)
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the means of q(x | y), (S, N, D), of points y (N, Y)."""
+        return in_chunks(lambda y: self.recognise(y.expand(self.stack, -1, -1))[0].mean, x)

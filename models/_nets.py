@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Distribution, Independent, Normal
+from torch.distributions import Bernoulli, Distribution, Independent, Normal, kl_divergence
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -86,16 +86,18 @@ def _apart(seed: int, stream: str) -> int:
 
 
 class Linear(nn.Module):
-    """S affine maps: x W + b, (S, B, fan_in) to (S, B, fan_out)."""
+    """S affine maps: x W + b, (S, B, fan_in) to (S, B, fan_out); b is 0 without `bias`."""
 
-    def __init__(self, stack: int, fan_in: int, fan_out: int) -> None:
+    def __init__(self, stack: int, fan_in: int, fan_out: int, *, bias: bool = True) -> None:
         super().__init__()
         self.fan_in = fan_in
         self.weight = nn.Parameter(torch.empty(stack, fan_in, fan_out))
-        self.bias = nn.Parameter(torch.empty(stack, 1, fan_out))
+        self.bias = nn.Parameter(torch.empty(stack, 1, fan_out)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x W + b."""
+        if self.bias is None:
+            return torch.bmm(x, self.weight)
         return torch.baddbmm(self.bias, x, self.weight)
 
 
@@ -111,11 +113,23 @@ class _Convolution(nn.Module):
     """S convolutions as one with S groups: (S, B, C, H, W) to (S, B, C', H', W')."""
 
     def __init__(
-        self, stack: int, shape: Sequence[int], fan_in: int, stride: int, padding: int
+        self,
+        stack: int,
+        shape: Sequence[int],
+        fan_in: int,
+        *,
+        out: int,
+        stride: int,
+        padding: int,
+        bias: bool,
     ) -> None:
         super().__init__()
         self.stride, self.padding, self.fan_in = stride, padding, fan_in
         self.weight = nn.Parameter(torch.empty(stack, *shape))
+        self.bias = nn.Parameter(torch.empty(stack, out)) if bias else None
+
+    def _biases(self) -> Tensor | None:
+        return None if self.bias is None else self.bias.flatten()
 
     def _merged(self, x: Tensor) -> Tensor:
         return x.transpose(0, 1).flatten(1, 2)
@@ -136,16 +150,17 @@ class Conv(_Convolution):
         *,
         stride: int = 1,
         padding: int = 0,
+        bias: bool = True,
     ) -> None:
-        shape = (out, channels, kernel, kernel)
-        super().__init__(stack, shape, channels * kernel**2, stride, padding)
-        self.bias = nn.Parameter(torch.empty(stack, out))
+        shape, fan_in = (out, channels, kernel, kernel), channels * kernel**2
+        super().__init__(stack, shape, fan_in, out=out, stride=stride, padding=padding, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the feature maps."""
-        weight, bias = self.weight.flatten(0, 1), self.bias.flatten()
-        groups = self.weight.shape[0]
-        y = F.conv2d(self._merged(x), weight, bias, self.stride, self.padding, groups=groups)
+        weight, groups = self.weight.flatten(0, 1), self.weight.shape[0]
+        y = F.conv2d(
+            self._merged(x), weight, self._biases(), self.stride, self.padding, groups=groups
+        )
         return self._split(y)
 
 
@@ -161,17 +176,16 @@ class ConvTranspose(_Convolution):
         *,
         stride: int = 1,
         padding: int = 0,
+        bias: bool = True,
     ) -> None:
-        shape = (channels, out, kernel, kernel)
-        super().__init__(stack, shape, channels * kernel**2 // stride**2, stride, padding)
-        self.bias = nn.Parameter(torch.empty(stack, out))
+        shape, fan_in = (channels, out, kernel, kernel), channels * kernel**2 // stride**2
+        super().__init__(stack, shape, fan_in, out=out, stride=stride, padding=padding, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the feature maps."""
-        weight, bias = self.weight.flatten(0, 1), self.bias.flatten()
-        groups = self.weight.shape[0]
+        weight, groups = self.weight.flatten(0, 1), self.weight.shape[0]
         y = F.conv_transpose2d(
-            self._merged(x), weight, bias, self.stride, self.padding, groups=groups
+            self._merged(x), weight, self._biases(), self.stride, self.padding, groups=groups
         )
         return self._split(y)
 
@@ -224,7 +238,10 @@ class Dropout(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """S multilayer perceptrons; every layer is affine, normalised if asked, activated, dropped."""
+    """S multilayer perceptrons; every layer is affine, normalised if asked, activated, dropped.
+
+    What is normalised has no bias: the norm takes it away, and Adam would only walk it at random.
+    """
 
     def __init__(
         self,
@@ -238,7 +255,7 @@ class Perceptron(nn.Module):
         super().__init__()
         self.activation, self.dropout = activation, dropout
         pairs = list(itertools.pairwise(sizes))
-        self.layers = nn.ModuleList(Linear(stack, a, b) for a, b in pairs)
+        self.layers = nn.ModuleList(Linear(stack, a, b, bias=not norm) for a, b in pairs)
         self.norms = nn.ModuleList(
             BatchNorm(stack, b) if norm else nn.Identity() for _, b in pairs
         )
@@ -339,8 +356,8 @@ def initialise(network: nn.Module, draws: Draws) -> None:
         if isinstance(module, (Linear, _Convolution)):
             bound = 1 / math.sqrt(module.fan_in)
             for parameter in (module.weight, module.bias):
-                assert isinstance(parameter, Tensor)
-                _fill_uniform(parameter, draws, bound)
+                if parameter is not None:
+                    _fill_uniform(parameter, draws, bound)
         elif isinstance(module, BatchNorm):
             nn.init.ones_(module.scale)
             nn.init.zeros_(module.shift)
@@ -359,6 +376,12 @@ def replica(tensors: Mapping[str, Tensor], r: int, replicas: int) -> dict[str, T
         name: tensor.detach().unflatten(0, (replicas, -1))[r].clone()
         for name, tensor in tensors.items()
     }
+
+
+def kl_to_standard_normal(q: Independent) -> Tensor:
+    """Return KL(q || N(0, I)) in nats over the batch shape of a diagonal Gaussian q."""
+    standard = Normal(torch.zeros_like(q.base_dist.mean), 1.0, validate_args=False)
+    return kl_divergence(q.base_dist, standard).sum(dim=-1)
 
 
 def log_prob(p: Distribution, x: Tensor) -> Tensor:

@@ -62,6 +62,17 @@ class TrainableMixture(nn.Module):
         scale = (0.5 * self.log_variances[:, cluster, None]).exp()
         return self.means[:, cluster, None] + scale * noise
 
+    def sample(self, n: int, draws: Draws) -> Tensor:
+        """Return n draws of p(z), shape (S, n, D)."""
+        ladder = self.log_weights().exp().cumsum(dim=-1)
+        chosen = torch.searchsorted(ladder, draws.uniform(n)).clamp(max=ladder.shape[1] - 1)
+        noise = draws.normal(n, self.means.shape[2])
+        means, log_variances = (
+            parameter.take_along_dim(chosen.unsqueeze(-1), dim=1)
+            for parameter in (self.means, self.log_variances)
+        )
+        return means + (0.5 * log_variances).exp() * noise
+
     @torch.no_grad()
     def scatter(self, draws: Draws) -> None:
         """Draw the means from N(0, I): equal components would stay equal."""

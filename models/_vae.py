@@ -7,10 +7,9 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal, kl_divergence
+from torch.distributions import Independent
 
-from ..errors import DataError
-from ..method import Config, Scalar, setting
+from ..method import setting
 from ._bounds import antithetic_bound
 from ._loop import in_chunks
 from ._nets import (
@@ -20,24 +19,23 @@ from ._nets import (
     Head,
     Perceptron,
     diagonal_normal,
+    kl_to_standard_normal,
     log_prob,
     rsample,
 )
+from ._outputs import LikelihoodConfig
 
 # a mixture of K · D² numbers is known well enough from this many codes
 _CODES = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class VAEConfig(Config, ABC):
+class VAEConfig(LikelihoodConfig, ABC):
     """What every VAE has to be told of its networks."""
 
     latent_size: int = setting(10, "size of the code", low=1, high=256)
     hidden_size: int = setting(256, "units of a hidden layer", low=1, high=8192)
     hidden_layers: int = setting(2, "hidden layers, each side", low=1, high=8)
-    likelihood: str = setting(
-        "bernoulli", "of a point given its code", choices=("bernoulli", "gaussian")
-    )
     scale: float = setting(
         0.2,
         "standard deviation of a point given its code, where the likelihood is Gaussian",
@@ -45,11 +43,6 @@ class VAEConfig(Config, ABC):
         low=1e-3,
         high=10.0,
     )
-
-    @classmethod
-    def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
-        """Return a Gaussian likelihood for data that leave [0, 1]."""
-        return {} if unit_interval else {"likelihood": "gaussian"}
 
 
 @final
@@ -129,12 +122,6 @@ class VAE(nn.Module):
         return x.expand(self.stack, *x.shape)
 
 
-def kl_to_standard_normal(q: Independent) -> Tensor:
-    """Return KL(q || N(0, I)) in nats over the batch shape of a diagonal Gaussian q."""
-    standard = Normal(torch.zeros_like(q.base_dist.mean), 1.0, validate_args=False)
-    return kl_divergence(q.base_dist, standard).sum(dim=-1)
-
-
 @final
 class _FixedScaleHead(nn.Module):
     """Hidden layer to N(mean, scale² I)."""
@@ -148,13 +135,3 @@ class _FixedScaleHead(nn.Module):
         """Return p(· | h) with batch shape (S, B) and event shape (fan_out,)."""
         mean = self.mean(h)
         return diagonal_normal(mean, mean.new_tensor(self.scale).expand_as(mean))
-
-
-def flattened(x: Tensor, config: VAEConfig) -> Tensor:
-    """Return x as (N, F), or raise DataError where a Bernoulli likelihood cannot hold it."""
-    if config.likelihood == "bernoulli" and (x.min() < 0 or x.max() > 1):
-        raise DataError(
-            f"the data span [{x.min():g}, {x.max():g}], and a Bernoulli likelihood needs [0, 1]: "
-            "scale them or set likelihood=gaussian"
-        )
-    return x.flatten(1)

@@ -11,6 +11,7 @@ from ..method import Pretrains, Report, Shape, setting
 from ._loop import Clock, adam, descend_pass
 from ._mixture import GaussianMixture
 from ._nets import Draws, rsample
+from ._outputs import flattened
 from ._pretraining import NetworkPretraining
 from ._prior_vae import (
     PriorVAEClusterer,
@@ -22,7 +23,6 @@ from ._prior_vae import (
 from ._stacked import StackedMethod
 from ._starts import fit_best_mixture
 from ._trainable_mixture import TrainableMixture
-from ._vae import flattened
 
 
 @final

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ..method import Pretrains, Report, Shape, setting
 from ._loop import Clock, adam, descend_pass
 from ._mixture import fit_kmeans
-from ._nets import Draws, diagonal_normal, log_prob, rsample
+from ._nets import Draws, diagonal_normal, kl_to_standard_normal, log_prob, rsample
+from ._outputs import flattened
 from ._pretraining import NetworkPretraining
 from ._prior_vae import (
     PriorVAEClusterer,
@@ -23,7 +24,6 @@ from ._prior_vae import (
 )
 from ._stacked import StackedMethod
 from ._trainable_mixture import TrainableMixture
-from ._vae import flattened, kl_to_standard_normal
 
 # what a code at distance 1 counts that every cluster has beside its own
 _GHOST = 1e-6

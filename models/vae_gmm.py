@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..method import Report
 from ._latent_mixture import LatentMixtureMethod, VAEMixtureConfig
-from ._vae import flattened
+from ._outputs import flattened
 
 
 @final

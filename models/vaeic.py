@@ -37,9 +37,10 @@ from ._nets import (
     log_prob,
     rsample,
 )
+from ._outputs import flattened
 from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
 from ._trainable_mixture import TrainableMixture
-from ._vae import VAEConfig, flattened
+from ._vae import VAEConfig
 
 
 @final

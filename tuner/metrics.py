@@ -18,6 +18,8 @@ from .errors import DataError
 
 Table = NDArray[np.int64]
 
+_BINS = 15
+
 
 def contingency(clusters: ArrayLike, labels: ArrayLike) -> Table:
     """Return how many points of cluster k have class c, shape (K, C).
@@ -36,8 +38,7 @@ def hungarian(table: Table) -> float:
 
     Where there are more clusters than classes, the points of unmapped clusters count as wrong.
     """
-    rows, columns = linear_sum_assignment(table, maximize=True)
-    return float(table[rows, columns].sum() / table.sum())
+    return float(table[_one_to_one(table)].sum() / table.sum())
 
 
 def majority(table: Table) -> float:
@@ -55,6 +56,27 @@ def exemplar_accuracy(log_proba: ArrayLike, labels: ArrayLike) -> float:
     log_p, truth = np.asarray(log_proba, dtype=np.float64), np.asarray(labels)
     exemplars = log_odds(log_p).argmax(axis=0)
     return float(np.mean(truth[exemplars[log_p.argmax(axis=1)]] == truth))
+
+
+def calibration_error(log_proba: ArrayLike, labels: ArrayLike) -> float:
+    """Return by how much confidence misses accuracy, in [0, 1]; 0 is calibrated.
+
+    Σ_b n_b / n |accuracy_b - confidence_b| over 15 bins of equal width of the confidence, which is
+    the largest probability of a point; a point counts as right by the map of `hungarian`.
+    log_proba has shape (N, K), labels (N,). On Calibration of Modern Neural Networks (Guo et al.,
+    2017), section 2, the expected calibration error.
+    """
+    log_p = np.asarray(log_proba, dtype=np.float64)
+    clusters, classes = log_p.argmax(axis=1), np.asarray(labels)
+    rows, columns = _one_to_one(contingency(clusters, classes))
+    (own, k), (true, _) = _codes(clusters), _codes(classes)
+    partner = np.full(k, -1)
+    partner[rows] = columns
+    right = partner[own] == true
+    confidence = np.exp(log_p.max(axis=1)).clip(max=1.0)
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    gaps = np.bincount(bins, right - confidence, minlength=_BINS)
+    return float(np.abs(gaps).sum() / len(true))
 
 
 def log_odds(log_proba: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -122,19 +144,31 @@ _OF_TABLE: dict[str, Callable[[Table], float]] = {
     "ari": ari,
 }
 
+LOST = dict.fromkeys((*_OF_TABLE, "gmvae"), 0.0) | {"calibration_error": 1.0}
+"""The figures of a training that diverged: it has found nothing."""
+
 
 def audit(log_proba: ArrayLike, labels: ArrayLike) -> dict[str, float]:
     """Return every figure of agreement between clusters and labels, by name.
 
-    log_proba has shape (N, K), labels (N,). The names are hungarian, majority, gmvae, nmi, ami and
-    ari; each is 0 where log_proba has a NaN: a diverged training has found nothing.
+    log_proba has shape (N, K), labels (N,). The names are hungarian, majority, gmvae, nmi, ami,
+    ari and, of which less is better, calibration_error; they are `LOST` where log_proba has a NaN.
     """
     log_p = np.asarray(log_proba)
     if np.isnan(log_p).any():
-        return dict.fromkeys(("gmvae", *_OF_TABLE), 0.0)
+        return dict(LOST)
     table = contingency(log_p.argmax(axis=1), labels)
     figures = {name: figure(table) for name, figure in _OF_TABLE.items()}
-    return figures | {"gmvae": exemplar_accuracy(log_p, labels)}
+    return figures | {
+        "gmvae": exemplar_accuracy(log_p, labels),
+        "calibration_error": calibration_error(log_p, labels),
+    }
+
+
+def _one_to_one(table: Table) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return rows and columns of the best one-to-one map of clusters to classes."""
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    return rows, columns
 
 
 def _codes(values: ArrayLike) -> tuple[NDArray[np.int64], int]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from . import catalog, checkpoint
 from .errors import DiskError
 from .method import Bounds, Config, Method, Pretrains, Report
-from .metrics import audit
+from .metrics import LOST, audit
 from .objective import NeighbourGraph, audit_name, evaluate, needs_labels
 from .shelf import Loan
 
@@ -260,16 +260,15 @@ class Trial:
     def _audit(
         self, log_proba: NDArray[np.float32], diverged: NDArray[np.bool_]
     ) -> dict[str, NDArray[np.float64]]:
-        """Return each replica's agreement with the labels, (R,), 0 for a diverged one."""
+        """Return each replica's agreement with the labels, (R,), `LOST` for a diverged one."""
         labels = self._shared.labels
         if labels is None:
             return {}
         found = [
-            {} if lost else audit(replica, labels)
+            LOST if lost else audit(replica, labels)
             for replica, lost in zip(log_proba, diverged, strict=True)
         ]
-        names = sorted({name for values in found for name in values})
-        return {name: np.array([values.get(name, 0.0) for values in found]) for name in names}
+        return {name: np.array([values[name] for values in found]) for name in LOST}
 
     def _failed(self, reason: str, detail: str) -> Evaluation:
         return Evaluation(

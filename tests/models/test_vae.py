@@ -12,7 +12,7 @@ from tuner.errors import DataError
 from tuner.models._bounds import antithetic_noise
 from tuner.models._latent_mixture import LatentMixture, LatentMixtureClusterer
 from tuner.models._nets import Draws, initialise, replica
-from tuner.models._vae import flattened
+from tuner.models._outputs import flattened
 from tuner.models.vae_gmm import VAEGMMConfig
 
 CONFIG = VAEGMMConfig(

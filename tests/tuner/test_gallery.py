@@ -153,7 +153,7 @@ def test_one_cluster_in_use_and_constant_codes_are_drawn(tmp_path):
     method = GMVAE(SMALL, (8, 8), (0,))
     with torch.no_grad():
         for name, parameter in method.parameters():
-            if "components_head" in name or name.startswith("heads"):
+            if "components_head" in name or name.startswith("network.heads"):
                 parameter.zero_()
     (clusterer,) = method.clusterers()
     scaling = Scaling(np.zeros(()), np.ones(()))

@@ -300,11 +300,11 @@ def test_batches_are_halved_where_a_gpu_has_no_room_for_them(
 
     bound, seen = page.lower_bound, []
 
-    def tight(network: Any, y: torch.Tensor, draws: Any) -> Any:
+    def tight(network: Any, y: torch.Tensor, draws: Any, samples: int) -> Any:
         seen.append(y.shape[1])
         if y.shape[1] > 20:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return bound(network, y, draws)
+        return bound(network, y, draws, samples)
 
     monkeypatch.setattr(page, "lower_bound", tight)
     one = Trial(gmvae(tmp_path, batch_size=60, epochs=10), shared)
