@@ -2,24 +2,26 @@
 
 import math
 from abc import ABC
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent, kl_divergence
 
-from ..method import Config, Scalar, setting
-from ._nets import Draws, Dropout, GaussianHead, Linear, Perceptron, diagonal_normal
+from ..method import Shape, setting
+from ._loop import in_chunks
+from ._nets import Draws, Dropout, GaussianHead, Linear, Perceptron, diagonal_normal, replica
+from ._outputs import OutputConfig
+from ._stacked import StackedNetwork
 
 SLOPE = 0.2  # of the leaky ReLU, Table 1
 ROWS = 256  # that one network takes at a time: enough to be fast, few enough to stay in cache
 
 
 @dataclass(frozen=True, kw_only=True)
-class VAEStackConfig(Config, ABC):
+class VAEStackConfig(OutputConfig, ABC):
     """What the autoencoders, trained or not, have to be told: Table 1 for MNIST."""
 
     latent_size: int = setting(20, "dimensions D of a code z", low=1)
@@ -29,12 +31,6 @@ class VAEStackConfig(Config, ABC):
         1.0, "w in w/2 ‖x - D(z)‖²: the inverse variance of x given z", low=1e-6
     )
     temperature: float = setting(1.0, "T in u = softmax(ELBO / T); 1 in the paper", low=1e-3)
-    output: str = setting("sigmoid", "end of the decoders", choices=("sigmoid", "identity"))
-
-    @classmethod
-    def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
-        """Return the end of the decoders that the data force: a sigmoid reaches [0, 1] alone."""
-        return {} if unit_interval else {"output": "identity"}
 
     def nats(self, bound: Tensor, features: int) -> Tensor:
         """Return logsumexp_k ELBO_k as a bound of log p(x): with -log K + F/2 log(w/2π) added."""
@@ -42,6 +38,7 @@ class VAEStackConfig(Config, ABC):
         return bound + normaliser - math.log(self.n_components)
 
 
+@final
 class VAEStack(nn.Module):
     """S variational autoencoders F-H-D-H-F with a diagonal Gaussian posterior (section 2.2).
 
@@ -52,22 +49,19 @@ class VAEStack(nn.Module):
         self, stack: int, features: int, config: VAEStackConfig, draws: Draws | None = None
     ) -> None:
         super().__init__()
+        self.stack, self.features, self.config = stack, features, config
         hidden, code = config.hidden_size, config.latent_size
-        self.weight, self.sigmoid = config.reconstruction_weight, config.output == "sigmoid"
         drop = Dropout(config.dropout, draws)
         self.encoder = Perceptron(stack, (features, hidden), _leaky_relu, dropout=drop)
         self.code = GaussianHead(stack, hidden, code)
         self.decoder = Perceptron(stack, (code, hidden), _leaky_relu, dropout=drop)
         self.output = Linear(stack, hidden, features)
 
-    @classmethod
-    def trained(
-        cls, stack: int, features: int, config: VAEStackConfig, weights: Mapping[str, Tensor]
-    ) -> Self:
-        """Return networks of these weights, on their device, that are to be asked alone."""
-        network = cls(stack, features, config)
-        network.load_state_dict(dict(weights))
-        return network.requires_grad_(False).eval().to(next(iter(weights.values())).device)
+    def alone(self, index: int) -> "VAEStack":
+        """Return a copy of one of the networks that is to be asked: a stack of one."""
+        network = VAEStack(1, self.features, self.config).to(self.output.weight.device).eval()
+        network.load_state_dict(replica(self.state_dict(), index, self.stack))
+        return network
 
     def encode(self, x: Tensor) -> Independent:
         """Return q(z | x) of every network, batch shape (S, B), of x (S, B, F)."""
@@ -76,7 +70,7 @@ class VAEStack(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """Return D(z), (S, B, F), of z (S, B, D)."""
         y = self.output(self.decoder(z))
-        return y.sigmoid_() if self.sigmoid else y  # in place, as below
+        return y.sigmoid_() if self.config.output == "sigmoid" else y  # in place, as below
 
     def costs(self, x: Tensor, q: Independent, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the two parts of -ELBO (2.4), each (S, B).
@@ -92,13 +86,49 @@ class VAEStack(nn.Module):
         difference = self.decode(z).unflatten(1, (-1, x.shape[1])) - x.unsqueeze(1)
         # no square of every number is written, and the sum is float32 whatever the answer is
         distance = torch.linalg.vector_norm(difference, dim=-1, dtype=torch.float32)
-        return self.weight / 2 * distance.square().mean(1)
+        return self.config.reconstruction_weight / 2 * distance.square().mean(1)
 
-    def elbo_at_mean(self, x: Tensor) -> Tensor:
-        """Return the ELBO with the mean of the code in place of its draws, (S, B)."""
-        q = self.encode(x)
-        reconstruction, kl = self.costs(x, q, q.base_dist.mean)
-        return -reconstruction - kl
+
+@final
+class EMVAENetwork(StackedNetwork):
+    """S replicas of K autoencoders, in one stack of S·K, and the softmax of their bounds.
+
+    p(k | x) is an E-step with the mean of the code in place of its draws. It needs no random
+    numbers and follows the weights as they are, also those since the last E-step.
+    """
+
+    def __init__(
+        self, stack: int, shape: Shape, config: VAEStackConfig, draws: Draws | None = None
+    ) -> None:
+        super().__init__(stack, shape, config)
+        self.K, self.temperature = config.n_components, config.temperature
+        self.vaes = VAEStack(stack * self.K, math.prod(shape), config, draws)
+
+    def at_mean(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean codes (S·K, B, D) and log p(k | x), (S, B, K), of x (B, F)."""
+        batch = for_stack(x, self.vaes.stack)
+        q = self.vaes.encode(batch)
+        codes = q.base_dist.mean
+        reconstruction, kl = self.vaes.costs(batch, q, codes)
+        elbo = by_point(-reconstruction - kl, self.K)
+        return codes, (elbo / self.temperature).log_softmax(-1)
+
+    def predict_log_proba(self, x: Tensor) -> Tensor:
+        """Return log softmax_k(ELBO_k / T) at the mean codes, (S, N, K), of x (N, F)."""
+        return in_chunks(lambda part: self.at_mean(part)[1], x, size=ROWS)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the K mean codes side by side, each times p(k | x), (S, N, K·D), of x (N, F).
+
+        The axes of different autoencoders have nothing to do with one another, so each has its
+        own: a point lies on those of its cluster, or between where its cluster is in doubt.
+        """
+
+        def answer(part: Tensor) -> Tensor:
+            codes, log_p = self.at_mean(part)
+            return (log_p.exp().unsqueeze(-1) * by_point(codes, self.K)).flatten(2)
+
+        return in_chunks(answer, x, size=ROWS)
 
 
 def _leaky_relu(x: Tensor) -> Tensor:
@@ -114,7 +144,7 @@ def for_stack(x: Tensor, stack: int) -> Tensor:
 
 
 def by_point(values: Tensor, K: int) -> Tensor:
-    """Return the numbers (R·K, B) of the networks as (R, B, K)."""
+    """Return the answers (R·K, B, …) of the networks as (R, B, K, …)."""
     return values.unflatten(0, (-1, K)).transpose(1, 2)
 
 

@@ -1,4 +1,4 @@
-"""A start of EM-VAE from the codes of one variational autoencoder.
+"""A start of EM-VAE from what `vae_gmm` finds: a mixture on the codes of one autoencoder.
 
 This start is no part of the paper: what it leads to is a result of a pretrained start. A point
 given its code is normal, as in EM-VAE: on grey values a Bernoulli likelihood says less.
@@ -6,42 +6,16 @@ given its code is normal, as in EM-VAE: on grey values a Bernoulli likelihood sa
 
 from abc import ABC
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Self, final
+from dataclasses import dataclass, fields
 
 import torch
-from torch import Tensor
 
 from ..method import Scalar, setting
 from ._em_vae_nets import VAEStackConfig
 from ._loop import Clock
-from ._mixture import GaussianMixture
-from ._nets import Draws
 from ._pretraining import NetworkPretraining
-from ._starts import fit_best_mixture
-from ._vae import VAE, VAEConfig
-
-STARTS = 4  # of the mixture, one is kept
-_PREFIX = "pretraining_"
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class StartVAEConfig(VAEConfig):
-    """What the autoencoder of a start has to be told, and how it is trained."""
-
-    epochs: int = setting(15, "passes with the prior N(0, I)", low=0)
-    learning_rate: float = setting(1e-3, "Adam's learning rate", low=0.0)
-    batch_size: int = setting(128, "points of a training step", low=1)
-
-    @property
-    def passes(self) -> int:
-        """The passes of the autoencoder."""
-        return self.epochs
-
-    def capped(self, epochs: int) -> Self:
-        """Return the configuration with at most that many passes."""
-        return replace(self, epochs=min(self.epochs, epochs))
+from ._vae import VAE
+from .vae_gmm import VAEGMMConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +49,14 @@ class StartConfig(VAEStackConfig, ABC):
         return self.pretraining_epochs if self.start == "pretrained" else 0
 
     @property
-    def vae(self) -> StartVAEConfig:
-        """What the autoencoder of a pretrained start has to be told."""
-        own = {name.removeprefix(_PREFIX): value for name, value in self._of_vae.items()}
-        return StartVAEConfig.from_mapping(
-            {**own, "n_components": self.n_components, "likelihood": "gaussian"}
+    def vae_gmm(self) -> VAEGMMConfig:
+        """What the autoencoder of a pretrained start and its mixture have to be told."""
+        return VAEGMMConfig(
+            n_components=self.n_components,
+            latent_size=self.pretraining_latent_size,
+            hidden_size=self.pretraining_hidden_size,
+            likelihood="gaussian",
+            scale=self.pretraining_scale,
         )
 
     @property
@@ -90,53 +67,28 @@ class StartConfig(VAEStackConfig, ABC):
         """
         if self.start_passes == 0:
             return {}
-        own = {"start": self.start, "output": self.output}
-        return {"network": "vae", **own, **self._of_vae}
-
-    @property
-    def _of_vae(self) -> dict[str, Scalar]:
-        names = [f.name for f in fields(self) if f.name.startswith(_PREFIX)]
-        return {name: getattr(self, name) for name in names}
+        own = [f.name for f in fields(self) if f.name.startswith("pretraining_")]
+        names = ["start", "output", *own]
+        return {"network": "vae", **{name: getattr(self, name) for name in names}}
 
 
-@final
-class PretrainedStart:
-    """R autoencoders that are trained with the prior N(0, I), and mixtures on their codes."""
-
-    def __init__(
-        self,
-        config: StartConfig,
-        features: int,
-        seeds: Sequence[int],
-        *,
-        clock: Clock,
-        device: torch.device | str,
-    ) -> None:
-        self.config = config.vae
-        self.vae = VAE(len(seeds), features, self.config).to(device)
-        self.pretraining = NetworkPretraining(
-            self.vae,
-            self.vae.standard_bound,
-            settings=config.pretraining,
-            passes=self.config.epochs,
-            batch_size=self.config.batch_size,
-            learning_rate=self.config.learning_rate,
-            clock=clock,
-            seeds=seeds,
-            device=device,
-        )
-
-    @torch.no_grad()
-    def responsibilities(self, x: Tensor, draws: Draws) -> Tensor:
-        """Return u = p(k | z) at the mean codes of x (N, F), shape (R, N, K).
-
-        The mixture is fitted on draws of q(z | x); of several ones the graph of nearest
-        neighbours of x decides, no labels.
-        """
-        vae, config = self.vae, self.config
-        mixture = GaussianMixture(vae.stack, config.n_components, config.latent_size)
-        mixture = mixture.to(x.device)
-        codes = vae.drawn_codes(x, draws)
-        fit_best_mixture(mixture, codes, vae.embed, x, draws, starts=STARTS, covariance="full")
-        parts = vae.embed(x).split(4096, dim=1)
-        return torch.cat([mixture.log_responsibilities(part) for part in parts], dim=1).exp()
+def pretraining(
+    vae: VAE,
+    config: StartConfig,
+    *,
+    clock: Clock,
+    seeds: Sequence[int],
+    device: torch.device | str,
+) -> NetworkPretraining:
+    """Return the training of a start's autoencoder, by its bound under N(0, I)."""
+    return NetworkPretraining(
+        vae,
+        vae.standard_bound,
+        settings=config.pretraining,
+        passes=config.pretraining_epochs,
+        batch_size=config.pretraining_batch_size,
+        learning_rate=config.pretraining_learning_rate,
+        clock=clock,
+        seeds=seeds,
+        device=device,
+    )

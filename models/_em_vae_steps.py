@@ -5,10 +5,14 @@ Algorithm 1. Done to the letter, every network sees every point in both steps, m
 weight that is nearly zero.
 """
 
+from collections.abc import Mapping
+from typing import final
+
 import torch
 from torch import Tensor
 
-from ._em_vae_nets import VAEStack, by_point, for_stack
+from ..method import Scalar, State
+from ._em_vae_nets import EMVAENetwork, by_point, for_stack
 from ._nets import Draws
 
 DECIDED = 20.0
@@ -18,6 +22,24 @@ Its share of the point is then below 1e-8. One draw is off by 2 nats on MNIST (w
 to 6 on digits (weights 10 to 50): of the clusters truly within 5 nats of the best, it loses less
 than one in a hundred at the first E-step and one in a thousand later on.
 """
+
+
+@final
+class Responsibilities:
+    """The shares u (R, N, K) of the points, once there are data."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.u: Tensor | None = None
+
+    def state(self) -> State:
+        """Return u, nothing before there are data."""
+        return {} if self.u is None else {"u": self.u}
+
+    def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
+        """Take up u."""
+        u = state.get("u")
+        self.u = u.to(self.device).clone() if isinstance(u, Tensor) else None
 
 
 def owned(u: Tensor, count: int, draws: Draws) -> Tensor:
@@ -49,32 +71,30 @@ def weighted_share(start: str, K: int) -> float:
     return min(1.0, known.get(start, 3 / K))
 
 
-def refined(
-    network: VAEStack, x: Tensor, K: int, M: int, temperature: float, draws: Draws
-) -> Tensor:
+def refined(network: EMVAENetwork, x: Tensor, M: int, draws: Draws) -> Tensor:
     """Return the ELBO of every cluster at every point of x (B, F), (R, B, K).
 
     One draw of the code for every cluster; the mean of M draws for those that it leaves in
     question, `DECIDED` tells which. A point's draws are the same for all its clusters, so that no
     replica's random numbers depend on what is in question elsewhere.
     """
-    stack = len(network.output.weight)
-    batch = for_stack(x, stack)
-    q = network.encode(batch)
+    vaes, K = network.vaes, network.K
+    batch = for_stack(x, vaes.stack)
+    q = vaes.encode(batch)
     mean, scale = q.base_dist.mean, q.base_dist.stddev
     noise = draws.normal(len(x), M, mean.shape[2]).repeat_interleave(K, dim=0)
-    reconstruction, kl = network.costs(batch, q, mean + scale * noise[:, :, 0])
+    reconstruction, kl = vaes.costs(batch, q, mean + scale * noise[:, :, 0])
     elbo = -reconstruction - kl
     if M == 1:
         return by_point(elbo, K)
-    open_ = _in_question(by_point(elbo, K), DECIDED * temperature)
+    open_ = _in_question(by_point(elbo, K), DECIDED * network.temperature)
     rows, kept = _rows(open_.transpose(1, 2).flatten(0, 1))
     if rows.shape[1] == 0:
         return by_point(elbo, K)
     few = rows.unsqueeze(-1).expand(-1, -1, mean.shape[2])
     mean, scale = mean.gather(1, few).unsqueeze(1), scale.gather(1, few).unsqueeze(1)
     more = noise[:, :, 1:].gather(1, few.unsqueeze(2).expand(-1, -1, M - 1, -1)).transpose(1, 2)
-    again = network.reconstruction(x[rows], (mean + scale * more).flatten(1, 2))
+    again = vaes.reconstruction(x[rows], (mean + scale * more).flatten(1, 2))
     first = reconstruction.gather(1, rows)
     better = torch.where(kept, (again * (M - 1) + first) / M, first)
     return by_point(-reconstruction.scatter(1, rows, better) - kl, K)

@@ -11,34 +11,24 @@ do with fewer points and draws than the letter of the algorithm.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, final
 
 import torch
 from torch import Tensor
 
-from ..errors import DataError
-from ..method import (
-    Clusterer,
-    Method,
-    Pretraining,
-    Pretrains,
-    Random,
-    Report,
-    Scalar,
-    Shape,
-    State,
-    Trains,
-    setting,
-)
-from ._em_vae_clusterer import EMVAEClusterer, log_responsibilities
-from ._em_vae_nets import ROWS, VAEStack, entropy
-from ._em_vae_start import PretrainedStart, StartConfig
-from ._em_vae_steps import owned, refined, weighted_share
-from ._loop import Clock, Mean, adam, descend, fast_products, in_chunks, pack, unpack
-from ._nets import Draws, initialise, replica, rsample
-from ._pretraining import NoPretraining
+from ..errors import UsageError
+from ..method import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
+from ._em_vae_nets import ROWS, EMVAENetwork, by_point, entropy, for_stack
+from ._em_vae_start import StartConfig, pretraining
+from ._em_vae_steps import Responsibilities, owned, refined, weighted_share
+from ._latent_mixture import LatentMixture
+from ._loop import Clock, Mean, adam, descend, fast_products, in_chunks
+from ._nets import Draws, initialise, rsample
+from ._outputs import flattened
+from ._pretraining import NetworkPretraining, NoPretraining
+from ._stacked import NetworkClusterer, StackedMethod
 from ._starts import first_responsibilities
 
 
@@ -94,7 +84,58 @@ class EMVAEConfig(StartConfig):
 
 
 @final
-class EMVAE(Method, Trains, Random, Pretrains):
+class EMVAEClusterer(NetworkClusterer, Decodes, Generates, Bounds):
+    """K trained autoencoders, and the softmax of their bounds."""
+
+    network_type = EMVAENetwork
+    network: EMVAENetwork
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return sum_k p(k | x) D_k(mean code of x), (N, *shape)."""
+        network = self.network
+
+        def answer(part: Tensor) -> Tensor:
+            codes, log_p = network.at_mean(part)
+            drawn = by_point(network.vaes.decode(codes), network.K)
+            return (log_p.exp().unsqueeze(-1) * drawn).sum(2)
+
+        return in_chunks(answer, x.flatten(1), size=ROWS)[0].unflatten(1, self.shape)
+
+    @torch.no_grad()
+    def sample(self, cluster: int, n: int, seed: int) -> Tensor:
+        """Return D_k(z) for n codes z ~ N(0, I): the cluster's own decoder (section 4.3)."""
+        K = self.config.n_components
+        if not 0 <= cluster < K:
+            raise UsageError(f"there is no cluster {cluster}: give a number from 0 to {K - 1}")
+        vae = self.network.vaes.alone(cluster)
+        z = Draws([seed], vae.output.weight.device).normal(n, self.config.latent_size)
+        return vae.decode(z)[0].unflatten(1, self.shape)
+
+    @torch.no_grad()
+    def elbo(self, x: Tensor) -> Tensor:
+        """Return logsumexp_k ELBO_k - log K + F/2 log(w/2π), (N,), in nats.
+
+        The mean over codes is that over the 2D points μ ± √D σ_j e_j, exact to third order in z:
+        Cubature Kalman Filters (Arasaratnam, Haykin, 2009).
+        """
+        vaes, D = self.network.vaes, self.config.latent_size
+        axes = math.sqrt(D) * torch.eye(D, device=x.device)
+        steps = torch.cat([axes, -axes]).unsqueeze(1)
+
+        def answer(part: Tensor) -> Tensor:
+            batch = for_stack(part, vaes.stack)
+            q = vaes.encode(batch)
+            mean, scale = q.base_dist.mean.unsqueeze(1), q.base_dist.stddev.unsqueeze(1)
+            reconstruction, kl = vaes.costs(batch, q, (mean + scale * steps).flatten(1, 2))
+            return (-reconstruction - kl).logsumexp(0).unsqueeze(1)
+
+        bound = in_chunks(answer, x.flatten(1), size=max(1, ROWS // (2 * D)))
+        return self.config.nats(bound[:, 0], vaes.features)
+
+
+@final
+class EMVAE(StackedMethod, Pretrains):
     """Trains the K autoencoders of R replicas as one stack of R·K networks.
 
     Reports of the first M-step come before any E-step: they have no clusters yet. Results with
@@ -107,6 +148,8 @@ class EMVAE(Method, Trains, Random, Pretrains):
         "Deep Generative Clustering with VAEs and Expectation-Maximization (Adipoetra, Martin, "
         "2025), Algorithm 1 and Table 1"
     )
+    config: EMVAEConfig
+    network: EMVAENetwork
 
     def __init__(
         self,
@@ -116,60 +159,47 @@ class EMVAE(Method, Trains, Random, Pretrains):
         *,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.config, self.shape, self.seeds = config, shape, tuple(seeds)
-        self.features, self.stack = math.prod(shape), len(seeds) * config.n_components
-        self.device = torch.device(device)
-        self.draws = Draws(seeds, device)
-        self.network = VAEStack(self.stack, self.features, config, self.draws).to(device)
+        self.config, self.shape, self.seeds = config, tuple(shape), tuple(seeds)
+        self.draws, self.clock = Draws(seeds, device), Clock()
+        self.network = EMVAENetwork(len(seeds), self.shape, config, self.draws).to(device)
         initialise(self.network, self.draws)
         self.optimiser = adam(self.network.parameters(), config.learning_rate)
-        self.clock = Clock()
-        self.start: PretrainedStart | None = None
-        self.pretraining: Pretraining = NoPretraining()
+        self.shares = Responsibilities(self.draws.device)
+        self.start: LatentMixture | None = None
+        self.pretraining: NetworkPretraining | NoPretraining = NoPretraining()
         if config.start == "pretrained":
-            self.start = PretrainedStart(
-                config, self.features, seeds, clock=self.clock, device=device
+            self.start = LatentMixture(len(seeds), self.shape, config.vae_gmm).to(device)
+            self.pretraining = pretraining(
+                self.start.vae, config, clock=self.clock, seeds=seeds, device=device
             )
-            self.pretraining = self.start.pretraining
-        self.responsibilities: Tensor | None = None  # u (R, N, K), once there are data
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train on x (N, *shape) by Algorithm 1, with a report after every pass of an M-step.
 
         A pretrained start's passes come first, with a report of their own after each.
         """
-        x = self._flat(x)
-        if self.start is not None:
-            yield from self.start.pretraining.descend(x)
-        if self.responsibilities is None:
-            self.responsibilities = self._first_responsibilities(x)
-        per_m_step = self.config.m_step_epochs
+        x, per_m_step = flattened(x, self.config), self.config.m_step_epochs
+        if isinstance(self.pretraining, NetworkPretraining):
+            yield from self.pretraining.descend(x)
+        u = self.shares.u if self.shares.u is not None else self._first_responsibilities(x)
         for epoch in self.clock.count("em", self.config.em_passes):
             iteration, step = divmod(epoch - 1, per_m_step)
             if step == 0:
                 self._decay(iteration)
-                self._revive(x, self.responsibilities)
-            metrics = self._m_step(x, self.responsibilities)
+                self._revive(x, u)
+            metrics = self._m_step(x, u)
             if step == per_m_step - 1:
-                self.responsibilities, bound = self._e_step(x)
+                u, bound = self._e_step(x)
                 metrics |= self._objective(bound)
+            self.shares.u = u
             yield Report(
                 stage="em", epoch=self.clock.epoch, metrics=metrics, clusters=epoch >= per_m_step
             )
 
-    def _flat(self, x: Tensor) -> Tensor:
-        x = x.flatten(1)
-        low, high = float(x.min()), float(x.max())
-        if self.config.output == "sigmoid" and not (low >= 0 and high <= 1):
-            raise DataError(
-                f"data from {low:g} to {high:g} leave [0, 1], all that output=sigmoid reaches: "
-                "set output=identity"
-            )
-        return x
-
     def _first_responsibilities(self, x: Tensor) -> Tensor:
         if self.start is not None:
-            return self.start.responsibilities(x, self.draws)
+            self.start.fit_mixture(x, self.draws)
+            return in_chunks(self.start.predict_log_proba, x).exp()
         K = self.config.n_components
         return first_responsibilities(self.config.start, x, K, self.seeds, self.draws)
 
@@ -189,9 +219,8 @@ class EMVAE(Method, Trains, Random, Pretrains):
         K = self.config.n_components
         for r, k in (u.mean(1) < self.config.revive_below / K).nonzero().tolist():
             heaviest = int(u[r].mean(0).argmax())
-            own = replica(self.network.state_dict(), r * K + heaviest, self.stack)
-            network = VAEStack.trained(1, self.features, self.config, own)
-            codes = network.encode(x.unsqueeze(0)).base_dist.mean[0]
+            heir = self.network.vaes.alone(r * K + heaviest)
+            codes = heir.encode(x.unsqueeze(0)).base_dist.mean[0]
             mass = u[r, :, heaviest, None]
             away = codes - (mass * codes).sum(0) / mass.sum()
             axis = (mass * away.square()).sum(0).argmax()
@@ -209,7 +238,7 @@ class EMVAE(Method, Trains, Random, Pretrains):
         In a step `weighted_share` says how many points a network gets of the `batch_size` that it
         would see, with their weights, in the paper.
         """
-        mean, K = Mean(), self.config.n_components
+        vaes, mean, K = self.network.vaes, Mean(), self.config.n_components
         share = u.mean(1)
         steps = -(-len(x) // self.config.batch_size)
         is_first = self.clock.passes["em"] <= self.config.m_step_epochs
@@ -217,9 +246,9 @@ class EMVAE(Method, Trains, Random, Pretrains):
         each = math.ceil(part * len(x) / steps)
         for index in owned(u, steps * each, self.draws).split(each, dim=1):
             batch = x[index]
-            with fast_products(self.device, self.features):
-                q = self.network.encode(batch)
-                costs = self.network.costs(batch, q, rsample(q, self.draws))
+            with fast_products(x.device, x.shape[1]):
+                q = vaes.encode(batch)
+                costs = vaes.costs(batch, q, rsample(q, self.draws))
             reconstruction, kl = (
                 (share * cost.mean(-1).unflatten(0, (-1, K))).sum(-1) for cost in costs
             )
@@ -231,60 +260,13 @@ class EMVAE(Method, Trains, Random, Pretrains):
     @torch.no_grad()
     def _e_step(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return u = softmax_k(ELBO_k / T), (R, N, K), and -(3.4) per point, (R,)."""
-        M, K, T = self.config.mc_samples, self.config.n_components, self.config.temperature
-        self.network.eval()
-        with fast_products(self.device, self.features):
-            elbo = in_chunks(
-                lambda chunk: refined(self.network, chunk, K, M, T, self.draws), x, size=ROWS // 4
-            )
-        self.network.train()
-        u = (elbo / T).softmax(-1)
+        network, M = self.network.eval(), self.config.mc_samples
+        with fast_products(x.device, x.shape[1]):
+            elbo = in_chunks(lambda part: refined(network, part, M, self.draws), x, size=ROWS // 4)
+        network.train()
+        u = (elbo / self.config.temperature).softmax(-1)
         return u, (u * elbo).sum(-1).mean(-1) + entropy(u)
 
     def _objective(self, bound: Tensor) -> dict[str, Tensor]:
         """Return -(3.4) per point, logsumexp_k ELBO_k after an E-step at T = 1; also in nats."""
-        return {"objective": bound, "elbo": self.config.nats(bound, self.features)}
-
-    def predict_log_proba(self, x: Tensor) -> Tensor:
-        """Return log p(k | x) of every replica, (R, N, K), as its clusterer would."""
-        training = self.network.training
-        self.network.eval()
-        answer = log_responsibilities(self.network, self.config, x.flatten(1))
-        self.network.train(training)
-        return answer
-
-    def clusterers(self) -> list[Clusterer]:
-        """Return the R replicas, K networks each."""
-        R, tensors = len(self.seeds), self.network.state_dict()
-        own = [replica(tensors, r, R) for r in range(R)]
-        return [EMVAEClusterer(self.config, self.shape, w, device=self.device) for w in own]
-
-    def parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the parameters: first axis R·K, or R those of a pretrained start."""
-        yield from self.network.named_parameters()
-        if self.start is not None:
-            yield from self.start.vae.named_parameters("start")
-
-    def state(self) -> State:
-        """Return networks, Adam, random states, passes and, once there, u."""
-        u = self.responsibilities
-        state = pack(**self._parts(started=u is not None))
-        return state if u is None else {**state, "responsibilities": u.clone()}
-
-    def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
-        """Take up a state; `fit` on the same data goes on with the next pass."""
-        u = state.get("responsibilities")
-        self.responsibilities = u.to(self.device).clone() if isinstance(u, Tensor) else None
-        unpack(state, **self._parts(started=self.responsibilities is not None))
-
-    def _parts(self, *, started: bool) -> dict[str, object]:
-        """Return what training moves; a pretrained start serves until there is u."""
-        parts = {
-            "network": self.network,
-            "adam": self.optimiser,
-            "draws": self.draws,
-            "clock": self.clock,
-        }
-        if self.start is None or started:
-            return parts
-        return {**parts, "start": self.start.vae, "pretraining": self.start.pretraining}
+        return {"objective": bound, "elbo": self.config.nats(bound, math.prod(self.shape))}

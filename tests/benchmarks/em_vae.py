@@ -100,8 +100,8 @@ def ours(config: EMVAEConfig, x: Tensor, seed: int) -> Tensor:
     method = EMVAE(config, x.shape[1:], [seed])
     for _ in method.fit(x):
         pass
-    assert method.responsibilities is not None
-    return method.responsibilities[0]
+    assert method.shares.u is not None
+    return method.shares.u[0]
 
 
 def accuracies(
