@@ -84,6 +84,11 @@ class NetworkPretraining(Pretraining):
 class NoPretraining(Pretraining):
     """The pretraining of a configuration that has none, of a method that others pretrain."""
 
+    def descend(self, x: Tensor) -> Iterator[Report]:
+        """Make no passes."""
+        del x
+        return iter(())
+
     def settings(self) -> Mapping[str, Scalar]:
         """Return no settings: no two trainings have a network in common."""
         return {}

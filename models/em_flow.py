@@ -14,7 +14,7 @@ one variance for all clusters, as in Probabilistic Principal Component Analysis 
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, final
 
@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from ..method import Bounds, Config, Generates, Report, Scalar, Shape, State, setting
+from ..method import Bounds, Config, Generates, Report, Shape, setting
 from ._em_vae_nets import by_point, entropy, for_stack
-from ._em_vae_steps import owned, weighted_share
+from ._em_vae_steps import Responsibilities, owned, weighted_share
 from ._flows import FlowStack
 from ._loop import Clock, Mean, adam, descend, in_chunks
 from ._nets import Draws
@@ -189,24 +189,6 @@ class EMFlowClusterer(NetworkClusterer, Generates, Bounds):
     def elbo(self, x: Tensor) -> Tensor:
         """Return log Σ_k π_k p_k(x), (N,), in nats: the log-likelihood itself."""
         return self.network.log_prob(x.flatten(1))[0]
-
-
-@final
-class Responsibilities:
-    """The shares u (R, N, K) of the points, once there are data."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.u: Tensor | None = None
-
-    def state(self) -> State:
-        """Return u, nothing before there are data."""
-        return {} if self.u is None else {"u": self.u}
-
-    def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
-        """Take up u."""
-        u = state.get("u")
-        self.u = u.to(self.device).clone() if isinstance(u, Tensor) else None
 
 
 @final

@@ -179,8 +179,7 @@ class EMVAE(StackedMethod, Pretrains):
         A pretrained start's passes come first, with a report of their own after each.
         """
         x, per_m_step = flattened(x, self.config), self.config.m_step_epochs
-        if isinstance(self.pretraining, NetworkPretraining):
-            yield from self.pretraining.descend(x)
+        yield from self.pretraining.descend(x)
         u = self.shares.u if self.shares.u is not None else self._first_responsibilities(x)
         for epoch in self.clock.count("em", self.config.em_passes):
             iteration, step = divmod(epoch - 1, per_m_step)
