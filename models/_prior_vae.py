@@ -1,19 +1,21 @@
 """A variational autoencoder trained alone, then together with a prior or with centres."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self, final
+from functools import partial
+from typing import ClassVar, Self, final
 
 import torch
 from torch import Tensor
 
-from ..method import Bounds, Decodes, Generates, Scalar, Shape, setting
+from ..method import Bounds, Decodes, Generates, Pretrains, Report, Scalar, Shape, setting
 from ._bounds import antithetic_noise
-from ._loop import Clock
+from ._loop import Clock, adam, descend_pass
 from ._nets import Draws
+from ._outputs import flattened
 from ._pretraining import NetworkPretraining
-from ._stacked import NetworkClusterer, StackedNetwork
+from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
 from ._vae import VAE, VAEConfig
 
 
@@ -72,6 +74,14 @@ class PriorVAENetwork(StackedNetwork, ABC):
         self.vae = VAE(stack, torch.Size(shape).numel(), config)
 
     @abstractmethod
+    def start_clusters(self, x: Tensor, draws: Draws) -> None:
+        """Start the prior or the centres among the codes of x (N, F)."""
+
+    @abstractmethod
+    def measure_clusters(self, x: Tensor, draws: Draws) -> None:
+        """Take from the codes of x (N, F), after a pass, what no gradient trains."""
+
+    @abstractmethod
     def log_prior(self, z: Tensor) -> Tensor:
         """Return log p(z), shape (S, N), of codes z (S, N, D)."""
 
@@ -98,6 +108,7 @@ class PriorVAENetwork(StackedNetwork, ABC):
 class PriorVAEClusterer(NetworkClusterer, Decodes, Generates, Bounds, ABC):
     """One VAE with its prior and its clusters."""
 
+    network_type: ClassVar[type[PriorVAENetwork]]
     network: PriorVAENetwork
 
     @final
@@ -124,26 +135,62 @@ class PriorVAEClusterer(NetworkClusterer, Decodes, Generates, Bounds, ABC):
         return self.network.vae.elbo(x.flatten(1), noise, self.network.log_prior)[0]
 
 
-def pretraining(
-    vae: VAE,
-    config: PriorVAEConfig,
-    *,
-    clock: Clock,
-    seeds: Sequence[int],
-    device: torch.device | str,
-) -> NetworkPretraining:
-    """Return the training of a VAE alone, by its bound under N(0, I)."""
-    return NetworkPretraining(
-        vae,
-        vae.standard_bound,
-        settings=config.pretraining,
-        passes=config.pretraining_epochs,
-        batch_size=config.pretraining_batch_size,
-        learning_rate=config.pretraining_learning_rate,
-        clock=clock,
-        seeds=seeds,
-        device=device,
-    )
+class PriorVAEMethod(StackedMethod, Pretrains, ABC):
+    """A method that warms up a VAE, starts clusters among its codes, then trains both."""
+
+    clusterer_type: ClassVar[type[PriorVAEClusterer]]
+    config: PriorVAEConfig
+    network: PriorVAENetwork
+    pretraining: NetworkPretraining
+
+    @final
+    def __init__(
+        self,
+        config: PriorVAEConfig,
+        shape: Shape,
+        seeds: Sequence[int],
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.config, self.shape = config, tuple(shape)
+        self.draws, self.clock = Draws(seeds, device), Clock()
+        network_type = self.clusterer_type.network_type
+        self.network = network_type(len(seeds), self.shape, config).to(device)
+        self.pretraining = NetworkPretraining(
+            self.network.vae,
+            self.network.vae.standard_bound,
+            settings=config.pretraining,
+            passes=config.pretraining_epochs,
+            batch_size=config.pretraining_batch_size,
+            learning_rate=config.pretraining_learning_rate,
+            clock=self.clock,
+            seeds=seeds,
+            device=device,
+        )
+        self.optimiser = adam(self.network.parameters(), config.learning_rate)
+
+    @abstractmethod
+    def loss(self, x: Tensor, done: int) -> Mapping[str, Tensor]:
+        """Return the metrics (R,) of a batch (R, B, F) of pass `done` ≥ 1, "loss" among them."""
+
+    @final
+    def fit(self, x: Tensor) -> Iterator[Report]:
+        """Warm up the VAE, start the clusters among its codes, then train both."""
+        config, network = self.config, self.network
+        points = flattened(x, config)
+        yield from self.pretraining.descend(points)
+        for done in self.clock.count("joint", config.epochs):
+            if done == 1:
+                network.start_clusters(points, self.draws)
+            metrics = descend_pass(
+                points,
+                partial(self.loss, done=done),
+                self.optimiser,
+                batch_size=config.batch_size,
+                draws=self.draws,
+            )
+            network.measure_clusters(points, self.draws)
+            yield Report(stage="joint", epoch=self.clock.epoch, metrics=metrics)
 
 
 def assignment_metrics(log_r: Tensor) -> dict[str, Tensor]:

@@ -95,10 +95,9 @@ class StackedMethod(Method, Trains, Random, ABC):
     def clusterers(self) -> list[Clusterer]:
         """Return the replicas as they stand."""
         tensors, count = self.network.state_dict(), len(self.draws)
+        kind, device = self.clusterer_of(self.config), self.draws.device
         return [
-            self.clusterer_type(
-                self.config, self.shape, replica(tensors, r, count), device=self.draws.device
-            )
+            kind(self.config, self.shape, replica(tensors, r, count), device=device)
             for r in range(count)
         ]
 

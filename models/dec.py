@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self, final
+from typing import ClassVar, Self, final
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, kl_divergence
 
-from ..method import Pretrains, Report, Scalar, Shape, State, setting
+from ..method import Clusterer, Decodes, Pretrains, Report, Scalar, Shape, State, setting
 from ._autoencoder import Autoencoder, AutoencoderConfig, pretraining
 from ._loop import Clock, Mean, adam, batch_indices, descend, fast_products, in_chunks
 from ._mixture import fit_kmeans
@@ -100,6 +100,10 @@ class DECNetwork(StackedNetwork):
         """Return log q at the codes, shape (S, N, K), of x (N, F)."""
         return in_chunks(lambda part: self.assignments(self.encode(part)).logits, x)
 
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the decoded codes in the unit of x, shape (S, N, F), of x (N, F)."""
+        return self.autoencoder.decode(self.embed(x)) / self.scale
+
     def clustering_loss(self, x: Tensor, target: Categorical) -> dict[str, Tensor]:
         """Return KL(P‖Q) (Eq. 2), the mean over points x (S, B, F), and the codes' spread, (S,).
 
@@ -127,10 +131,22 @@ class DECNetwork(StackedNetwork):
 
 @final
 class DECClusterer(NetworkClusterer):
-    """One encoder with its centres."""
+    """One encoder with its centres; the decoder stands where pretraining left it."""
+
+    network_type = DECNetwork
+
+
+@final
+class IDECClusterer(NetworkClusterer, Decodes):
+    """One autoencoder with its centres."""
 
     network_type = DECNetwork
     network: DECNetwork
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the decoded codes of x, shape (N, *shape)."""
+        return self.network.reconstruct(x.flatten(1))[0].view(len(x), *self.shape)
 
 
 @final
@@ -191,6 +207,7 @@ class DEC(StackedMethod, Pretrains):
 
     config_type = DECConfig
     clusterer_type = DECClusterer
+    clusterer_with: ClassVar[Mapping[str, type[Clusterer]]] = {"keep_decoder": IDECClusterer}
     source = (
         "Unsupervised Deep Embedding for Clustering Analysis (Xie, Girshick, Farhadi, 2016), "
         "section 3; Improved Deep Embedded Clustering (Guo et al., 2017) with keep_decoder"

@@ -1,26 +1,21 @@
 """A variational autoencoder whose prior is a Gaussian mixture that is trained with it."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import torch
 from torch import Tensor
 
-from ..method import Pretrains, Report, Shape, setting
-from ._loop import Clock, adam, descend_pass
+from ..method import Shape, setting
 from ._mixture import GaussianMixture
 from ._nets import Draws, rsample
-from ._outputs import flattened
-from ._pretraining import NetworkPretraining
 from ._prior_vae import (
     PriorVAEClusterer,
     PriorVAEConfig,
+    PriorVAEMethod,
     PriorVAENetwork,
     assignment_metrics,
-    pretraining,
 )
-from ._stacked import StackedMethod
 from ._starts import fit_best_mixture
 from ._trainable_mixture import TrainableMixture
 
@@ -76,7 +71,7 @@ class GMMPriorVAENetwork(PriorVAENetwork):
         return self.prior.place(cluster, noise)
 
     @torch.no_grad()
-    def start_prior(self, x: Tensor, draws: Draws) -> None:
+    def start_clusters(self, x: Tensor, draws: Draws) -> None:
         """Start the mixture from x (N, F), as the configuration says."""
         config = self.config
         if config.start == "random":
@@ -90,6 +85,9 @@ class GMMPriorVAENetwork(PriorVAENetwork):
         )
         self.prior.take(fitted)
 
+    def measure_clusters(self, x: Tensor, draws: Draws) -> None:
+        """Measure nothing: all of the mixture is trained."""
+
 
 @final
 class GMMPriorVAEClusterer(PriorVAEClusterer):
@@ -99,7 +97,7 @@ class GMMPriorVAEClusterer(PriorVAEClusterer):
 
 
 @final
-class GMMPriorVAE(StackedMethod, Pretrains):
+class GMMPriorVAE(PriorVAEMethod):
     """Train a VAE and the Gaussian mixture that is its prior together, by the lower bound.
 
     DGM final project - VAE with latent clustering using GMM (Avital & Lieberman, 2025), section
@@ -110,40 +108,11 @@ class GMMPriorVAE(StackedMethod, Pretrains):
 
     config: GMMPriorVAEConfig
     network: GMMPriorVAENetwork
-    pretraining: NetworkPretraining
     config_type = GMMPriorVAEConfig
     clusterer_type = GMMPriorVAEClusterer
     source = "DGM final project - VAE with latent clustering using GMM (2025), section 3.1"
 
-    def __init__(
-        self,
-        config: GMMPriorVAEConfig,
-        shape: Shape,
-        seeds: Sequence[int],
-        *,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.config, self.shape = config, tuple(shape)
-        self.draws, self.clock = Draws(seeds, device), Clock()
-        self.network = GMMPriorVAENetwork(len(seeds), self.shape, config).to(device)
-        self.pretraining = pretraining(
-            self.network.vae, config, clock=self.clock, seeds=seeds, device=device
-        )
-        self.optimiser = adam(self.network.parameters(), config.learning_rate)
-
-    def fit(self, x: Tensor) -> Iterator[Report]:
-        """Warm up the VAE, start the mixture on its codes, then train both."""
-        config, network = self.config, self.network
-        points = flattened(x, config)
-        yield from self.pretraining.descend(points)
-        for done in self.clock.count("joint", config.epochs):
-            if done == 1:
-                network.start_prior(points, self.draws)
-            metrics = descend_pass(
-                points,
-                lambda batch: network.bound(batch, self.draws),
-                self.optimiser,
-                batch_size=config.batch_size,
-                draws=self.draws,
-            )
-            yield Report(stage="joint", epoch=self.clock.epoch, metrics=metrics)
+    def loss(self, x: Tensor, done: int) -> dict[str, Tensor]:
+        """Return minus the bound of a batch and its terms, in all passes alike."""
+        del done
+        return self.network.bound(x, self.draws)

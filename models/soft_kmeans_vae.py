@@ -1,28 +1,22 @@
 """A variational autoencoder whose codes are drawn to trainable centres."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..method import Pretrains, Report, Shape, setting
-from ._loop import Clock, adam, descend_pass
+from ..method import Shape, setting
 from ._mixture import fit_kmeans
 from ._nets import Draws, diagonal_normal, kl_to_standard_normal, log_prob, rsample
-from ._outputs import flattened
-from ._pretraining import NetworkPretraining
 from ._prior_vae import (
     PriorVAEClusterer,
     PriorVAEConfig,
+    PriorVAEMethod,
     PriorVAENetwork,
     assignment_metrics,
-    pretraining,
 )
-from ._stacked import StackedMethod
 from ._trainable_mixture import TrainableMixture
 
 # what a code at distance 1 counts that every cluster has beside its own
@@ -115,7 +109,7 @@ class SoftKMeansVAENetwork(PriorVAENetwork):
         return self.centres[:, cluster, None] + self.variances[:, cluster, None].sqrt() * noise
 
     @torch.no_grad()
-    def start_centres(self, x: Tensor, draws: Draws) -> None:
+    def start_clusters(self, x: Tensor, draws: Draws) -> None:
         """Put the centres where k-means finds them among the means of q(z | x), x (N, F).
 
         A mixture starts with the weights and variances of the clusters that this makes.
@@ -155,7 +149,7 @@ class SoftKMeansVAEClusterer(PriorVAEClusterer):
 
 
 @final
-class SoftKMeansVAE(StackedMethod, Pretrains):
+class SoftKMeansVAE(PriorVAEMethod):
     """Train a VAE whose loss has the soft k-means loss of its codes added, weighted by λ.
 
     DGM final project - VAE with latent clustering using GMM (Avital & Lieberman, 2025), section
@@ -167,46 +161,12 @@ class SoftKMeansVAE(StackedMethod, Pretrains):
 
     config: SoftKMeansVAEConfig
     network: SoftKMeansVAENetwork
-    pretraining: NetworkPretraining
     config_type = SoftKMeansVAEConfig
     clusterer_type = SoftKMeansVAEClusterer
     source = "DGM final project - VAE with latent clustering using GMM (2025), section 3.2"
 
-    def __init__(
-        self,
-        config: SoftKMeansVAEConfig,
-        shape: Shape,
-        seeds: Sequence[int],
-        *,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.config, self.shape = config, tuple(shape)
-        self.draws, self.clock = Draws(seeds, device), Clock()
-        self.network = SoftKMeansVAENetwork(len(seeds), self.shape, config).to(device)
-        self.pretraining = pretraining(
-            self.network.vae, config, clock=self.clock, seeds=seeds, device=device
-        )
-        self.optimiser = adam(self.network.parameters(), config.learning_rate)
-
-    def fit(self, x: Tensor) -> Iterator[Report]:
-        """Warm up the VAE, start the centres among its codes, then train both."""
-        config, network = self.config, self.network
-        points = flattened(x, config)
-        yield from self.pretraining.descend(points)
-        for done in self.clock.count("joint", config.epochs):
-            if done == 1:
-                network.start_centres(points, self.draws)
-            metrics = descend_pass(
-                points,
-                partial(network.loss, draws=self.draws, weight=self._weight(done)),
-                self.optimiser,
-                batch_size=config.batch_size,
-                draws=self.draws,
-            )
-            network.measure_clusters(points, self.draws)
-            yield Report(stage="joint", epoch=self.clock.epoch, metrics=metrics)
-
-    def _weight(self, done: int) -> float:
-        """Return λ in a pass with centres, counted from 1: a ramp, then its value."""
+    def loss(self, x: Tensor, done: int) -> dict[str, Tensor]:
+        """Return L_VAE + λ L_cluster of a batch and its terms; λ is a ramp, then its value."""
         rising = self.config.warm_up * self.config.epochs
-        return self.config.cluster_weight * min(1.0, done / max(rising, 1.0))
+        weight = self.config.cluster_weight * min(1.0, done / max(rising, 1.0))
+        return self.network.loss(x, self.draws, weight)

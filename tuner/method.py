@@ -19,6 +19,7 @@ instead: see `tuner.catalog`.
    its `Config` and a flat mapping of tensors. It never samples unless a seed is given.
 5. What a method can do is a type: inherit `Decodes`, `Generates`, `Traverses` or `Bounds` where
    it is honest, and `Pretrains` where trials may share the network with which training begins.
+   Where a setting decides what the clusterer can do, `clusterer_with` names its class with that.
 6. `tuner.testing.check_method("NAME")` says whether the contract holds.
 """
 
@@ -225,11 +226,20 @@ class Method(ABC):
 
     Every parameter exists once the constructor returns. `config_type` and `clusterer_type` name
     the classes that belong to the method, `source` its paper (title, year, section or equation).
+    `clusterer_with` names the classes that it leaves instead where settings are on, by these.
     """
 
     config_type: ClassVar[type[Config]]
     clusterer_type: ClassVar[type[Clusterer]]
+    clusterer_with: ClassVar[Mapping[str, type[Clusterer]]] = {}
     source: ClassVar[str]
+
+    @final
+    @classmethod
+    def clusterer_of(cls, config: Config) -> type[Clusterer]:
+        """Return the class of the clusterers that a training with this configuration leaves."""
+        on = (kind for name, kind in cls.clusterer_with.items() if getattr(config, name))
+        return next(on, cls.clusterer_type)
 
     @abstractmethod
     def __init__(

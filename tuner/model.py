@@ -80,14 +80,14 @@ class Model:
     def reconstruct(self, raw: ArrayLike) -> NDArray[np.float32]:
         """Return the points drawn again from their codes, raw, shape (N, *shape)."""
         if not isinstance(self.clusterer, Decodes):
-            raise self._incapable("reconstruct points")
+            raise self._incapable("reconstruct points", Decodes)
         scaled = self._answer(raw, self.clusterer.reconstruct)
         return self.scaling.invert(scaled.reshape(-1, *self.shape))
 
     def sample(self, cluster: int, n: int, seed: int = 0) -> NDArray[np.float32]:
         """Return n new points of one cluster, raw, shape (n, *shape)."""
         if not isinstance(self.clusterer, Generates):
-            raise self._incapable("draw new points")
+            raise self._incapable("draw new points", Generates)
         self._check_cluster(cluster)
         if n < 1:
             raise UsageError(f"cannot draw {n} points: give a number of at least 1")
@@ -98,7 +98,7 @@ class Model:
     def traverse(self, cluster: int, steps: int) -> NDArray[np.float32]:
         """Return points along a line of styles, raw, the cluster fixed, shape (steps, *shape)."""
         if not isinstance(self.clusterer, Traverses):
-            raise self._incapable("move points along a style")
+            raise self._incapable("move points along a style", Traverses)
         self._check_cluster(cluster)
         if steps < 2:
             raise UsageError(f"no line has {steps} points: give a number of at least 2")
@@ -109,7 +109,7 @@ class Model:
     def elbo(self, raw: ArrayLike) -> NDArray[np.float32]:
         """Return a lower bound of log p(scaled x) in nats, shape (N,)."""
         if not isinstance(self.clusterer, Bounds):
-            raise self._incapable("bound the likelihood")
+            raise self._incapable("bound the likelihood", Bounds)
         return self._answer(raw, self.clusterer.elbo)
 
     def save(self, folder: Path | str) -> None:
@@ -181,8 +181,13 @@ class Model:
             "" if len(self.shape) == 1 else f" or (N, {flat})"
         )
 
-    def _incapable(self, task: str) -> UsageError:
-        return UsageError(f"a model of method {self.method!r} cannot {task}: use another method")
+    def _incapable(self, task: str, capability: type) -> UsageError:
+        others = catalog.method(self.method).clusterer_with.items()
+        able = [
+            f"train it with {name}=true" for name, kind in others if issubclass(kind, capability)
+        ]
+        way = " or ".join([*able, "use another method"])
+        return UsageError(f"this model of method {self.method!r} cannot {task}: {way}")
 
 
 def _fits(given: Shape, shape: Shape) -> bool:
@@ -212,7 +217,7 @@ def _build(
         _check_tensors(weights, expected)
         scaling = Scaling.from_arrays(arrays)
         np.broadcast_shapes(scaling.shift.shape, scaling.scale.shape, shape)
-        clusterer = method.clusterer_type(config, shape, weights, device=device)
+        clusterer = method.clusterer_of(config)(config, shape, weights, device=device)
     except (TunerError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{where} describes no usable model: {error}") from error
     labels_used = document.get("labels_used") is True

@@ -136,9 +136,9 @@ def prepare(study: Study) -> Plan:
         catalog.method(name)
     _check_fixed_names(study.fixed, names)
     dataset = load(study.dataset, labels=study.labels)
-    _check_objective(study, dataset, names)
     study = replace(study, methods=tuple(names), register=study.register or slug(dataset.name))
     branches = {name: _branch(study, dataset, name) for name in names}
+    _check_objective(study, dataset, branches)
     _check_components(branches, len(dataset.train))
     searched = sum(len(branch.space.parameters) for branch in branches.values())
     if searched == 0 and len(branches) == 1 and study.trials > 1:
@@ -228,7 +228,7 @@ def _check_fixed_names(fixed: Mapping[str, "Scalar"], names: tuple[str, ...]) ->
             )
 
 
-def _check_objective(study: Study, dataset: "Dataset", names: tuple[str, ...]) -> None:
+def _check_objective(study: Study, dataset: "Dataset", branches: Mapping[str, Branch]) -> None:
     if study.objective in LABEL_OBJECTIVES and dataset.train_labels is None:
         raise UsageError(
             f"objective {study.objective!r} needs labels and {dataset.name} has none: "
@@ -239,18 +239,19 @@ def _check_objective(study: Study, dataset: "Dataset", names: tuple[str, ...]) -
     from . import catalog
     from .method import Bounds
 
-    if len(names) > 1:
+    if len(branches) > 1:
         raise UsageError(
             "objective 'elbo' compares bounds of one method only: name one method, or choose score"
         )
-    if not issubclass(catalog.method(names[0]).clusterer_type, Bounds):
-        raise UsageError(f"{names[0]} has no evidence lower bound: choose objective score")
-    free = catalog.space(names[0]).without(settings_for(names[0], study.fixed)).parameters
-    for name in _IN_THE_BOUND:
-        if name in free:
+    ((name, branch),) = branches.items()
+    method = catalog.method(name)
+    if not issubclass(method.clusterer_of(branch.config({})), Bounds):
+        raise UsageError(f"{name} has no evidence lower bound: choose objective score")
+    for setting in (*_IN_THE_BOUND, *method.clusterer_with):
+        if setting in branch.space.parameters:
             raise UsageError(
-                f"objective 'elbo' cannot compare trials that differ in {name}: "
-                f"fix it with --set {name}=VALUE, or choose score"
+                f"objective 'elbo' cannot compare trials that differ in {setting}: "
+                f"fix it with --set {setting}=VALUE, or choose score"
             )
 
 

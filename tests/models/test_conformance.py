@@ -1,22 +1,16 @@
 """Every method keeps the contract: each check that its capabilities ask for, none left out."""
 
-from functools import cache
-
 import pytest
 
 from tuner import catalog
 from tuner.testing import Check, Subject, checks
 
-CASES = [(name, check) for name in catalog.names() for check in checks(catalog.method(name))]
-
-
-@cache
-def subject(name: str) -> Subject:
-    return Subject.of(name)
+SUBJECTS = {key: s for name in catalog.names() for key, s in Subject.each_of(name).items()}
+CASES = [(key, check) for key, subject in SUBJECTS.items() for check in checks(subject)]
 
 
 @pytest.mark.parametrize(
-    ("name", "check"), CASES, ids=[f"{name}-{check.__name__}" for name, check in CASES]
+    ("key", "check"), CASES, ids=[f"{key}-{check.__name__}" for key, check in CASES]
 )
-def test_conformance(name: str, check: Check) -> None:
-    check(subject(name))
+def test_conformance(key: str, check: Check) -> None:
+    check(SUBJECTS[key])

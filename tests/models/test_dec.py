@@ -8,7 +8,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 from torch.distributions import Categorical, kl_divergence
 
-from tuner.method import Report
+from tuner.method import Clusterer, Decodes, Report
 from tuner.models._loop import batch_indices
 from tuner.models.ae_gmm import AEGMM, AEGMMConfig
 from tuner.models.dec import DEC, DECConfig, DECNetwork, Target
@@ -254,6 +254,40 @@ def test_its_autoencoder_is_not_taken_for_that_of_raw_data() -> None:
     assert settings == other.pretraining.settings()
     kept = DEC(replace(CONFIG, keep_decoder=True), (4,), [0])
     assert kept.pretraining.settings() == method.pretraining.settings()
+
+
+@pytest.mark.parametrize("unit", [1.0, 3.0])
+def test_a_decoder_that_stays_in_training_draws_the_data_in_their_unit(unit: float) -> None:
+    x = unit * blobs()[0]
+    method = DEC(
+        replace(CONFIG, keep_decoder=True, pretraining_epochs=20, epochs=20), (4,), [0, 1]
+    )
+    list(method.fit(x))
+    for clusterer in method.clusterers():
+        assert isinstance(clusterer, Decodes)
+        error = (clusterer.reconstruct(x) - x).square().mean()
+        assert error < 0.1 * x.square().mean()
+
+
+def test_reconstructions_are_decoded_codes_at_the_data_s_own_place() -> None:
+    x = 3 * blobs()[0]
+    method = DEC(replace(CONFIG, keep_decoder=True, epochs=1), (4,), [0, 1])
+    list(method.fit(x))
+    size = x.square().mean().sqrt()
+    clusterer = method.clusterers()[1]
+    assert isinstance(clusterer, Decodes)
+    coder = method.network.autoencoder
+    decoded = coder.decode(coder.encode((x / size).expand(2, -1, -1)))[1].detach()
+    torch.testing.assert_close(clusterer.reconstruct(x), size * decoded)
+
+
+def test_a_decoder_that_left_training_is_not_shown() -> None:
+    kept = replace(CONFIG, keep_decoder=True)
+    assert issubclass(DEC.clusterer_of(kept), Decodes)
+    assert not issubclass(DEC.clusterer_of(CONFIG), Decodes)
+    for config in (CONFIG, kept):
+        made: list[Clusterer] = DEC(config, (4,), [0]).clusterers()
+        assert type(made[0]) is DEC.clusterer_of(config)
 
 
 def test_a_cap_shortens_both_stages() -> None:

@@ -162,7 +162,7 @@ def test_the_mixture_starts_where_the_codes_of_the_warmed_up_vae_are() -> None:
             break
     before = method.network.vae.elbo(x, numbers(50, 2), lambda z: -0.5 * (z**2).sum(2))
     before = before.mean(1) - math.log(2 * math.pi)
-    method.network.start_prior(x, Draws([0, 1]))
+    method.network.start_clusters(x, Draws([0, 1]))
     after = method.network.vae.elbo(x, numbers(50, 2), method.network.log_prior).mean(1)
     assert (after > before + 0.1).all()
 

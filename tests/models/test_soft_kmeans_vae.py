@@ -158,7 +158,7 @@ def test_the_centres_start_where_k_means_finds_them() -> None:
     x, _ = blobs()
     method = SoftKMeansVAE(CONFIG, (4,), [0])
     list(method.pretraining.descend(x))
-    method.network.start_centres(x, Draws([0]))
+    method.network.start_clusters(x, Draws([0]))
     codes, centres = method.network.embed(x)[0], method.network.centres[0].detach()
     inertia = float(torch.cdist(codes, centres).min(1).values.square().sum())
     assert inertia == pytest.approx(KMeans(3, n_init=10, random_state=0).fit(codes).inertia_, 1e-3)
@@ -166,7 +166,7 @@ def test_the_centres_start_where_k_means_finds_them() -> None:
 
 def test_the_mixture_starts_with_weights_and_variances_of_the_clusters() -> None:
     made, (x, _) = network("gmm"), blobs()
-    made.start_centres(x, Draws([0, 1]))
+    made.start_clusters(x, Draws([0, 1]))
     shares, variances = made.own_codes(made.vae.drawn_codes(x, Draws([8, 9])))
     torch.testing.assert_close(made.mixture.log_weights().exp(), shares, atol=0.1, rtol=0)
     torch.testing.assert_close(made.mixture.log_variances.exp(), variances, atol=0, rtol=0.5)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -208,6 +208,11 @@ class NeedsCompany(ToyClusterer):
 class HandsOutWrongly(Toy):
     def clusterers(self) -> list[Clusterer]:
         return super().clusterers()[::-1]
+
+
+@breaks("clusterers_answer_as_their_method")
+class LeavesAnother(Toy):
+    clusterer_with: ClassVar[Mapping[str, type[Clusterer]]] = {"epochs": Double}
 
 
 @breaks("clusterers_are_detached_from_training")

@@ -69,8 +69,8 @@ def test_the_space_of_the_example_is_packed_with_it() -> None:
     assert "*.yaml" in PROJECT["tool"]["setuptools"]["package-data"][package]
 
 
-def test_no_check_of_the_example_is_left_out(example: str) -> None:
-    assert checks(catalog.method(example)) == ASKED
+def test_no_check_of_the_example_is_left_out(subject: Subject) -> None:
+    assert checks(subject) == ASKED
     assert {*CHECKS} == {*CAN, Generates, Traverses, Bounds}
 
 

@@ -14,9 +14,9 @@ from tuner.errors import DataError, UsageError
 from tuner.model import Model
 
 
-def untrained_model(name):
+def untrained_model(name, **settings):
     owner = catalog.method(name)
-    config = owner.config_type.from_mapping({"n_components": 4})
+    config = owner.config_type.from_mapping({"n_components": 4, **settings})
     clusterer = owner(config, (8, 8), (5,)).clusterers()[0]
     return Model(name, config, (8, 8), clusterer, Scaling(np.zeros(()), np.asarray(16.0)))
 
@@ -57,6 +57,18 @@ def test_reconstructions_come_back_in_raw_units(tmp_path):
     scaled = torch.from_numpy(decoding.scaling.apply(raw))
     drawn = decoding.clusterer.reconstruct(scaled).detach().numpy().reshape(10, 8, 8)
     assert decoding.reconstruct(raw) == pytest.approx(16 * drawn, rel=1e-5)
+
+
+def test_a_saved_model_decodes_where_its_settings_say_so(tmp_path):
+    raw = np.random.default_rng(0).uniform(0, 16, size=(10, 8, 8))
+    for keep in (False, True):
+        untrained_model("dec", keep_decoder=keep).save(tmp_path / str(keep))
+    plain, decoding = (Model.load(tmp_path / str(keep)) for keep in (False, True))
+    drawn = decoding.reconstruct(raw)
+    assert drawn.shape == raw.shape
+    assert np.array_equal(drawn, untrained_model("dec", keep_decoder=True).reconstruct(raw))
+    with pytest.raises(UsageError, match=r"'dec' cannot reconstruct .*keep_decoder=true or use"):
+        plain.reconstruct(raw)
 
 
 def test_traversals_come_back_in_raw_units():

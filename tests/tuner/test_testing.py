@@ -13,7 +13,7 @@ ALL = {check.__name__: check for wanted in CHECKS.values() for check in wanted}
 HONEST = Subject(Toy, ToyConfig(n_components=3))
 
 
-@pytest.mark.parametrize("check", checks(Toy), ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", checks(HONEST), ids=lambda check: check.__name__)
 def test_an_honest_method_passes(check: Check) -> None:
     check(HONEST)
 
@@ -34,13 +34,18 @@ def test_every_check_can_fail_and_says_what_it_holds() -> None:
 
 
 def test_checks_follow_what_a_method_can_do() -> None:
-    from tuner import catalog
-
-    kmeans = {check.__name__ for check in checks(catalog.method("kmeans"))}
+    kmeans = {check.__name__ for check in checks(Subject.of("kmeans"))}
     assert "gradients_reach_every_parameter" not in kmeans
     assert "samples_follow_their_seed" not in kmeans
     assert "the_seed_decides" in kmeans
-    assert {check.__name__ for check in checks(Toy)} == set(ALL)
+    assert {check.__name__ for check in checks(HONEST)} == set(ALL)
+
+
+def test_what_only_a_setting_makes_possible_is_checked_with_it_on() -> None:
+    subjects = Subject.each_of("dec")
+    asked = {key: {check.__name__ for check in checks(s)} for key, s in subjects.items()}
+    assert list(asked) == ["dec", "dec-keep_decoder"]
+    assert asked["dec-keep_decoder"] - asked["dec"] == {"reconstructions_look_like_points"}
 
 
 def test_check_method_takes_a_name() -> None:

@@ -9,7 +9,7 @@ from .options import SWITCH, Json, Tracking
 from .output import say, show, show_facts, show_json, show_table
 
 if TYPE_CHECKING:
-    from ..method import Method
+    from ..method import Clusterer, Method
     from ..registry import Version
 
 OneMethod = Annotated[str, Argument(metavar="NAME", help="Name of a method.", show_default=False)]
@@ -32,7 +32,7 @@ def methods(name: AnyMethod = None, json: Json = False, markdown: Markdown = Fal
         _settings(name, catalog.method(name), json=json, markdown=markdown)
         return
     listed = [_described(one, catalog.method(one)) for one in catalog.names()]
-    rows = [[one["name"], ", ".join(one["can"]), one["source"]] for one in listed]
+    rows = [[one["name"], _abilities(one), one["source"]] for one in listed]
     if json:
         show_json(listed)
     elif markdown:
@@ -114,25 +114,30 @@ def models(name: AnyModel = None, tracking: Tracking = None, json: Json = False)
 
 def _described(name: str, method: "type[Method]") -> dict[str, Any]:
     from .. import catalog
-    from ..method import Bounds, Decodes, Generates, Random, Trains, Traverses
+    from ..method import Random, Trains
 
-    clusterer = method.clusterer_type
-    can = {
-        "embed": True,
-        "reconstruct": issubclass(clusterer, Decodes),
-        "sample": issubclass(clusterer, Generates),
-        "traverse": issubclass(clusterer, Traverses),
-        "elbo": issubclass(clusterer, Bounds),
-    }
     return {
         "name": name,
-        "can": [task for task, able in can.items() if able],
+        "can": _tasks(method.clusterer_type),
+        "can_with": {setting: _tasks(kind) for setting, kind in method.clusterer_with.items()},
         "gradients": issubclass(method, Trains),
         "seeded": issubclass(method, Random),
         "searched": sorted(catalog.space(name).parameters),
         "presets": sorted(catalog.space(name).presets),
         "source": method.source,
     }
+
+
+def _tasks(clusterer: "type[Clusterer]") -> list[str]:
+    from ..method import Bounds, Decodes, Generates, Traverses
+
+    tasks = {"reconstruct": Decodes, "sample": Generates, "traverse": Traverses, "elbo": Bounds}
+    return ["embed", *(task for task, able in tasks.items() if issubclass(clusterer, able))]
+
+
+def _abilities(one: dict[str, Any]) -> str:
+    others = [f"with {setting}: {', '.join(can)}" for setting, can in one["can_with"].items()]
+    return "; ".join([", ".join(one["can"]), *others])
 
 
 def _settings(name: str, method: "type[Method]", *, json: bool, markdown: bool) -> None:

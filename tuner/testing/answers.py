@@ -61,7 +61,7 @@ def clusterers_answer_as_their_method(subject: Subject) -> None:
     assert count == len(SEEDS), f"{len(SEEDS)} replicas leave {count} clusterers."
     for r, clusterer in enumerate(subject.clusterers):
         kind = type(clusterer).__name__
-        expected = subject.method.clusterer_type
+        expected = subject.method.clusterer_of(subject.short)
         assert type(clusterer) is expected, f"A clusterer is a {kind}, not {expected.__name__}."
         gap = distance(clusterer.predict_log_proba(subject.x), subject.answer[r])
         assert gap < CLOSE, f"Clusterer {r} differs from its method's answer by {gap:.1e}."
@@ -83,13 +83,14 @@ def clusterers_are_detached_from_training(subject: Subject) -> None:
 
 def clusterers_survive_a_file(subject: Subject) -> None:
     """A clusterer rebuilt from its settings and weights, through a file, answers the same."""
-    kind, config_type = subject.method.clusterer_type, subject.method.config_type
     for r, clusterer in enumerate(subject.clusterers):
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / "clusterer"
             checkpoint.write(place, clusterer.weights(), subject.short.to_mapping())
             weights, settings = checkpoint.read(place)
-        again = kind(config_type.from_mapping(settings), (4,), weights, device=subject.device)
+        config = subject.method.config_type.from_mapping(settings)
+        kind = subject.method.clusterer_of(config)
+        again = kind(config, (4,), weights, device=subject.device)
         for name in ("predict_proba", "embed"):
             same = torch.equal(
                 getattr(again, name)(subject.x), getattr(clusterer, name)(subject.x)

@@ -1,7 +1,7 @@
 """The method under test, the data it is tested on, and how answers are compared."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self, final
 
@@ -34,6 +34,18 @@ class Subject:
         assert "tiny" in presets, f"The search space of {name} has no preset tiny: add one."
         implied = method.config_type.implied_by(unit_interval=False)
         return cls(method, method.config_type.from_mapping({**implied, **presets["tiny"]}), device)
+
+    @classmethod
+    def each_of(cls, name: str, *, device: str = "cpu") -> dict[str, Self]:
+        """Return `of` and the same with each setting on that leaves another clusterer, by name."""
+        first = cls.of(name, device=device)
+        tiny, config_type = first.config.to_mapping(), first.method.config_type
+        return {name: first} | {
+            f"{name}-{setting}": replace(
+                first, config=config_type.from_mapping({**tiny, setting: True})
+            )
+            for setting in first.method.clusterer_with
+        }
 
     @cached_property
     def short(self) -> Config:

@@ -2,16 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from ..method import (
-    Bounds,
-    Decodes,
-    Generates,
-    Method,
-    Pretrains,
-    Random,
-    Trains,
-    Traverses,
-)
+from ..method import Bounds, Decodes, Generates, Method, Pretrains, Random, Trains, Traverses
 from . import answers, pretraining, training
 from .subject import Subject
 
@@ -55,9 +46,9 @@ CHECKS: Mapping[type, tuple[Check, ...]] = {
 }
 
 
-def checks(method: type[Method]) -> list[Check]:
-    """Return the checks that a method has to pass, by what it and its clusterer can do."""
-    kinds = (method, method.clusterer_type)
+def checks(subject: Subject) -> list[Check]:
+    """Return the checks that a subject has to pass, by what method and clusterer can do."""
+    kinds = (subject.method, subject.method.clusterer_of(subject.config))
     return [
         check
         for capability, wanted in CHECKS.items()
@@ -68,6 +59,6 @@ def checks(method: type[Method]) -> list[Check]:
 
 def check_method(name: str, *, device: str = "cpu") -> None:
     """Raise AssertionError with a sentence unless the named method keeps the contract."""
-    subject = Subject.of(name, device=device)
-    for check in checks(subject.method):
-        check(subject)
+    for subject in Subject.each_of(name, device=device).values():
+        for check in checks(subject):
+            check(subject)

@@ -95,7 +95,8 @@ def global_randomness_is_untouched(subject: Subject) -> None:
     method.predict_log_proba(subject.x)
     _expect_same(before, "predict_log_proba")
     clusterer = method.clusterers()[0]
-    subject.method.clusterer_type(subject.short, (4,), clusterer.weights(), device=subject.device)
+    kind = subject.method.clusterer_of(subject.short)
+    kind(subject.short, (4,), clusterer.weights(), device=subject.device)
     _expect_same(before, "Building a clusterer")
     clusterer.predict(subject.x)
     clusterer.embed(subject.x)

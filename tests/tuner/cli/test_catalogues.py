@@ -20,6 +20,9 @@ def test_methods_say_what_they_can_do_and_where_they_are_from(tuner):
     assert listed["kmeans"]["can"] == ["embed"]
     assert not listed["kmeans"]["gradients"]
     assert listed["gmvae"]["can"] == ["embed", "reconstruct", "sample", "traverse", "elbo"]
+    assert listed["dec"]["can"] == ["embed"]
+    assert listed["dec"]["can_with"] == {"keep_decoder": ["embed", "reconstruct"]}
+    assert "with keep_decoder: embed, reconstruct" in tuner("methods", "--markdown").out
     assert all(one["source"] for one in listed.values())
 
 
