@@ -1,25 +1,26 @@
 """Autoencoders that several methods pretrain, and the settings they share."""
 
 from abc import ABC
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..method import Scalar, setting
-from ._loop import Clock
 from ._nets import Draws, Head, Perceptron
 from ._outputs import OutputConfig
-from ._pretraining import NetworkPretraining
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderConfig(OutputConfig, ABC):
-    """What a method has to be told that begins with an autoencoder."""
+    """What a method has to be told that begins with an autoencoder.
 
+    Methods that bring the data to a mean square of 1 first say so by `scaled`.
+    """
+
+    scaled: ClassVar[bool] = False
     hidden_sizes: str = setting(
         "500-500-2000", "units of the encoder's hidden layers; the decoder mirrors them"
     )
@@ -52,7 +53,7 @@ class AutoencoderConfig(OutputConfig, ABC):
             return {}
         names = [field.name for field in fields(AutoencoderConfig)]
         own = {name: getattr(self, name) for name in names if name != "n_components"}
-        return {"network": "autoencoder", **own}
+        return {"network": "autoencoder", "scaled": self.scaled, **own}
 
 
 @final
@@ -89,29 +90,3 @@ class Autoencoder(nn.Module):
         del draws
         error = (self.decode(self.encode(x)) - x).square().mean(dim=(1, 2))
         return {"loss": error}
-
-
-def pretraining(
-    autoencoder: Autoencoder,
-    config: AutoencoderConfig,
-    *,
-    clock: Clock,
-    seeds: Sequence[int],
-    device: torch.device | str,
-    scaled: bool = False,
-) -> NetworkPretraining:
-    """Return the training of an autoencoder alone, by its mean squared error.
-
-    `scaled` tells the networks of methods that bring the data to a mean square of 1 first.
-    """
-    return NetworkPretraining(
-        autoencoder,
-        autoencoder.squared_error,
-        settings={**config.pretraining, "scaled": True} if scaled else config.pretraining,
-        passes=config.pretraining_epochs,
-        batch_size=config.pretraining_batch_size,
-        learning_rate=config.pretraining_learning_rate,
-        clock=clock,
-        seeds=seeds,
-        device=device,
-    )

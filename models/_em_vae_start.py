@@ -5,16 +5,10 @@ given its code is normal, as in EM-VAE: on grey values a Bernoulli likelihood sa
 """
 
 from abc import ABC
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
-
-import torch
 
 from ..method import Scalar, setting
 from ._em_vae_nets import VAEStackConfig
-from ._loop import Clock
-from ._pretraining import NetworkPretraining
-from ._vae import VAE
 from .vae_gmm import VAEGMMConfig
 
 
@@ -70,25 +64,3 @@ class StartConfig(VAEStackConfig, ABC):
         own = [f.name for f in fields(self) if f.name.startswith("pretraining_")]
         names = ["start", "output", *own]
         return {"network": "vae", **{name: getattr(self, name) for name in names}}
-
-
-def pretraining(
-    vae: VAE,
-    config: StartConfig,
-    *,
-    clock: Clock,
-    seeds: Sequence[int],
-    device: torch.device | str,
-) -> NetworkPretraining:
-    """Return the training of a start's autoencoder, by its bound under N(0, I)."""
-    return NetworkPretraining(
-        vae,
-        vae.standard_bound,
-        settings=config.pretraining,
-        passes=config.pretraining_epochs,
-        batch_size=config.pretraining_batch_size,
-        learning_rate=config.pretraining_learning_rate,
-        clock=clock,
-        seeds=seeds,
-        device=device,
-    )

@@ -1,7 +1,7 @@
 """A network trained alone before it clusters, so that other trials may take it over."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import final
+from typing import Protocol, final
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,26 @@ from ._nets import Draws, initialise
 STAGE = "pretraining"
 
 Loss = Callable[[Tensor, Draws], Mapping[str, Tensor]]
+
+
+class PretrainingConfig(Protocol):
+    """A configuration that says how a network is pretrained, and what that depends on."""
+
+    @property
+    def pretraining_epochs(self) -> int:
+        """Passes of the network alone."""
+
+    @property
+    def pretraining_learning_rate(self) -> float:
+        """Adam's learning rate for them."""
+
+    @property
+    def pretraining_batch_size(self) -> int:
+        """Points of a step."""
+
+    @property
+    def pretraining(self) -> Mapping[str, Scalar]:
+        """The settings that the network depends on; empty without passes."""
 
 
 @final
@@ -27,50 +47,46 @@ class NetworkPretraining(Pretraining):
         self,
         network: nn.Module,
         loss: Loss,
+        config: PretrainingConfig,
         *,
-        settings: Mapping[str, Scalar],
-        passes: int,
-        batch_size: int,
-        learning_rate: float,
         clock: Clock,
         seeds: Sequence[int],
         device: torch.device | str,
     ) -> None:
-        self.network, self.loss, self.clock = network, loss, clock
-        self._settings, self.passes, self.batch_size = dict(settings), passes, batch_size
+        self.network, self.loss, self.config, self.clock = network, loss, config, clock
         self.draws = Draws(seeds, device, stream=STAGE)
         initialise(network, self.draws)
-        self.optimiser = adam(network.parameters(), learning_rate)
+        self.optimiser = adam(network.parameters(), config.pretraining_learning_rate)
 
     def descend(self, x: Tensor) -> Iterator[Report]:
         """Make the passes over x (N, F) that are still to do and report each."""
-        for _ in self.clock.count(STAGE, self.passes):
+        for _ in self.clock.count(STAGE, self.config.pretraining_epochs):
             metrics = descend_pass(
                 x,
                 lambda batch: self.loss(batch, self.draws),
                 self.optimiser,
-                batch_size=self.batch_size,
+                batch_size=self.config.pretraining_batch_size,
                 draws=self.draws,
             )
             yield Report(stage=STAGE, epoch=self.clock.epoch, metrics=metrics, clusters=False)
 
     def settings(self) -> Mapping[str, Scalar]:
         """Return what the network depends on; nothing where it has no passes."""
-        return self._settings if self.passes else {}
+        return self.config.pretraining
 
     def result(self) -> State | None:
         """Return the network where its passes have just been made, None elsewhere."""
-        done = self.clock.passes == {STAGE: self.passes}
+        done = self.clock.passes == {STAGE: self.config.pretraining_epochs}
         return pack(network=self.network) if done else None
 
     def take(self, result: Mapping[str, Tensor | Scalar]) -> None:
         """Take up a network that was trained so elsewhere."""
         unpack(result, network=self.network)
-        self.clock.passes[STAGE] = self.passes
+        self.clock.passes[STAGE] = self.config.pretraining_epochs
 
     def state(self) -> State:
         """Return optimiser and random states, nothing once the passes are made."""
-        if self.clock.passes.get(STAGE, 0) == self.passes:
+        if self.clock.passes.get(STAGE, 0) == self.config.pretraining_epochs:
             return {}
         return pack(optimiser=self.optimiser, draws=self.draws)
 

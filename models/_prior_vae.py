@@ -156,16 +156,9 @@ class PriorVAEMethod(StackedMethod, Pretrains, ABC):
         self.draws, self.clock = Draws(seeds, device), Clock()
         network_type = self.clusterer_type.network_type
         self.network = network_type(len(seeds), self.shape, config).to(device)
+        vae = self.network.vae
         self.pretraining = NetworkPretraining(
-            self.network.vae,
-            self.network.vae.standard_bound,
-            settings=config.pretraining,
-            passes=config.pretraining_epochs,
-            batch_size=config.pretraining_batch_size,
-            learning_rate=config.pretraining_learning_rate,
-            clock=self.clock,
-            seeds=seeds,
-            device=device,
+            vae, vae.standard_bound, config, clock=self.clock, seeds=seeds, device=device
         )
         self.optimiser = adam(self.network.parameters(), config.learning_rate)
 

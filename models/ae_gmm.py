@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..method import Decodes, Generates, Pretrains, Report, Shape, setting
-from ._autoencoder import Autoencoder, AutoencoderConfig, pretraining
+from ._autoencoder import Autoencoder, AutoencoderConfig
 from ._loop import Clock, in_chunks
 from ._mixture import GaussianMixture
 from ._nets import Draws
@@ -111,8 +111,9 @@ class AEGMM(StackedMethod, Pretrains):
         self.config, self.shape = config, tuple(shape)
         self.draws, self.clock = Draws(seeds, device), Clock()
         self.network = AEGMMNetwork(len(seeds), self.shape, config).to(device)
-        self.pretraining = pretraining(
-            self.network.autoencoder, config, clock=self.clock, seeds=seeds, device=device
+        coder = self.network.autoencoder
+        self.pretraining = NetworkPretraining(
+            coder, coder.squared_error, config, clock=self.clock, seeds=seeds, device=device
         )
 
     def fit(self, x: Tensor) -> Iterator[Report]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, kl_divergence
 
 from ..method import Clusterer, Decodes, Pretrains, Report, Scalar, Shape, State, setting
-from ._autoencoder import Autoencoder, AutoencoderConfig, pretraining
+from ._autoencoder import Autoencoder, AutoencoderConfig
 from ._loop import Clock, Mean, adam, batch_indices, descend, fast_products, in_chunks
 from ._mixture import fit_kmeans
 from ._nets import Draws
@@ -30,6 +30,7 @@ _MOMENTA = ("momentum_buffer", "exp_avg")
 class DECConfig(AutoencoderConfig):
     """Settings of the autoencoder, of the self-training after it, and of what it keeps."""
 
+    scaled = True
     output: str = setting(
         "identity", "what the decoder ends with: scaled data have no bounds", choices=("identity",)
     )
@@ -227,13 +228,9 @@ class DEC(StackedMethod, Pretrains):
         self.config, self.shape = config, tuple(shape)
         self.draws, self.clock = Draws(seeds, device), Clock()
         self.network = DECNetwork(len(seeds), self.shape, config).to(device)
-        self.pretraining = pretraining(
-            self.network.autoencoder,
-            config,
-            clock=self.clock,
-            seeds=seeds,
-            device=device,
-            scaled=True,
+        coder = self.network.autoencoder
+        self.pretraining = NetworkPretraining(
+            coder, coder.squared_error, config, clock=self.clock, seeds=seeds, device=device
         )
         self.optimiser = _optimiser(self.network, config)
         self.target = Target(len(seeds), device)

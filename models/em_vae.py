@@ -21,7 +21,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..method import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
 from ._em_vae_nets import ROWS, EMVAENetwork, by_point, entropy, for_stack
-from ._em_vae_start import StartConfig, pretraining
+from ._em_vae_start import StartConfig
 from ._em_vae_steps import Responsibilities, owned, refined, weighted_share
 from ._latent_mixture import LatentMixture
 from ._loop import Clock, Mean, adam, descend, fast_products, in_chunks
@@ -169,8 +169,9 @@ class EMVAE(StackedMethod, Pretrains):
         self.pretraining: NetworkPretraining | NoPretraining = NoPretraining()
         if config.start == "pretrained":
             self.start = LatentMixture(len(seeds), self.shape, config.vae_gmm).to(device)
-            self.pretraining = pretraining(
-                self.start.vae, config, clock=self.clock, seeds=seeds, device=device
+            vae = self.start.vae
+            self.pretraining = NetworkPretraining(
+                vae, vae.standard_bound, config, clock=self.clock, seeds=seeds, device=device
             )
 
     def fit(self, x: Tensor) -> Iterator[Report]:

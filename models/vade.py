@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from ..method import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
-from ._autoencoder import Autoencoder, AutoencoderConfig, pretraining
+from ._autoencoder import Autoencoder, AutoencoderConfig
 from ._bounds import antithetic_bound, antithetic_noise
 from ._loop import Clock, adam, descend_pass, in_chunks
 from ._mixture import GaussianMixture
@@ -212,8 +212,9 @@ class VaDE(StackedMethod, Pretrains):
         self.draws, self.clock = Draws(seeds, device), Clock()
         self.network = VaDENetwork(len(seeds), self.shape, config).to(device)
         initialise(self.network.log_variance, self.draws)
-        self.pretraining = pretraining(
-            self.network.autoencoder, config, clock=self.clock, seeds=seeds, device=device
+        coder = self.network.autoencoder
+        self.pretraining = NetworkPretraining(
+            coder, coder.squared_error, config, clock=self.clock, seeds=seeds, device=device
         )
         self.optimiser = adam(self.network.parameters(), config.learning_rate, eps=1e-4)
 

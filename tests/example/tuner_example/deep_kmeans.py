@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tuner.method import Decodes, Pretrains, Report, Shape, setting
-from tuner.models._autoencoder import Autoencoder, AutoencoderConfig, pretraining
+from tuner.models._autoencoder import Autoencoder, AutoencoderConfig
 from tuner.models._loop import Clock, Mean, adam, descend, in_chunks, minibatches
 from tuner.models._mixture import fit_kmeans
 from tuner.models._nets import Draws
@@ -120,8 +120,9 @@ class DeepKMeans(StackedMethod, Pretrains):
         self.config, self.shape = config, tuple(shape)
         self.draws, self.clock = Draws(seeds, device), Clock()
         self.network = DeepKMeansNetwork(len(seeds), self.shape, config).to(device)
-        self.pretraining = pretraining(
-            self.network.autoencoder, config, clock=self.clock, seeds=seeds, device=device
+        coder = self.network.autoencoder
+        self.pretraining = NetworkPretraining(
+            coder, coder.squared_error, config, clock=self.clock, seeds=seeds, device=device
         )
         self.optimiser = adam(self.network.parameters(), config.learning_rate)
 
