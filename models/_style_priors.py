@@ -71,10 +71,7 @@ class MixtureStyle(StylePrior):
         self.mixture = TrainableMixture(stack, components, size)
 
     def divergence(self, q: Independent, w: Tensor) -> Tensor:
-        """Return log q - log p with the mean of its first term, minus the entropy, in its place.
-
-        It has the same gradient for every draw, and less noise.
-        """
+        """Return -H(q) - log p(w): of KL's two terms only the second needs the draws."""
         entropy = q.entropy().repeat(1, w.shape[1] // q.batch_shape[1])
         return -entropy - self.mixture.log_prob(w)
 

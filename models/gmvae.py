@@ -29,7 +29,7 @@ BOUND_DRAWS = 16
 """Draws of x and w behind a bound."""
 
 STYLE_REACH = 2.0
-"""How far a line of styles reaches to either side of 0, in standard deviations of p(w)."""
+"""How far a line of styles reaches to either side of E w, in standard deviations of p(w)."""
 
 
 @final
