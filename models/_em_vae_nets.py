@@ -8,11 +8,19 @@ from typing import final
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import Independent, kl_divergence
+from torch.distributions import Independent
 
 from ..method import Shape, setting
 from ._loop import in_chunks
-from ._nets import Draws, Dropout, GaussianHead, Linear, Perceptron, diagonal_normal, replica
+from ._nets import (
+    Draws,
+    Dropout,
+    GaussianHead,
+    Linear,
+    Perceptron,
+    kl_to_standard_normal,
+    replica,
+)
 from ._outputs import OutputConfig
 from ._stacked import StackedNetwork
 
@@ -77,9 +85,7 @@ class VAEStack(nn.Module):
 
         They are `reconstruction` and KL(q ‖ N(0, I)).
         """
-        mean = q.base_dist.mean
-        prior = diagonal_normal(torch.zeros_like(mean), torch.ones_like(mean))
-        return self.reconstruction(x, z), kl_divergence(q, prior)
+        return self.reconstruction(x, z), kl_to_standard_normal(q)
 
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
         """Return w/2 E‖x - D(z)‖², (S, B), the mean over the M draws folded in z (S, M·B, D)."""

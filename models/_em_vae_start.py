@@ -44,7 +44,7 @@ class StartConfig(VAEStackConfig, ABC):
 
     @property
     def vae_gmm(self) -> VAEGMMConfig:
-        """What the autoencoder of a pretrained start and its mixture have to be told."""
+        """What the network of a pretrained start has to be told; its schedule stands here."""
         return VAEGMMConfig(
             n_components=self.n_components,
             latent_size=self.pretraining_latent_size,
@@ -55,9 +55,9 @@ class StartConfig(VAEStackConfig, ABC):
 
     @property
     def pretraining(self) -> dict[str, Scalar]:
-        """The settings that a pretrained start depends on: `output` decides what data may be.
+        """The settings that a pretrained start depends on; empty for another start.
 
-        Empty for another start, which pretrains nothing.
+        `output` is one of them because it decides which data are refused.
         """
         if self.start_passes == 0:
             return {}

@@ -18,7 +18,8 @@ from ._nets import Draws, diagonal_normal, float32_products, log_prob, rsample
 class Terms:
     """The four terms of the lower bound, Eq. 4, of every draw and point, each (S, M·B), in nats.
 
-    `z_prior` is the divergence of Eq. 6 before the information constraint.
+    `z_prior` is the divergence of Eq. 6 before the information constraint. `w_prior` is exact
+    under N(0, I) and an estimate by one draw, which may fall below 0, under a mixture of styles.
     """
 
     reconstruction: Tensor

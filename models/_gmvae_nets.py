@@ -125,11 +125,11 @@ class GMVAENetwork(StackedNetwork):
         """Return the direction of w along which the components' means move most, (S, W).
 
         It is the first singular vector of d mu_k(w) / dw, all k at once, as central differences
-        over one standard deviation of p(w) to either side of 0; its largest entry is positive.
+        over 1 to either side of E w; its largest entry is positive.
         """
         W = self.config.style_size
         steps = torch.eye(W, device=self.heads.weight.device)
-        w = torch.cat([steps, -steps]).expand(len(self.heads.weight), -1, -1)
+        w = self.style_prior.around(torch.cat([steps, -steps]).expand(self.stack, -1, -1))
         forth, back = self.components(w).mean.flatten(2).chunk(2, dim=1)
         axis = torch.linalg.svd((forth - back) / 2, full_matrices=False).U[:, :, 0]
         largest = axis.gather(1, axis.abs().argmax(dim=1, keepdim=True))

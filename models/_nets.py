@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Distribution, Independent, Normal, kl_divergence
+from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -380,8 +380,8 @@ def replica(tensors: Mapping[str, Tensor], r: int, replicas: int) -> dict[str, T
 
 def kl_to_standard_normal(q: Independent) -> Tensor:
     """Return KL(q || N(0, I)) in nats over the batch shape of a diagonal Gaussian q."""
-    standard = Normal(torch.zeros_like(q.base_dist.mean), 1.0, validate_args=False)
-    return kl_divergence(q.base_dist, standard).sum(dim=-1)
+    second_moment = q.base_dist.mean.square() + q.base_dist.variance
+    return (0.5 * second_moment + _HALF_LOG_2_PI).sum(dim=-1) - q.entropy()
 
 
 def log_prob(p: Distribution, x: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class ReachConfig(Config, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class OutputConfig(ReachConfig, ABC):
-    """What a method has to be told that makes points by a squared error or by forging them."""
+    """What a method has to be told whose decoder gives points, not parameters of a density."""
 
     reach = ("output", "sigmoid", "identity")
     output: str = setting(

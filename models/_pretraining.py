@@ -16,7 +16,7 @@ Loss = Callable[[Tensor, Draws], Mapping[str, Tensor]]
 
 
 class PretrainingConfig(Protocol):
-    """A configuration that says how a network is pretrained, and what that depends on."""
+    """A configuration that says how a network is pretrained."""
 
     @property
     def pretraining_epochs(self) -> int:
@@ -29,10 +29,6 @@ class PretrainingConfig(Protocol):
     @property
     def pretraining_batch_size(self) -> int:
         """Points of a step."""
-
-    @property
-    def pretraining(self) -> Mapping[str, Scalar]:
-        """The settings that the network depends on; empty without passes."""
 
 
 @final
@@ -70,10 +66,6 @@ class NetworkPretraining(Pretraining):
             )
             yield Report(stage=STAGE, epoch=self.clock.epoch, metrics=metrics, clusters=False)
 
-    def settings(self) -> Mapping[str, Scalar]:
-        """Return what the network depends on; nothing where it has no passes."""
-        return self.config.pretraining
-
     def result(self) -> State | None:
         """Return the network where its passes have just been made, None elsewhere."""
         done = self.clock.passes == {STAGE: self.config.pretraining_epochs}
@@ -104,10 +96,6 @@ class NoPretraining(Pretraining):
         """Make no passes."""
         del x
         return iter(())
-
-    def settings(self) -> Mapping[str, Scalar]:
-        """Return no settings: no two trainings have a network in common."""
-        return {}
 
     def result(self) -> State | None:
         """Return None: there is nothing to hand over, ever."""

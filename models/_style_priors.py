@@ -30,8 +30,12 @@ class StylePrior(nn.Module, ABC):
         """Draw the first components, if there are any."""
 
     @abstractmethod
-    def along(self, axis: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean (S, W) and the standard deviation (S, 1) along unit vectors (S, W)."""
+    def around(self, offsets: Tensor) -> Tensor:
+        """Return E w plus offsets (S, n, W), shape (S, n, W)."""
+
+    @abstractmethod
+    def scale_along(self, axis: Tensor) -> Tensor:
+        """Return the standard deviation of w along unit vectors (S, W), shape (S, 1)."""
 
 
 @final
@@ -53,9 +57,13 @@ class StandardStyle(StylePrior):
     def scatter(self, draws: Draws) -> None:
         """Do nothing."""
 
-    def along(self, axis: Tensor) -> tuple[Tensor, Tensor]:
-        """Return 0 and 1."""
-        return torch.zeros_like(axis), torch.ones_like(axis[:, :1])
+    def around(self, offsets: Tensor) -> Tensor:
+        """Return the offsets: the mean is 0."""
+        return offsets
+
+    def scale_along(self, axis: Tensor) -> Tensor:
+        """Return 1."""
+        return torch.ones_like(axis[:, :1])
 
 
 @final
@@ -83,10 +91,19 @@ class MixtureStyle(StylePrior):
         """Draw the means from N(0, I)."""
         self.mixture.scatter(draws)
 
-    def along(self, axis: Tensor) -> tuple[Tensor, Tensor]:
-        """Return Σ π m, and the root of Σ π (a·(v a) + (a·(m - Σ π m))²) along a."""
-        weights, means = self.mixture.log_weights().exp().unsqueeze(-1), self.mixture.means
-        mean, a = (weights * means).sum(dim=1), axis.unsqueeze(1)
-        apart = (a * (means - mean.unsqueeze(1))).sum(dim=-1, keepdim=True)
+    def around(self, offsets: Tensor) -> Tensor:
+        """Return Σ π m plus the offsets."""
+        return self._mean() + offsets
+
+    def scale_along(self, axis: Tensor) -> Tensor:
+        """Return the root of Σ π (a·(v a) + (a·(m - E w))²) along a."""
+        a = axis.unsqueeze(1)
+        apart = (a * (self.mixture.means - self._mean())).sum(dim=-1, keepdim=True)
         within = (a.square() * self.mixture.log_variances.exp()).sum(dim=-1, keepdim=True)
-        return mean, (weights * (within + apart.square())).sum(dim=1).sqrt()
+        return (self._weights() * (within + apart.square())).sum(dim=1).sqrt()
+
+    def _weights(self) -> Tensor:
+        return self.mixture.log_weights().exp().unsqueeze(-1)
+
+    def _mean(self) -> Tensor:
+        return (self._weights() * self.mixture.means).sum(dim=1, keepdim=True)

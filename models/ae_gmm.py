@@ -71,8 +71,9 @@ class AEGMMClusterer(NetworkClusterer, Decodes, Generates):
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the decoded codes of x, shape (N, *shape)."""
-        codes = self.network.embed(x.flatten(1))
-        return self.network.autoencoder.decode(codes)[0].view(len(x), *self.shape)
+        coder = self.network.autoencoder
+        points = in_chunks(lambda part: coder.decode(coder.encode(part[None])), x.flatten(1))
+        return points[0].view(len(x), *self.shape)
 
     @torch.no_grad()
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:

@@ -103,7 +103,8 @@ class DECNetwork(StackedNetwork):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the decoded codes in the unit of x, shape (S, N, F), of x (N, F)."""
-        return self.autoencoder.decode(self.embed(x)) / self.scale
+        answer = in_chunks(lambda part: self.autoencoder.decode(self.encode(part)), x)
+        return answer / self.scale
 
     def clustering_loss(self, x: Tensor, target: Categorical) -> dict[str, Tensor]:
         """Return KL(P‖Q) (Eq. 2), the mean over points x (S, B, F), and the codes' spread, (S,).

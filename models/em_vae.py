@@ -18,7 +18,6 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
 from ..method import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
 from ._em_vae_nets import ROWS, EMVAENetwork, by_point, entropy, for_stack
 from ._em_vae_start import StartConfig
@@ -105,9 +104,6 @@ class EMVAEClusterer(NetworkClusterer, Decodes, Generates, Bounds):
     @torch.no_grad()
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:
         """Return D_k(z) for n codes z ~ N(0, I): the cluster's own decoder (section 4.3)."""
-        K = self.config.n_components
-        if not 0 <= cluster < K:
-            raise UsageError(f"there is no cluster {cluster}: give a number from 0 to {K - 1}")
         vae = self.network.vaes.alone(cluster)
         z = Draws([seed], vae.output.weight.device).normal(n, self.config.latent_size)
         return vae.decode(z)[0].unflatten(1, self.shape)
@@ -167,7 +163,7 @@ class EMVAE(StackedMethod, Pretrains):
         self.shares = Responsibilities(self.draws.device)
         self.start: LatentMixture | None = None
         self.pretraining: NetworkPretraining | NoPretraining = NoPretraining()
-        if config.start == "pretrained":
+        if config.start == "pretrained":  # kept to the end: small beside the K autoencoders
             self.start = LatentMixture(len(seeds), self.shape, config.vae_gmm).to(device)
             vae = self.start.vae
             self.pretraining = NetworkPretraining(

@@ -122,10 +122,9 @@ class GMVAEClusterer(NetworkClusterer, Decodes, Generates, Traverses, Bounds):
         does not name its line; here it is `style_axis`, the same for every cluster.
         """
         axis = self.network.style_axis()
-        centre, scale = self.network.style_prior.along(axis)
-        reach = torch.linspace(-STYLE_REACH, STYLE_REACH, steps, device=axis.device)
-        w = centre + reach[:, None] * scale * axis
-        x = self.network.components(w.unsqueeze(0)).mean[:, :, cluster]
+        prior, line = self.network.style_prior, torch.linspace(-STYLE_REACH, STYLE_REACH, steps)
+        w = prior.around((line.to(axis)[:, None] * prior.scale_along(axis) * axis).unsqueeze(0))
+        x = self.network.components(w).mean[:, :, cluster]
         return self.network.observe(x).mean[0].unflatten(1, self.shape)
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 # read by Ray at import: no usage report, no snapshot, no logger, no signal handler of its own
 os.environ.update(
@@ -30,7 +30,7 @@ os.environ.update(
 
 import ray
 from ray import tune
-from ray.exceptions import RayError
+from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError, WorkerCrashedError
 from ray.tune.error import TuneError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 _MOST_RETRIES = 2
 _MOST_IDLE_RUNS = 5
 _WAIT_SECONDS = 60.0
+_LEAVING_SECONDS = 40.0  # in which Ray notices that a machine is gone
+_GONE = (NodeDiedError, TaskUnschedulableError, WorkerCrashedError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,30 +109,35 @@ class Cluster:
     @property
     def nodes(self) -> int:
         """Machines in the cluster."""
-        return sum(bool(node["Alive"]) for node in ray.nodes())
+        return len(_alive())
 
     def check_machines(self, folder: Path) -> None:
-        """Raise unless every machine sees the folder of the trials' files and can run a trial."""
+        """Raise unless every machine sees the folder of the trials' files and can run a trial.
+
+        Machines that have just gone are listed for a while yet: they need not answer.
+        """
         if self.nodes < 2:
             return
         task = ray.remote(witness)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".seen-") as file:
+            machines = {str(n["NodeID"]): str(n["NodeManagerAddress"]) for n in _alive()}
             asked = {
-                str(node["NodeManagerAddress"]): task.options(
+                node: task.options(
                     num_cpus=0,
                     max_retries=0,
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
                 ).remote(file.name)
-                for node in ray.nodes()
-                if node["Alive"]
+                for node in machines
             }
-            for machine, answer in asked.items():
+            for node, answer in asked.items():
                 seen: tuple[bool, str] | Exception
                 try:
                     seen = ray.get(answer, timeout=_WAIT_SECONDS)
                 except RayError as error:
+                    if isinstance(error, _GONE) and _leaves(node):
+                        continue
                     seen = error
-                if (wrong := unequal(machine, seen, folder)) is not None:
+                if (wrong := unequal(machines[node], seen, folder)) is not None:
                     raise wrong
 
     def send(self, dataset: "Dataset", graph: "NeighbourGraph") -> None:
@@ -264,6 +271,20 @@ class Cluster:
             raise ServiceError(
                 f"the Ray cluster went away ({type(error).__name__}): start one and resume"
             ) from None
+
+
+def _alive() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _leaves(node: str) -> bool:
+    """Return whether a machine that cannot be reached turns out to be gone."""
+    deadline = time.monotonic() + _LEAVING_SECONDS
+    while node in {str(each["NodeID"]) for each in _alive()}:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True
 
 
 @contextlib.contextmanager

@@ -80,7 +80,10 @@ class Config(ABC):
 
     @property
     def pretraining(self) -> Mapping[str, Scalar]:
-        """The settings of the network that it pretrains, empty where it pretrains nothing."""
+        """All settings that a pretrained network depends on, empty where nothing is pretrained.
+
+        Trials with equal ones share it; where they are empty, nobody waits for one.
+        """
         return {}
 
     @classmethod
@@ -226,7 +229,8 @@ class Method(ABC):
 
     Every parameter exists once the constructor returns. `config_type` and `clusterer_type` name
     the classes that belong to the method, `source` its paper (title, year, section or equation).
-    `clusterer_with` names the classes that it leaves instead where settings are on, by these.
+    `clusterer_with` names the classes that it leaves instead where a switch is on, by the names of
+    these switches; the first that is on decides.
     """
 
     config_type: ClassVar[type[Config]]
@@ -281,14 +285,10 @@ class Trains(ABC):
 
 
 class Pretraining(ABC):
-    """The beginning of a training, whose network other trials may take over."""
+    """The beginning of a training, whose network other trials may take over.
 
-    @abstractmethod
-    def settings(self) -> Mapping[str, Scalar]:
-        """Return all settings that the network depends on, beside data and seeds.
-
-        It is empty where this configuration pretrains nothing: then nobody waits for it.
-        """
+    It depends on data, seeds and what `Config.pretraining` names, on nothing else.
+    """
 
     @abstractmethod
     def result(self) -> State | None:

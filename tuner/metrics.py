@@ -6,7 +6,7 @@ probable point. The last two grow with the number of clusters; AMI and ARI are c
 chance. Always say which one a figure is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -144,7 +144,7 @@ _OF_TABLE: dict[str, Callable[[Table], float]] = {
     "ari": ari,
 }
 
-LOST = dict.fromkeys((*_OF_TABLE, "gmvae"), 0.0) | {"calibration_error": 1.0}
+LOST: Mapping[str, float] = dict.fromkeys((*_OF_TABLE, "gmvae"), 0.0) | {"calibration_error": 1.0}
 """The figures of a training that diverged: it has found nothing."""
 
 

@@ -242,7 +242,11 @@ def _check_trials(conductor: Conductor) -> None:
     if conductor.closing is not None:
         conductor.abandon()
     if not any(row.value for row in conductor.snapshot().best(1)):
-        why = conductor.detail or "every one failed, collapsed or was pruned"
+        late = conductor.closing == "time budget"
+        ended = (
+            "the time budget ended first" if late else "every one failed, collapsed or was pruned"
+        )
+        why = conductor.detail or ended
         name = conductor.ledger.name
         raise NoUsableTrialError(f"no trial of {name!r} is usable: {why.strip()}")
 

@@ -64,6 +64,7 @@ class Loan:
         pretraining: "Pretraining",
         shelf: Path,
         *,
+        settings: Mapping[str, "Scalar"],
         seeds: tuple[int, ...],
         shape: "Shape",
         fingerprint: str,
@@ -71,7 +72,6 @@ class Loan:
     ) -> None:
         self._pretraining, self._device = pretraining, device
         self._spot: Spot | None = None
-        settings = pretraining.settings()
         if settings:  # a spot that nobody fills would keep all others waiting
             key = shelf_key(
                 settings, seeds=seeds, shape=shape, fingerprint=fingerprint, device=device

@@ -247,7 +247,7 @@ def _check_objective(study: Study, dataset: "Dataset", branches: Mapping[str, Br
     method = catalog.method(name)
     if not issubclass(method.clusterer_of(branch.config({})), Bounds):
         raise UsageError(f"{name} has no evidence lower bound: choose objective score")
-    for setting in (*_IN_THE_BOUND, *method.clusterer_with):
+    for setting in _IN_THE_BOUND:
         if setting in branch.space.parameters:
             raise UsageError(
                 f"objective 'elbo' cannot compare trials that differ in {setting}: "

@@ -184,6 +184,7 @@ class Trial:
             self._loan = Loan(
                 method.pretraining,
                 Path(job.shelf),
+                settings=self.config.pretraining,
                 seeds=job.seeds,
                 shape=tuple(self._shared.x.shape[1:]),
                 fingerprint=self._shared.fingerprint,

@@ -81,7 +81,8 @@ def row(value: object, one: dict[str, Any]) -> str:
 
 
 def _spread(values: list[float]) -> str:
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return f"{np.mean(values):.3f} ± {sd:.3f}"
 
 
 def main() -> None:
@@ -97,6 +98,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     data = first(load(asked.dataset), asked.subset)
+    if data.test_labels is None:
+        raise SystemExit(f"{asked.dataset} has no labels to measure by: name data that have")
     graph = neighbour_graph(data.train, fingerprint=data.fingerprint)
     facts = {}
     print(f"| {asked.setting} | hungarian (chosen) | entropy | confidence | error | afterwards |")

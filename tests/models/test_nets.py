@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
 
 from tuner.models._nets import (
     BatchNorm,
@@ -19,6 +20,7 @@ from tuner.models._nets import (
     Perceptron,
     diagonal_normal,
     initialise,
+    kl_to_standard_normal,
     log_scale_normal,
     replica,
     rsample,
@@ -248,3 +250,15 @@ def test_a_normal_that_knows_its_log_scale_has_torch_s_density_and_entropy():
     torch.testing.assert_close(own.log_prob(x), theirs.log_prob(x))
     torch.testing.assert_close(own.entropy(), theirs.entropy())
     torch.testing.assert_close(own.variance, theirs.variance)
+
+
+def test_the_divergence_from_the_standard_normal_stays_finite_where_a_scale_vanishes() -> None:
+    mean = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    ordinary = diagonal_normal(mean, 0.2 + mean.square())
+    expected = kl_divergence(Normal(mean, 0.2 + mean.square()), Normal(0.0, 1.0)).sum(dim=-1)
+    torch.testing.assert_close(kl_to_standard_normal(ordinary), expected)
+    log_variance = torch.tensor([[[-60.0, -110.0, 0.0]]], requires_grad=True)
+    divergence = kl_to_standard_normal(log_scale_normal(torch.zeros(1, 1, 3), log_variance))
+    torch.testing.assert_close(divergence, torch.tensor([[(60 + 110 - 1 - 1) / 2]]))
+    divergence.sum().backward()
+    torch.testing.assert_close(log_variance.grad, torch.tensor([[[-0.5, -0.5, 0.0]]]))

@@ -3,14 +3,26 @@
 import math
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, MixtureSameFamily, Normal
+from torch.distributions import Categorical, MixtureSameFamily, Normal, kl_divergence
 
 from tuner.models._gmvae_nets import GMVAENetwork
-from tuner.models._nets import Draws, diagonal_normal, initialise, kl_to_standard_normal, rsample
+from tuner.models._nets import Draws, diagonal_normal, initialise, rsample
 from tuner.models._style_priors import MixtureStyle, StandardStyle
 from tuner.models.gmvae import GMVAE, GMVAEClusterer, GMVAEConfig
+from tuner.testing import Check, Subject, checks
+
+_TINY = Subject.of("gmvae")
+SUBJECT = replace(_TINY, config=replace(_TINY.config, style_components=3))
+KEPT = (
+    "a_stopped_training_goes_on_exactly",
+    "clusterers_survive_a_file",
+    "gradients_reach_every_parameter",
+    "together_equals_alone",
+    "traversals_are_lines",
+)
 
 SMALL = GMVAEConfig(
     n_components=3,
@@ -57,7 +69,8 @@ def test_one_standard_component_diverges_as_the_closed_form_says() -> None:
     w = rsample(q, draws, 40_000)
     exact = StandardStyle(2).divergence(q, w)
     assert exact.shape == (1, 160_000)
-    torch.testing.assert_close(exact[:, :4], kl_to_standard_normal(q))
+    closed = kl_divergence(Normal(q.mean, q.stddev), Normal(0.0, 1.0)).sum(dim=-1)
+    torch.testing.assert_close(exact[:, :4], closed)
     estimate = MixtureStyle(1, 1, 2).divergence(q, w).unflatten(1, (-1, 4)).mean(dim=1)
     torch.testing.assert_close(estimate, exact[:, :4], atol=0.03, rtol=0)
 
@@ -67,9 +80,10 @@ def test_styles_are_drawn_from_the_mixture_and_the_line_has_its_moments() -> Non
     drawn = prior.sample(50_000, Draws([1, 2]))
     assert drawn.shape == (2, 50_000, 2)
     axis = torch.nn.functional.normalize(torch.tensor([[1.0, 2.0], [3.0, -1.0]]), dim=1)
-    mean, scale = prior.along(axis)
+    mean = prior.around(torch.zeros(2, 1, 2)).squeeze(1)
     torch.testing.assert_close(drawn.mean(dim=1), mean, atol=0.05, rtol=0)
     projected = (drawn * axis.unsqueeze(1)).sum(dim=-1)
+    scale = prior.scale_along(axis)
     torch.testing.assert_close(projected.std(dim=1, keepdim=True), scale, atol=0.03, rtol=0)
     for s in range(2):
         torch.testing.assert_close(mean[s], torch_s(prior, s).mean)
@@ -104,6 +118,34 @@ def test_the_mixture_trains_and_replicas_do_as_alone() -> None:
     assert all((after[name] != t).any() for name, t in before.items())
     own = together.predict_log_proba(x)[1:]
     torch.testing.assert_close(own, alone.predict_log_proba(x), rtol=1e-4, atol=1e-4)
+
+
+def test_the_style_axis_and_its_line_follow_the_trained_prior() -> None:
+    network = GMVAENetwork(1, (6,), SMALL)
+    initialise(network, Draws([0]))
+    prior = network.style_prior = mixture(1)
+    network.requires_grad_(False)
+    centre, axis = torch_s(prior, 0).mean, network.style_axis()[0]
+    forth, back = (
+        torch.stack([network.components((centre + s * e)[None, None]).mean[0, 0] for e in eye])
+        for s, eye in ((1, torch.eye(2)), (-1, torch.eye(2)))
+    )
+    slopes = (forth - back).flatten(1).detach()
+    angles = torch.linspace(0, math.pi, 500)
+    most = torch.stack([angles.cos(), angles.sin()], dim=1) @ slopes
+    assert float((axis @ slopes).norm()) >= float(most.norm(dim=1).max()) - 1e-5
+    model = GMVAEClusterer(SMALL, (6,), network.state_dict())
+    ends = centre + torch.tensor([[-2.0], [2.0]]) * prior.scale_along(axis[None])[0] * axis
+    codes = network.components(ends[None]).mean[:, :, 1]
+    expected = network.observe(codes).mean[0]
+    torch.testing.assert_close(model.traverse(1, 2), expected)
+
+
+@pytest.mark.parametrize(
+    "check", [c for c in checks(SUBJECT) if c.__name__ in KEPT], ids=lambda c: c.__name__
+)
+def test_the_contract_is_kept_with_a_mixture_of_styles(check: Check) -> None:
+    check(SUBJECT)
 
 
 def images(n: int) -> Tensor:

@@ -145,6 +145,14 @@ def test_a_lost_node_costs_no_trial(site: Site):
     assert "raylet" not in said
 
 
+def test_a_machine_that_has_just_gone_is_not_waited_for(site: Site):
+    with site.second_node() as second:
+        second.lose()
+        code, out, said = site.run("search", *_SMALL, "--json", name="alone")
+    assert code == 0, said
+    assert json.loads(out)["trials"]["failed"] == 0
+
+
 def test_a_database_that_restarts_costs_no_trial(site: Site):
     arguments = ["search", *_SEARCH, "--trials", "8", "--name", "restarted", "--json"]
     with site.driver(*arguments, name="restarted") as driver:

@@ -178,10 +178,11 @@ def test_trials_that_pretrain_nothing_wait_for_nobody(
     name: str, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     owner = catalog.method(name)
-    method = owner(owner.config_type.from_mapping(settings), (4,), (1, 2))
+    config = owner.config_type.from_mapping(settings)
+    method = owner(config, (4,), (1, 2))
     assert isinstance(method, Pretrains)
     facts: dict[str, Any] = {"seeds": (1, 2), "shape": (4,), "fingerprint": "f", "device": "cpu"}
-    Loan(method.pretraining, tmp_path, **facts).take()
+    Loan(method.pretraining, tmp_path, settings=config.pretraining, **facts).take()
     assert not list(tmp_path.iterdir()), "a spot is held that nobody will fill"
 
 

@@ -117,9 +117,6 @@ class Middle(Pretraining):
             epoch = self.toy.clock.epoch
             yield Report(stage="pretraining", epoch=epoch, metrics=metrics, clusters=False)
 
-    def settings(self) -> Mapping[str, Scalar]:
-        return {"passes": self.passes}
-
     def result(self) -> State | None:
         done = self.toy.clock.passes == {"pretraining": self.passes}
         return {"at": self.at.clone()} if done else None

@@ -57,6 +57,9 @@ def a_single_point_is_predicted(subject: Subject) -> None:
 
 def clusterers_answer_as_their_method(subject: Subject) -> None:
     """Clusterer r answers what the method answers for replica r."""
+    for name in subject.method.clusterer_with:
+        is_switch = isinstance(getattr(subject.config, name, None), bool)
+        assert is_switch, f"clusterer_with names {name!r}, which is no switch: use one."
     count = len(subject.clusterers)
     assert count == len(SEEDS), f"{len(SEEDS)} replicas leave {count} clusterers."
     for r, clusterer in enumerate(subject.clusterers):

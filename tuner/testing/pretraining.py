@@ -28,16 +28,15 @@ def pretraining_depends_on_its_settings_alone(subject: Subject) -> None:
     """Settings that pretraining does not name change nothing of what it leaves."""
     method = subject.fresh()
     assert isinstance(method, Pretrains)
-    named, base = method.pretraining.settings(), _pretrained(subject, subject.short)
-    said = bool(subject.short.pretraining)
-    assert said == bool(named), "The Config's pretraining says otherwise than the method's."
+    named, base = subject.short.pretraining, _pretrained(subject, subject.short)
+    assert named, "The Config does not say what its pretrained network depends on."
     for f in dataclasses.fields(subject.short):
         if f.name not in named:
             changed: dict[str, Any] = {f.name: _changed(f, getattr(subject.short, f.name))}
             config = dataclasses.replace(subject.short, **changed)
             result = _pretrained(subject, config)
             same = all(equal(value, base.get(name)) for name, value in result.items())
-            assert same, f"Pretraining depends on {f.name}: name it among its settings."
+            assert same, f"Pretraining depends on {f.name}: name it in Config.pretraining."
 
 
 def _pretrained(subject: Subject, config: Config) -> State:

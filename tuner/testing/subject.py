@@ -29,11 +29,16 @@ class Subject:
 
     @classmethod
     def of(cls, name: str, *, device: str = "cpu") -> Self:
-        """Return the named method with its preset `tiny`, for data that leave [0, 1]."""
+        """Return the named method with its preset `tiny`, for data that leave [0, 1].
+
+        Switches that leave another clusterer are off.
+        """
         method, presets = catalog.method(name), catalog.space(name).presets
         assert "tiny" in presets, f"The search space of {name} has no preset tiny: add one."
         implied = method.config_type.implied_by(unit_interval=False)
-        return cls(method, method.config_type.from_mapping({**implied, **presets["tiny"]}), device)
+        off = dict.fromkeys(method.clusterer_with, False)
+        settings = {**implied, **presets["tiny"], **off}
+        return cls(method, method.config_type.from_mapping(settings), device)
 
     @classmethod
     def each_of(cls, name: str, *, device: str = "cpu") -> dict[str, Self]:
