@@ -5,11 +5,11 @@ Algorithm 1. Done to the letter, every network sees every point in both steps, m
 weight that is nearly zero.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..method import Scalar, State
 from ._em_vae_nets import EMVAENetwork, by_point, for_stack
@@ -57,6 +57,36 @@ def owned(u: Tensor, count: int, draws: Draws) -> Tensor:
     steps = (torch.arange(count, device=u.device) + offsets) / count
     points = torch.searchsorted(ladder, steps * ladder[:, -1:]).clamp(max=u.shape[1] - 1)
     return points.gather(1, draws.uniform(K, count).flatten(0, 1).argsort(dim=1))
+
+
+@torch.no_grad()
+def revive(
+    u: Tensor,
+    below: float,
+    codes: Callable[[int], Tensor],
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    """Give every cluster with less mass than `below` N/K half of the heaviest one.
+
+    Its network, one of R·K in every parameter, becomes a copy of the heaviest's, Adam's moments
+    included. In u (R, N, K) it takes over the points that lie beyond the mean of the heaviest's
+    `codes`, (N, D) by its index among the R·K, on their widest axis: the M-step drives the two
+    apart.
+    """
+    K = u.shape[2]
+    for r, k in (u.mean(1) < below / K).nonzero().tolist():
+        heaviest = int(u[r].mean(0).argmax())
+        z, mass = codes(r * K + heaviest), u[r, :, heaviest, None]
+        away = z - (mass * z).sum(0) / mass.sum()
+        axis = (mass * away.square()).sum(0).argmax()
+        moved = torch.where(away[:, axis] > 0, u[r, :, heaviest], 0)
+        u[r, :, k] += moved
+        u[r, :, heaviest] -= moved
+        for weight in network.parameters():
+            moments = optimiser.state[weight].values()
+            for tensor in (weight, *(m for m in moments if m.shape == weight.shape)):
+                tensor[r * K + k] = tensor[r * K + heaviest]
 
 
 def weighted_share(start: str, K: int) -> float:

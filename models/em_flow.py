@@ -24,7 +24,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..method import Bounds, Config, Generates, Report, Shape, setting
 from ._em_vae_nets import by_point, entropy, for_stack
-from ._em_vae_steps import Responsibilities, owned, weighted_share
+from ._em_vae_steps import Responsibilities, owned, revive, weighted_share
 from ._flows import FlowStack
 from ._loop import Clock, Mean, adam, descend, in_chunks
 from ._nets import Draws
@@ -232,7 +232,8 @@ class EMFlow(StackedMethod):
             iteration, step = divmod(epoch - 1, per_m_step)
             if step == 0:
                 self._decay(iteration)
-                self._revive(points, u)
+                below = self.config.revive_below
+                revive(u, below, lambda _: points, self.network, self.optimiser)
                 self._weigh(u)
             metrics = {"elbo": self._m_step(points, u) + across}
             if step == per_m_step - 1:
@@ -270,27 +271,6 @@ class EMFlow(StackedMethod):
         done = iteration / max(1, self.config.iterations - 1)
         rate = self.config.learning_rate * self.config.decay**done
         self.optimiser.param_groups[0]["lr"] = rate
-
-    @torch.no_grad()
-    def _revive(self, points: Tensor, u: Tensor) -> None:
-        """Give every cluster that has lost its points half of the heaviest one.
-
-        Its flow becomes a copy of the heaviest's, Adam's moments included, and it takes over, in
-        u, the points beyond the mean of the widest feature: the M-step drives the two apart.
-        """
-        K = self.config.n_components
-        for r, k in (u.mean(1) < self.config.revive_below / K).nonzero().tolist():
-            heaviest = int(u[r].mean(0).argmax())
-            mass = u[r, :, heaviest, None]
-            away = points - (mass * points).sum(0) / mass.sum()
-            widest = (mass * away.square()).sum(0).argmax()
-            moved = torch.where(away[:, widest] > 0, u[r, :, heaviest], 0)
-            u[r, :, k] += moved
-            u[r, :, heaviest] -= moved
-            for weight in self.network.parameters():
-                kept = self.optimiser.state[weight].values()
-                for tensor in (weight, *(m for m in kept if m.shape == weight.shape)):
-                    tensor[r * K + k] = tensor[r * K + heaviest]
 
     @torch.no_grad()
     def _weigh(self, u: Tensor) -> None:

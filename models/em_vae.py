@@ -6,8 +6,8 @@ Algorithm 1, objective (3.4), the settings of Table 1.
 What the paper leaves open is this project's choice: a sigmoid at the output (data in [0, 1]), the
 M-step's loss as the mean over a batch, Adam's moments kept from one iteration to the next, the
 E-step in evaluation mode, starts other than a random one, a temperature, and what becomes of a
-cluster that has lost its points (`EMVAE._revive`). `_em_vae_steps` says how the two steps
-do with fewer points and draws than the letter of the algorithm.
+cluster that has lost its points (`revive`). `_em_vae_steps` says how the two steps do with fewer
+points and draws than the letter of the algorithm.
 """
 
 import math
@@ -21,7 +21,7 @@ from torch import Tensor
 from ..method import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
 from ._em_vae_nets import ROWS, EMVAENetwork, by_point, entropy, for_stack
 from ._em_vae_start import StartConfig
-from ._em_vae_steps import Responsibilities, owned, refined, weighted_share
+from ._em_vae_steps import Responsibilities, owned, refined, revive, weighted_share
 from ._latent_mixture import LatentMixture
 from ._loop import Clock, Mean, adam, descend, fast_products, in_chunks
 from ._nets import Draws, initialise, rsample
@@ -204,29 +204,11 @@ class EMVAE(StackedMethod, Pretrains):
         rate = self.config.learning_rate * self.config.decay**decays
         self.optimiser.param_groups[0]["lr"] = rate
 
-    @torch.no_grad()
     def _revive(self, x: Tensor, u: Tensor) -> None:
-        """Give every cluster that has lost its points half of the heaviest one.
+        def codes(index: int) -> Tensor:
+            return self.network.vaes.alone(index).encode(x.unsqueeze(0)).base_dist.mean[0]
 
-        Its network becomes a copy of the heaviest's, Adam's moments included, and it takes over,
-        in u, the points beyond the mean of the code's widest axis: the M-step drives the two
-        apart.
-        """
-        K = self.config.n_components
-        for r, k in (u.mean(1) < self.config.revive_below / K).nonzero().tolist():
-            heaviest = int(u[r].mean(0).argmax())
-            heir = self.network.vaes.alone(r * K + heaviest)
-            codes = heir.encode(x.unsqueeze(0)).base_dist.mean[0]
-            mass = u[r, :, heaviest, None]
-            away = codes - (mass * codes).sum(0) / mass.sum()
-            axis = (mass * away.square()).sum(0).argmax()
-            moved = torch.where(away[:, axis] > 0, u[r, :, heaviest], 0)
-            u[r, :, k] += moved
-            u[r, :, heaviest] -= moved
-            for weight in self.network.parameters():
-                moments = self.optimiser.state[weight].values()
-                for tensor in (weight, *(m for m in moments if m.shape == weight.shape)):
-                    tensor[r * K + k] = tensor[r * K + heaviest]
+        revive(u, self.config.revive_below, codes, self.network, self.optimiser)
 
     def _m_step(self, x: Tensor, u: Tensor) -> dict[str, Tensor]:
         """Make one pass of Adam on -sum_ik u_ik ELBO_k(x_i), with one draw of each code.
