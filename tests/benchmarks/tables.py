@@ -173,7 +173,8 @@ def table(documents: Sequence[Mapping[str, Any]]) -> str:
 def _place(document: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the key that sorts by data, then methods by accuracy, then variants by name."""
     data, method, note = (document[key] for key in ("dataset", "method", "note"))
-    by = (method, [int(n) for n in re.findall(r"\d+", note)]) if note else ("", [])
+    words, numbers = re.sub(r"\d+", "", note), [int(n) for n in re.findall(r"\d+", note)]
+    by = (method, words, numbers) if note else ()
     return data != "mnist", data, bool(note), *by, -_mean(document["test"]["hungarian"])
 
 
