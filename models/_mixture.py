@@ -160,6 +160,14 @@ def refit_mixture(
     return _climb(points, start, iterations, tolerance)
 
 
+def subset(n: int, draws: Draws) -> Tensor:
+    """Return which at most 20,000 of n points every replica starts from, drawn at random, (R, n').
+
+    Centres, or a mixture's K · D² numbers, are known well enough from so many codes.
+    """
+    return draws.permutation(n)[:, :20_000]
+
+
 @torch.no_grad()
 def fit_kmeans(
     z: Tensor, components: int, draws: Draws, *, starts: int = 10, iterations: int = 100

@@ -12,6 +12,7 @@ from torch.distributions import Independent
 from ..method import setting
 from ._bounds import antithetic_bound
 from ._loop import in_chunks
+from ._mixture import subset
 from ._nets import (
     BernoulliHead,
     Draws,
@@ -24,9 +25,6 @@ from ._nets import (
     rsample,
 )
 from ._outputs import LikelihoodConfig
-
-# a mixture of K · D² numbers is known well enough from this many codes
-_CODES = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +97,7 @@ class VAE(nn.Module):
     @torch.no_grad()
     def drawn_codes(self, x: Tensor, draws: Draws) -> Tensor:
         """Return draws from q(z | x), (S, n, D), of at most 20,000 of the points x (N, F)."""
-        index = draws.permutation(len(x))[:, :_CODES]
+        index = subset(len(x), draws)
         chunks = [rsample(self.encode(x[part]), draws) for part in index.split(4096, dim=1)]
         return torch.cat(chunks, dim=1)
 

@@ -11,15 +11,12 @@ from torch.distributions import Categorical, kl_divergence
 from ..method import Clusterer, Decodes, Pretrains, Report, Scalar, Shape, State, setting
 from ._autoencoder import Autoencoder, AutoencoderConfig
 from ._loop import Clock, Mean, adam, batch_indices, descend, fast_products, in_chunks
-from ._mixture import fit_kmeans
+from ._mixture import fit_kmeans, subset
 from ._nets import Draws
 from ._pretraining import NetworkPretraining
 from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
 
 STAGE = "clustering"
-
-# k-means centres, which are only a start, are known well enough from this many codes
-_CODES = 20_000
 
 # what carries the optimisers' steps on where the gradient has become zero
 _MOMENTA = ("momentum_buffer", "exp_avg")
@@ -273,7 +270,7 @@ class DEC(StackedMethod, Pretrains):
 
     @torch.no_grad()
     def _place_centres(self, points: Tensor) -> None:
-        index = self.draws.permutation(len(points))[:, :_CODES]
+        index = subset(len(points), self.draws)
         codes = [self.network.encode(points[part]) for part in index.split(4096, dim=1)]
         K, starts = self.config.n_components, self.config.starts
         centres = fit_kmeans(torch.cat(codes, dim=1), K, self.draws, starts=starts)

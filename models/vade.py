@@ -12,7 +12,7 @@ from ..method import Bounds, Decodes, Generates, Pretrains, Report, Shape, setti
 from ._autoencoder import Autoencoder, AutoencoderConfig
 from ._bounds import antithetic_bound, antithetic_noise
 from ._loop import Clock, adam, descend_pass, in_chunks
-from ._mixture import GaussianMixture
+from ._mixture import GaussianMixture, subset
 from ._nets import (
     Draws,
     Head,
@@ -28,9 +28,6 @@ from ._pretraining import NetworkPretraining
 from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
 from ._starts import fit_best_mixture
 from ._trainable_mixture import TrainableMixture
-
-# a mixture, which is only a start, is known well enough from this many codes
-_CODES = 20_000
 
 
 @final
@@ -251,7 +248,7 @@ class VaDE(StackedMethod, Pretrains):
     def _start_mixture(self, points: Tensor) -> None:
         network, config = self.network, self.config
         fitted = GaussianMixture(*network.mixture.means.shape).to(points.device)
-        index = self.draws.permutation(len(points))[:, :_CODES, None]
+        index = subset(len(points), self.draws).unsqueeze(-1)
         fit_best_mixture(
             fitted,
             network.embed(points).take_along_dim(index, dim=1),

@@ -242,11 +242,9 @@ def _check_trials(conductor: Conductor) -> None:
     if conductor.closing is not None:
         conductor.abandon()
     if not any(row.value for row in conductor.snapshot().best(1)):
-        late = conductor.closing == "time budget"
-        ended = (
-            "the time budget ended first" if late else "every one failed, collapsed or was pruned"
-        )
-        why = conductor.detail or ended
+        why = conductor.detail or "every one failed, collapsed or was pruned"
+        if conductor.closing == "time budget":
+            why = "the time budget ended before one was scored"
         name = conductor.ledger.name
         raise NoUsableTrialError(f"no trial of {name!r} is usable: {why.strip()}")
 

@@ -283,6 +283,13 @@ def test_a_search_without_a_usable_trial_says_why(stage: Stage) -> None:
     assert stage.tracker.patience == pytest.approx(60.0)
 
 
+def test_a_time_budget_that_ends_before_any_score_says_so(stage: Stage) -> None:
+    stage.does(lambda conductor: conductor.close("time budget"))
+    with pytest.raises(NoUsableTrialError, match="the time budget ended before one was scored"):
+        stage.search()
+    assert stage.ledger().missing() == 0
+
+
 def test_tracking_that_lags_behind_is_told_of(stage: Stage) -> None:
     stage.tracker.arrives = False
     with pytest.raises(SyncError, match="tuner sync s") as caught:
