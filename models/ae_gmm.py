@@ -7,15 +7,15 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from ..method import Decodes, Generates, Pretrains, Report, Shape, setting
-from ._autoencoder import Autoencoder, AutoencoderConfig
-from ._loop import Clock, in_chunks
-from ._mixture import GaussianMixture
-from ._nets import Draws
-from ._outputs import flattened
-from ._pretraining import NetworkPretraining
-from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
-from ._starts import fit_best_mixture
+from ..methods.contract import Decodes, Generates, Pretrains, Report, Shape, setting
+from ._kit.autoencoder import Autoencoder, AutoencoderConfig
+from ._kit.loop import Clock, in_chunks
+from ._kit.mixtures import GaussianMixture
+from ._kit.networks import Draws
+from ._kit.outputs import flattened
+from ._kit.pretraining import NetworkPretraining
+from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
+from ._kit.starts import fit_best_mixture
 
 
 @final

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from ..method import Report, Shape, setting
-from ._adversarial import AdversarialConfig, NoisyPerceptron, frozen, leaky
-from ._loop import Clock, Mean, descend, fast_products, in_chunks, minibatches
-from ._nets import Draws, Head, Perceptron, initialise
-from ._outputs import flattened
-from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
+from ..methods.contract import Report, Shape, setting
+from ._kit.adversarial import AdversarialConfig, NoisyPerceptron, frozen, leaky
+from ._kit.loop import Clock, Mean, descend, fast_products, in_chunks, minibatches
+from ._kit.networks import Draws, Head, Perceptron, initialise
+from ._kit.outputs import flattened
+from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
 
 @final

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, kl_divergence
 
-from ..method import Clusterer, Decodes, Pretrains, Report, Scalar, Shape, State, setting
-from ._autoencoder import Autoencoder, AutoencoderConfig
-from ._loop import Clock, Mean, adam, batch_indices, descend, fast_products, in_chunks
-from ._mixture import fit_kmeans, subset
-from ._nets import Draws
-from ._pretraining import NetworkPretraining
-from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
+from ..methods.contract import Clusterer, Decodes, Pretrains, Report, Scalar, Shape, State, setting
+from ._kit.autoencoder import Autoencoder, AutoencoderConfig
+from ._kit.loop import Clock, Mean, adam, batch_indices, descend, fast_products, in_chunks
+from ._kit.mixtures import fit_kmeans, subset
+from ._kit.networks import Draws
+from ._kit.pretraining import NetworkPretraining
+from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
 STAGE = "clustering"
 

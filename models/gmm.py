@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as ScikitMixture
 from torch import Tensor
 
-from ..method import (
+from ..methods.contract import (
     Bounds,
     Clusterer,
     Config,
@@ -23,9 +23,9 @@ from ..method import (
     State,
     setting,
 )
-from ._loop import Clock, in_chunks, pack, unpack
-from ._mixture import GaussianMixture
-from ._nets import Draws, replica
+from ._kit.loop import Clock, in_chunks, pack, unpack
+from ._kit.mixtures import GaussianMixture
+from ._kit.networks import Draws, replica
 
 
 @final

@@ -6,18 +6,18 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ..method import Shape, setting
-from ._mixture import GaussianMixture
-from ._nets import Draws, rsample
-from ._prior_vae import (
+from ..methods.contract import Shape, setting
+from ._kit.mixtures import GaussianMixture
+from ._kit.networks import Draws, rsample
+from ._kit.prior_vae import (
     PriorVAEClusterer,
     PriorVAEConfig,
     PriorVAEMethod,
     PriorVAENetwork,
     assignment_metrics,
 )
-from ._starts import fit_best_mixture
-from ._trainable_mixture import TrainableMixture
+from ._kit.starts import fit_best_mixture
+from ._kit.trainable_mixture import TrainableMixture
 
 
 @final

@@ -10,9 +10,19 @@ from sklearn.cluster import KMeans as ScikitKMeans
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from ..method import Clusterer, Config, Method, Random, Report, Scalar, Shape, State, setting
-from ._loop import Clock, pack, unpack
-from ._nets import replica
+from ..methods.contract import (
+    Clusterer,
+    Config,
+    Method,
+    Random,
+    Report,
+    Scalar,
+    Shape,
+    State,
+    setting,
+)
+from ._kit.loop import Clock, pack, unpack
+from ._kit.networks import replica
 
 
 @final

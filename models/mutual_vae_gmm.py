@@ -6,9 +6,9 @@ from typing import Self, final
 
 from torch import Tensor
 
-from ..method import Report, setting
-from ._latent_mixture import LatentMixtureMethod, VAEMixtureConfig
-from ._outputs import flattened
+from ..methods.contract import Report, setting
+from ._kit.latent_mixture import LatentMixtureMethod, VAEMixtureConfig
+from ._kit.outputs import flattened
 
 
 @final

@@ -7,17 +7,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..method import Shape, setting
-from ._mixture import fit_kmeans
-from ._nets import Draws, diagonal_normal, kl_to_standard_normal, log_prob, rsample
-from ._prior_vae import (
+from ..methods.contract import Shape, setting
+from ._kit.mixtures import fit_kmeans
+from ._kit.networks import Draws, diagonal_normal, kl_to_standard_normal, log_prob, rsample
+from ._kit.prior_vae import (
     PriorVAEClusterer,
     PriorVAEConfig,
     PriorVAEMethod,
     PriorVAENetwork,
     assignment_metrics,
 )
-from ._trainable_mixture import TrainableMixture
+from ._kit.trainable_mixture import TrainableMixture
 
 # what a code at distance 1 counts that every cluster has beside its own
 _GHOST = 1e-6

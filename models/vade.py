@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
-from ..method import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
-from ._autoencoder import Autoencoder, AutoencoderConfig
-from ._bounds import antithetic_bound, antithetic_noise
-from ._loop import Clock, adam, descend_pass, in_chunks
-from ._mixture import GaussianMixture, subset
-from ._nets import (
+from ..methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
+from ._kit.autoencoder import Autoencoder, AutoencoderConfig
+from ._kit.bounds import antithetic_bound, antithetic_noise
+from ._kit.loop import Clock, adam, descend_pass, in_chunks
+from ._kit.mixtures import GaussianMixture, subset
+from ._kit.networks import (
     Draws,
     Head,
     diagonal_normal,
@@ -23,11 +23,11 @@ from ._nets import (
     log_scale_normal,
     rsample,
 )
-from ._outputs import flattened
-from ._pretraining import NetworkPretraining
-from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
-from ._starts import fit_best_mixture
-from ._trainable_mixture import TrainableMixture
+from ._kit.outputs import flattened
+from ._kit.pretraining import NetworkPretraining
+from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
+from ._kit.starts import fit_best_mixture
+from ._kit.trainable_mixture import TrainableMixture
 
 
 @final

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
-from ..method import Bounds, Decodes, Generates, Report, Shape, setting
-from ._augment import Augmentation
-from ._bounds import antithetic_bound, antithetic_noise
-from ._loop import Clock, Mean, adam, descend, fast_products, in_chunks, minibatches
-from ._nets import (
+from ..methods.contract import Bounds, Decodes, Generates, Report, Shape, setting
+from ._kit.augmentation import Augmentation
+from ._kit.bounds import antithetic_bound, antithetic_noise
+from ._kit.loop import Clock, Mean, adam, descend, fast_products, in_chunks, minibatches
+from ._kit.networks import (
     Draws,
     GaussianHead,
     Head,
@@ -37,10 +37,10 @@ from ._nets import (
     log_prob,
     rsample,
 )
-from ._outputs import flattened
-from ._stacked import NetworkClusterer, StackedMethod, StackedNetwork
-from ._trainable_mixture import TrainableMixture
-from ._vae import VAEConfig
+from ._kit.outputs import flattened
+from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
+from ._kit.trainable_mixture import TrainableMixture
+from ._kit.vae import VAEConfig
 
 
 @final

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from .result import Result
+    from .study.result import Result
 
 
 class TunerError(Exception):

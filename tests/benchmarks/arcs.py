@@ -22,9 +22,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from tuner.data import Dataset, load
-from tuner.metrics import contingency, majority
-from tuner.models.gmvae import GMVAE, GMVAEClusterer, GMVAEConfig
-from tuner.objective import modularity, neighbour_graph
+from tuner.evaluation.metrics import contingency, majority
+from tuner.evaluation.objective import modularity, neighbour_graph
+from tuner.models.gmvae.method import GMVAE, GMVAEClusterer, GMVAEConfig
 
 COLOURS = mpl.colormaps["tab10"]
 

@@ -50,9 +50,9 @@ def gmvae(config: dict[str, Any]) -> None:
     import torch
 
     from tuner.data import load
-    from tuner.objective import neighbour_graph
-    from tuner.seeds import trial_seeds
-    from tuner.trial import Job, Trial, material
+    from tuner.evaluation.objective import neighbour_graph
+    from tuner.study.seeds import trial_seeds
+    from tuner.training.trial import Job, Trial, material
 
     torch.set_num_threads(1)
     settings = dict(config)
@@ -84,7 +84,7 @@ def space(work: str, folder: Path) -> dict[str, Any]:
     """Return the search space in Tune's words."""
     if work == "idle":
         return {name: tune.uniform(0.0, 1.0) for name in ("offset", "width", "third")}
-    from tuner.catalog import space as own
+    from tuner.methods.catalog import space as own
 
     found: dict[str, Any] = {
         name: _dimension(p)

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from tests.benchmarks._ratios import in_turns, ratio, write
 from tuner.data import load
-from tuner.metrics import contingency, hungarian
-from tuner.models.em_vae import EMVAE, EMVAEConfig
+from tuner.evaluation.metrics import contingency, hungarian
+from tuner.models.em_vae.method import EMVAE, EMVAEConfig
 
 CHUNK = 1000
 

@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tuner.catalog import space
 from tuner.data import load
-from tuner.metrics import contingency, hungarian
-from tuner.models.em_vae import EMVAE, EMVAEClusterer, EMVAEConfig
-from tuner.objective import NeighbourGraph, modularity, neighbour_graph
+from tuner.evaluation.metrics import contingency, hungarian
+from tuner.evaluation.objective import NeighbourGraph, modularity, neighbour_graph
+from tuner.methods.catalog import space
+from tuner.models.em_vae.method import EMVAE, EMVAEClusterer, EMVAEConfig
 
 SEEDS = 10
 STARTS = ("random", "kmeans")

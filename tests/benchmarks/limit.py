@@ -18,9 +18,9 @@ from torch.profiler import profile
 
 from tests.benchmarks._ratios import Timed, ratio, write
 from tuner.data import load
-from tuner.models._em_vae_steps import weighted_share
-from tuner.models._loop import fast_products
-from tuner.models.em_vae import EMVAE, EMVAEConfig
+from tuner.models._kit.loop import fast_products
+from tuner.models.em_vae.method import EMVAE, EMVAEConfig
+from tuner.models.em_vae.steps import weighted_share
 
 SIDE = 4096
 COPIED = 1 << 26  # numbers

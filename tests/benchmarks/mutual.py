@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tuner.catalog import space
 from tuner.data import Dataset, load
-from tuner.metrics import contingency, hungarian
+from tuner.evaluation.metrics import contingency, hungarian
+from tuner.evaluation.objective import NeighbourGraph, modularity, neighbour_graph
+from tuner.methods.catalog import space
 from tuner.models.mutual_vae_gmm import MutualVAEGMM, MutualVAEGMMConfig
-from tuner.objective import NeighbourGraph, modularity, neighbour_graph
 
 
 @dataclass(frozen=True)

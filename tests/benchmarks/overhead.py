@@ -24,7 +24,7 @@ import psutil
 from tests.tuner.faults.plugin import offer
 
 if TYPE_CHECKING:
-    from tuner.conductor import Snapshot
+    from tuner.orchestration.controller import Snapshot
 
 _WARM = 10
 _WINDOW = 100
@@ -79,10 +79,10 @@ class Stopwatch:
 
 def measure(folder: Path, *, trials: int, workers: int, sampler: str, profiled: bool) -> None:
     """Run one search in `folder` and print what it took."""
-    from tuner.cluster import Resources
-    from tuner.place import Place
-    from tuner.search import Session, search
-    from tuner.study import Study
+    from tuner.execution.cluster import Resources
+    from tuner.orchestration.locations import Place
+    from tuner.orchestration.search import Session, search
+    from tuner.study.study import Study
 
     points = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
     np.save(folder / "points.npy", points)

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from tests.benchmarks._ratios import in_turns, ratio, write
-from tuner import catalog
 from tuner.data import load
-from tuner.metrics import contingency, hungarian
+from tuner.evaluation.metrics import contingency, hungarian
+from tuner.methods import catalog
 
 EPOCHS = 10
 BATCH = 256

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.benchmarks._ratios import Timed, in_turns, ratio, write
-from tuner import catalog
 from tuner.data import load
-from tuner.metrics import contingency, hungarian
-from tuner.models import _loop
+from tuner.evaluation.metrics import contingency, hungarian
+from tuner.methods import catalog
+from tuner.models._kit import loop as _loop
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "gmvae": {

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks._ratios import in_turns, ratio, told, write
-from tuner import catalog
 from tuner.data import load
-from tuner.method import Method, Trains
+from tuner.methods import catalog
+from tuner.methods.contract import Method, Trains
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from scipy.special import entr, log_softmax
 
 from tests.benchmarks.tables import first, settings
-from tuner import catalog
 from tuner.cli.values import fixed
 from tuner.data import Dataset, load
-from tuner.method import Config
-from tuner.metrics import audit, calibration_error
-from tuner.objective import NeighbourGraph, evaluate, neighbour_graph
+from tuner.evaluation.metrics import audit, calibration_error
+from tuner.evaluation.objective import NeighbourGraph, evaluate, neighbour_graph
+from tuner.methods import catalog
+from tuner.methods.contract import Config
 
 AFTERWARDS = np.geomspace(1 / 64, 64, 25)
 

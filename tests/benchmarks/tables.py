@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from tuner import catalog
 from tuner.cli.values import fixed
 from tuner.data import Dataset, load
-from tuner.method import Config
-from tuner.metrics import audit
-from tuner.objective import neighbour_graph
-from tuner.trial import Job, Trial, material
+from tuner.evaluation.metrics import audit
+from tuner.evaluation.objective import neighbour_graph
+from tuner.methods import catalog
+from tuner.methods.contract import Config
+from tuner.training.trial import Job, Trial, material
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tuner import catalog
+from tuner.methods import catalog
 from tuner.testing import Check, Subject, checks
 
 SUBJECTS = {key: s for name in catalog.names() for key, s in Subject.each_of(name).items()}

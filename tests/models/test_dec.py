@@ -8,8 +8,8 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 from torch.distributions import Categorical, kl_divergence
 
-from tuner.method import Clusterer, Decodes, Report
-from tuner.models._loop import batch_indices
+from tuner.methods.contract import Clusterer, Decodes, Report
+from tuner.models._kit.loop import batch_indices
 from tuner.models.ae_gmm import AEGMMConfig
 from tuner.models.dec import DEC, DECConfig, DECNetwork, Target
 

@@ -12,11 +12,11 @@ from torch.distributions import MultivariateNormal, Normal
 from torch.func import functional_call
 from zuko.flows import MAF, NSF
 
-from tuner.models._flows import FlowStack
-from tuner.models._nets import Draws
-from tuner.models._principal_axes import moments
-from tuner.models._starts import kmeans_partition
-from tuner.models.em_flow import EMFlow, EMFlowClusterer, EMFlowConfig
+from tuner.models._kit.networks import Draws
+from tuner.models._kit.starts import kmeans_partition
+from tuner.models.em_flow.flows import FlowStack
+from tuner.models.em_flow.method import EMFlow, EMFlowClusterer, EMFlowConfig
+from tuner.models.em_flow.principal_axes import moments
 
 PLANE = EMFlowConfig(
     n_components=2,

@@ -9,18 +9,18 @@ from scipy.stats import norm
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from tuner import catalog
 from tuner.data import load
 from tuner.errors import DataError
-from tuner.metrics import ari, contingency, hungarian
-from tuner.models import _em_vae_steps
-from tuner.models._em_vae_steps import owned, refined, weighted_share
-from tuner.models._mixture import fit_mixture
-from tuner.models._neighbours import modularity, neighbours
-from tuner.models._nets import Draws
-from tuner.models._starts import first_responsibilities
-from tuner.models.em_vae import EMVAE, EMVAEClusterer, EMVAEConfig
-from tuner.objective import evaluate, neighbour_graph
+from tuner.evaluation.metrics import ari, contingency, hungarian
+from tuner.evaluation.objective import evaluate, neighbour_graph
+from tuner.methods import catalog
+from tuner.models._kit.mixtures import fit_mixture
+from tuner.models._kit.neighbours import modularity, neighbours
+from tuner.models._kit.networks import Draws
+from tuner.models._kit.starts import first_responsibilities
+from tuner.models.em_vae import steps as _em_vae_steps
+from tuner.models.em_vae.method import EMVAE, EMVAEClusterer, EMVAEConfig
+from tuner.models.em_vae.steps import owned, refined, weighted_share
 from tuner.testing import training
 from tuner.testing.subject import Subject
 

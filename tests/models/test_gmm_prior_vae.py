@@ -9,12 +9,12 @@ from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from tuner.method import Report
-from tuner.models._mixture import GaussianMixture
-from tuner.models._neighbours import modularity, neighbours
-from tuner.models._nets import Draws, initialise, rsample
-from tuner.models._prior_vae import assignment_metrics
-from tuner.models._trainable_mixture import TrainableMixture
+from tuner.methods.contract import Report
+from tuner.models._kit.mixtures import GaussianMixture
+from tuner.models._kit.neighbours import modularity, neighbours
+from tuner.models._kit.networks import Draws, initialise, rsample
+from tuner.models._kit.prior_vae import assignment_metrics
+from tuner.models._kit.trainable_mixture import TrainableMixture
 from tuner.models.gmm_prior_vae import GMMPriorVAE, GMMPriorVAEConfig, GMMPriorVAENetwork
 from tuner.testing import training
 from tuner.testing.subject import Subject

@@ -6,7 +6,7 @@ from sklearn.cluster import KMeans as ScikitKMeans
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
-from tuner.models._mixture import GaussianMixture
+from tuner.models._kit.mixtures import GaussianMixture
 from tuner.models.kmeans import KMeans, KMeansConfig
 
 from .test_vae_gmm import blobs

@@ -6,8 +6,8 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from tuner.method import Report
-from tuner.models._neighbours import modularity, neighbours
+from tuner.methods.contract import Report
+from tuner.models._kit.neighbours import modularity, neighbours
 from tuner.models.mutual_vae_gmm import MutualVAEGMM, MutualVAEGMMConfig
 from tuner.models.vae_gmm import VAEGMM
 

@@ -8,9 +8,9 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from tuner.method import Report
-from tuner.models._neighbours import modularity, neighbours
-from tuner.models._nets import Draws, initialise, replica, rsample
+from tuner.methods.contract import Report
+from tuner.models._kit.neighbours import modularity, neighbours
+from tuner.models._kit.networks import Draws, initialise, replica, rsample
 from tuner.models.gmm_prior_vae import GMMPriorVAEConfig
 from tuner.models.soft_kmeans_vae import (
     SoftKMeansVAE,

@@ -18,10 +18,10 @@ from torch.distributions import (
 )
 
 from tuner.errors import DataError
-from tuner.models._bounds import antithetic_noise
-from tuner.models._neighbours import modularity, neighbours
-from tuner.models._nets import Draws, diagonal_normal, initialise, replica
-from tuner.models._trainable_mixture import TrainableMixture
+from tuner.models._kit.bounds import antithetic_noise
+from tuner.models._kit.neighbours import modularity, neighbours
+from tuner.models._kit.networks import Draws, diagonal_normal, initialise, replica
+from tuner.models._kit.trainable_mixture import TrainableMixture
 from tuner.models.vade import VaDE, VaDEClusterer, VaDEConfig, VaDENetwork
 
 CONFIG = VaDEConfig(

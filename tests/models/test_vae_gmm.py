@@ -5,7 +5,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
-from tuner.models._neighbours import modularity, neighbours
+from tuner.models._kit.neighbours import modularity, neighbours
 from tuner.models.vae_gmm import VAEGMM, VAEGMMConfig
 
 CONFIG = VAEGMMConfig(

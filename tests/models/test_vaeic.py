@@ -21,9 +21,9 @@ from torch.distributions import (
 )
 
 from tuner.errors import DataError
-from tuner.models._augment import Augmentation, moved_images
-from tuner.models._nets import Draws, initialise
-from tuner.models._trainable_mixture import TrainableMixture
+from tuner.models._kit.augmentation import Augmentation, moved_images
+from tuner.models._kit.networks import Draws, initialise
+from tuner.models._kit.trainable_mixture import TrainableMixture
 from tuner.models.vaeic import (
     VAEIC,
     VAEICConfig,

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from tuner.method import Clusterer, Curve, Method, Report, Shape, State
-from tuner.models._loop import minibatches
+from tuner.methods.contract import Clusterer, Curve, Method, Report, Shape, State
+from tuner.models._kit.loop import minibatches
 from tuner.testing.training import UNSEEDED
 
 from .toy import Reseeds, Retells, Spoils, Toy, ToyClusterer, ToyConfig

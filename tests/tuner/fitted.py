@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tuner import catalog
 from tuner.data.scaling import Scaling
-from tuner.model import Model
+from tuner.methods import catalog
+from tuner.training.saved_model import Model
 
 
 def raw_points(n: int = 300, shape: tuple[int, ...] = (6,)) -> NDArray[np.float64]:

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from tuner.finalist import Finalist, fit_finalist
-from tuner.place import Place
-from tuner.result import Result
-from tuner.study import Study
-from tuner.trial import Trial, material
+from tuner.orchestration.locations import Place
+from tuner.study.result import Result
+from tuner.study.study import Study
+from tuner.training.finalist import Finalist, fit_finalist
+from tuner.training.trial import Trial, material
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +73,17 @@ class Cluster:
 @contextmanager
 def no_ray(*, interrupted_after: int | None = None) -> Iterator[None]:
     """Let searches find this cluster where Ray's would be; Ctrl-C comes after some trials."""
-    stand_in = types.ModuleType("tuner.cluster")
+    stand_in = types.ModuleType("tuner.execution.cluster")
     own = type("Cluster", (Cluster,), {"interrupted_after": interrupted_after})
     vars(stand_in).update(Cluster=own, Resources=Resources)
-    before = sys.modules.get("tuner.cluster")
-    sys.modules["tuner.cluster"] = stand_in
+    before = sys.modules.get("tuner.execution.cluster")
+    sys.modules["tuner.execution.cluster"] = stand_in
     try:
         yield
     finally:
-        del sys.modules["tuner.cluster"]
+        del sys.modules["tuner.execution.cluster"]
         if before is not None:
-            sys.modules["tuner.cluster"] = before
+            sys.modules["tuner.execution.cluster"] = before
 
 
 def blobs(path: Path, *, n: int = 200) -> Path:
@@ -129,7 +129,7 @@ def concluded() -> Concluded:
 
 def conclude(folder: Path, *, name: str) -> Concluded:
     """Run a small search in a folder."""
-    from tuner.search import Session, search
+    from tuner.orchestration.search import Session, search
 
     place = Place(
         storage=f"sqlite:///{folder / 'tuner.db'}",

@@ -3,7 +3,7 @@
 import pytest
 
 from tuner.errors import UsageError
-from tuner.method import Method
+from tuner.methods.contract import Method
 from tuner.testing import CHECKS, Check, Subject, check_method, checks
 
 from .broken import BROKEN

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from tuner.method import (
+from tuner.methods.contract import (
     Bounds,
     Clusterer,
     Config,
@@ -27,8 +27,8 @@ from tuner.method import (
     Traverses,
     setting,
 )
-from tuner.models._loop import Clock, Mean, adam, descend, minibatches, pack, unpack
-from tuner.models._nets import Draws, replica
+from tuner.models._kit.loop import Clock, Mean, adam, descend, minibatches, pack, unpack
+from tuner.models._kit.networks import Draws, replica
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
-from .. import settings
 from ..errors import TunerError, did_you_mean
 from . import catalogues, checking, output, registry, searching, training
+from . import config_file as settings
 from .options import SWITCH
 from .ui import ui
 

@@ -9,7 +9,7 @@ from .options import SWITCH, Json, Tracking
 from .output import say, show, show_facts, show_json, show_table
 
 if TYPE_CHECKING:
-    from ..method import Clusterer, Method
+    from ..methods.contract import Clusterer, Method
     from ..registry import Version
 
 OneMethod = Annotated[str, Argument(metavar="NAME", help="Name of a method.", show_default=False)]
@@ -26,7 +26,7 @@ Markdown = Annotated[
 
 def methods(name: AnyMethod = None, json: Json = False, markdown: Markdown = False) -> None:
     """List the methods, or the settings of one."""
-    from .. import catalog
+    from ..methods import catalog
 
     if name is not None:
         _settings(name, catalog.method(name), json=json, markdown=markdown)
@@ -43,7 +43,7 @@ def methods(name: AnyMethod = None, json: Json = False, markdown: Markdown = Fal
 
 def space(name: OneMethod, json: Json = False) -> None:
     """Print the search space of a method, as --space takes it."""
-    from .. import catalog
+    from ..methods import catalog
 
     document = catalog.space(name).to_mapping()
     if json:
@@ -113,8 +113,8 @@ def models(name: AnyModel = None, tracking: Tracking = None, json: Json = False)
 
 
 def _described(name: str, method: "type[Method]") -> dict[str, Any]:
-    from .. import catalog
-    from ..method import Random, Trains
+    from ..methods import catalog
+    from ..methods.contract import Random, Trains
 
     return {
         "name": name,
@@ -129,7 +129,7 @@ def _described(name: str, method: "type[Method]") -> dict[str, Any]:
 
 
 def _tasks(clusterer: "type[Clusterer]") -> list[str]:
-    from ..method import Bounds, Decodes, Generates, Traverses
+    from ..methods.contract import Bounds, Decodes, Generates, Traverses
 
     tasks = {"reconstruct": Decodes, "sample": Generates, "traverse": Traverses, "elbo": Bounds}
     return ["embed", *(task for task, able in tasks.items() if issubclass(clusterer, able))]
@@ -143,7 +143,7 @@ def _abilities(one: dict[str, Any]) -> str:
 def _settings(name: str, method: "type[Method]", *, json: bool, markdown: bool) -> None:
     from dataclasses import fields
 
-    from .. import catalog
+    from ..methods import catalog
 
     searched = catalog.space(name).parameters
     listed = [

@@ -22,8 +22,8 @@ def doctor(
     json: Json = False,
 ) -> None:
     """Check that all records of a search agree, or of all; exits 0 where they do."""
-    from ..doctor import examine
-    from ..overview import names
+    from ..orchestration.doctor import examine
+    from ..orchestration.status import names
 
     place = values.place(storage, tracking, artifacts)
     searches = names(place.storage) if name is None else [name]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from typer import Option
 
-from ..study import OBJECTIVES, SAMPLERS, SCHEDULERS, Study
+from ..study.study import OBJECTIVES, SAMPLERS, SCHEDULERS, Study
 
 DEFAULTS = Study()
 METHOD = DEFAULTS.methods[0]
@@ -15,7 +15,7 @@ _WHAT, _HOW, _WHERE = "Data and settings", "How it runs", "Where things are"
 
 def _completed(incomplete: str) -> list[str]:
     """Complete the last of several method names."""
-    from .. import catalog
+    from ..methods import catalog
 
     head, comma, last = incomplete.rpartition(",")
     return [head + comma + name for name in catalog.names() if name.startswith(last)]

@@ -62,7 +62,7 @@ def promote(
     json: Json = False,
 ) -> None:
     """Make a version the champion if it is surely better."""
-    from ..advancement import advance
+    from ..registry.promotion import advance
 
     place = values.place(storage, tracking, None)
     reason = advance(name, version, place, force=force)
@@ -74,7 +74,7 @@ def promote(
 
 def rollback(name: ModelName, tracking: Tracking = None, json: Json = False) -> None:
     """Make the champion before this one champion again."""
-    from ..advancement import registry_at
+    from ..registry.promotion import registry_at
 
     now = registry_at(values.place(None, tracking, None).tracking_uri, name).rollback(name)
     if json:
@@ -93,7 +93,7 @@ def predict(
     json: Json = False,
 ) -> None:
     """Write the cluster of every point of a file, in its order."""
-    from .. import predictions
+    from ..registry import prediction as predictions
 
     predictions.check_ending(out, predictions.TABLES)
     points = predictions.read_points(file, labels=labels)
@@ -120,7 +120,7 @@ def sample(
     json: Json = False,
 ) -> None:
     """Draw new points of a cluster, or of each, as a picture."""
-    from .. import predictions
+    from ..registry import prediction as predictions
 
     predictions.check_ending(out, predictions.PICTURES)
     from ..registry import load

@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..progress import duration
 from ..redaction import redact
 from .output import show, show_facts, show_json, show_table
+from .progress import duration
 
 if TYPE_CHECKING:
-    from ..cluster import Resources
-    from ..overview import Overview, Standing
-    from ..place import Place
-    from ..result import Result
-    from ..study import Plan
+    from ..execution.cluster import Resources
+    from ..orchestration.locations import Place
+    from ..orchestration.status import Overview, Standing
+    from ..study.result import Result
+    from ..study.study import Plan
 
 
 def show_result(result: "Result") -> None:

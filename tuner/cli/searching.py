@@ -39,10 +39,10 @@ from .options import (
 from .output import say, show, show_json
 
 if TYPE_CHECKING:
-    from ..cluster import Resources
-    from ..place import Place
-    from ..result import Result
-    from ..study import Study
+    from ..execution.cluster import Resources
+    from ..orchestration.locations import Place
+    from ..study.result import Result
+    from ..study.study import Study
 
 DryRun = Annotated[
     bool,
@@ -94,7 +94,7 @@ def search(
     Without any flag: gmvae on the digits of scikit-learn, on this machine.
     A flag wins over a variable, a variable over tuner.toml or pyproject.toml.
     """
-    from ..study import Study
+    from ..study.study import Study
 
     names = values.methods(method)
     study = Study(
@@ -137,7 +137,7 @@ def resume(
     json: Json = False,
 ) -> None:
     """Go on with a search, or make it longer."""
-    from ..overview import opened
+    from ..orchestration.status import opened
 
     limit = values.seconds(budget)
     place = values.place(storage, tracking, artifacts)
@@ -148,7 +148,7 @@ def resume(
 
 def status(name: AnySearch = None, storage: Storage = None, json: Json = False) -> None:
     """Show how a search stands, even while it runs; or list all."""
-    from .. import overview
+    from ..orchestration import status as overview
     from . import report
 
     database = values.place(storage, None, None).storage
@@ -172,7 +172,7 @@ def sync(
     tracking: Tracking = None,
 ) -> None:
     """Tell MLflow again what the ledger knows; repeating it is harmless."""
-    from ..replay import replay
+    from ..orchestration.sync import replay
 
     with redirect_stdout(sys.stderr):
         count = replay(name, values.place(storage, tracking, artifacts))
@@ -208,10 +208,10 @@ def _found(
     trials: int | None,
 ) -> "Result":
     """Search or resume, with a view of it on stderr; what libraries print goes there, too."""
-    from ..progress import view
-    from ..search import Session
-    from ..search import resume as go_on
-    from ..search import search as begin
+    from ..orchestration.search import Session
+    from ..orchestration.search import resume as go_on
+    from ..orchestration.search import search as begin
+    from .progress import view
 
     with redirect_stdout(sys.stderr), view(sys.stderr) as shown:
         session = Session(
@@ -227,9 +227,9 @@ def _found(
 
 
 def _rehearse(study: "Study", place: "Place", resources: "Resources", *, json: bool) -> None:
-    from .. import overview
     from ..errors import UsageError
-    from ..study import prepare
+    from ..orchestration import status as overview
+    from ..study.study import prepare
     from . import report
 
     plan = prepare(study)

@@ -12,8 +12,8 @@ from .options import DEFAULTS, METHOD, Artifacts, Data, Epochs, Fixed, Json, Lab
 from .output import say, show, show_facts, show_json
 
 if TYPE_CHECKING:
-    from ..training import Trained
-    from ..trial import Evaluation
+    from ..orchestration.train import Trained
+    from ..training.trial import Evaluation
 
 OneMethod = Annotated[str, Option("--method", "-m", metavar="NAME", help="Method to train.")]
 Out = Annotated[
@@ -46,7 +46,7 @@ def train(
 ) -> None:
     """Train one configuration here, without a search."""
     from ..errors import UsageError
-    from ..study import Study, prepare
+    from ..study.study import Study, prepare
 
     if device not in (None, "cpu", "cuda"):
         raise UsageError(f"--device {device!r}: choose cpu or cuda")
@@ -64,8 +64,8 @@ def train(
         fixed=values.fixed(fixed),
     )
     plan = prepare(study)
-    from .. import training
-    from ..shelf import SHELF
+    from ..orchestration import train as training
+    from ..training.pretraining_cache import SHELF
 
     place = values.place(None, None, artifacts)
     folder = training.free_folder(place.artifacts, plan) if out is None else out.resolve()
@@ -94,7 +94,7 @@ def _watch(evaluation: "Evaluation") -> None:
 
 
 def _show(trained: "Trained") -> None:
-    from ..progress import duration
+    from .progress import duration
     from .report import audited, settings
 
     facts = [

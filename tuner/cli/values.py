@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, did_you_mean
-from ..place import Place
+from ..orchestration.locations import Place
 
 if TYPE_CHECKING:
-    from ..cluster import Resources
-    from ..method import Scalar
+    from ..execution.cluster import Resources
+    from ..methods.contract import Scalar
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?[smhd])+")
@@ -57,8 +57,8 @@ def spaces(given: Sequence[str] | None, names: Sequence[str]) -> dict[str, Any]:
     documents: dict[str, Any] = {}
     if not given:
         return documents
-    from .. import catalog
-    from ..space import read_space
+    from ..methods import catalog
+    from ..study.space import read_space
 
     named = catalog.names() if tuple(names) == ("all",) else tuple(names)
     for text in given:
@@ -115,7 +115,7 @@ def resources(
     for flag, number in (("--cpus-per-trial", cpus), ("--gpus-per-trial", gpus)):
         if number is not None and not math.isfinite(number):
             raise UsageError(f"{flag} {number}: give a number such as 1 or 0.5")
-    from ..cluster import Resources
+    from ..execution.cluster import Resources
 
     return Resources(address=address, workers=workers, cpus_per_trial=cpus, gpus_per_trial=gpus)
 

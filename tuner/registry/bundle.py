@@ -15,17 +15,17 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from numpy.typing import ArrayLike
 
 from ..errors import ServiceError, TunerError
-from ..model import Model
-from ..service import environment, no_service, quiet
 from ..sqlite import database_file
-from ..staging import requirements, stage
 from ..tracking.records import as_text, digest
+from ..tracking.service import environment, no_service, quiet
+from ..training.saved_model import Model
+from .code_bundle import requirements, stage
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow warns of its own type hints
     from mlflow.pyfunc import save_model
 
-_SERVING = Path(__file__).parents[1] / "serving.py"
+_SERVING = Path(__file__).with_name("serving.py")
 
 
 def store(

@@ -8,13 +8,13 @@ from urllib.parse import unquote, urlsplit
 import mlflow
 import torch
 
-from ..checkpoint import CheckpointError
 from ..errors import UsageError
-from ..model import DOCUMENT, Model
 from ..redaction import redact
-from ..service import no_service
 from ..sqlite import database_file
 from ..tracking import connect
+from ..tracking.service import no_service
+from ..training.checkpoint import CheckpointError
+from ..training.saved_model import DOCUMENT, Model
 from .bundle import fetch
 from .versions import CHAMPION, Registry
 

@@ -15,11 +15,11 @@ from mlflow.exceptions import MlflowException
 from numpy.typing import ArrayLike
 
 from ..errors import PromotionRefusedError, UsageError, did_you_mean
-from ..method import Scalar
-from ..model import Model
-from ..service import no_service
+from ..methods.contract import Scalar
 from ..tracking import connect
 from ..tracking.records import digest, own_names
+from ..tracking.service import no_service
+from ..training.saved_model import Model
 from .bundle import store
 
 T = TypeVar("T")

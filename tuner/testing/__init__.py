@@ -1,4 +1,4 @@
-"""The conformance suite: does a method keep the contract of `tuner.method`?
+"""The conformance suite: does a method keep the contract of `tuner.methods.contract`?
 
 `check_method("NAME")` runs every check that the method's capabilities ask for, on its `tiny`
 preset and with each setting that leaves another clusterer, and raises AssertionError with a

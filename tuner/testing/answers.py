@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from .. import checkpoint
-from ..method import Bounds, Decodes, Generates, Traverses
-from ..metrics import ari, contingency
-from ..objective import evaluate, neighbour_graph
+from ..evaluation.metrics import ari, contingency
+from ..evaluation.objective import evaluate, neighbour_graph
+from ..methods.contract import Bounds, Decodes, Generates, Traverses
+from ..training import checkpoint
 from .subject import CLOSE, SEEDS, Subject, check_pure, check_tensor, distance
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ..method import Config, Pretrains, Scalar, State
+from ..methods.contract import Config, Pretrains, Scalar, State
 from .subject import Subject
 from .training import equal, through_a_file
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import catalog
-from ..method import Clusterer, Config, Method, Report, Shape
+from ..methods import catalog
+from ..methods.contract import Clusterer, Config, Method, Report, Shape
 
 SEEDS = (0, 1, 2)
 PASSES = 4  # of a training that only has to run

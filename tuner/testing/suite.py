@@ -2,7 +2,16 @@
 
 from collections.abc import Callable, Mapping
 
-from ..method import Bounds, Decodes, Generates, Method, Pretrains, Random, Trains, Traverses
+from ..methods.contract import (
+    Bounds,
+    Decodes,
+    Generates,
+    Method,
+    Pretrains,
+    Random,
+    Trains,
+    Traverses,
+)
 from . import answers, pretraining, training
 from .subject import Subject
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import checkpoint
-from ..method import Config, State, Trains
+from ..methods.contract import Config, State, Trains
+from ..training import checkpoint
 from .subject import CLOSE, SEEDS, Subject, distance
 
 UNSEEDED = torch.Generator().initial_seed()  # what torch takes where no seed is given

@@ -8,8 +8,8 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import NullPool, create_engine
 
 from ..errors import UsageError
-from ..service import ANSWER, answer_of
 from ..sqlite import alone, database_file
+from .service import ANSWER, answer_of
 
 _FILE_ANSWER = 60.0
 

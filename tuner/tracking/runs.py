@@ -8,7 +8,7 @@ from typing import final
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from ..method import Scalar
+from ..methods.contract import Scalar
 from . import records
 from .records import RunRecord
 

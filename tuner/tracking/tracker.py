@@ -10,13 +10,13 @@ from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, Run
 from mlflow.exceptions import MlflowException
 
-from ..method import Scalar
-from ..service import impatience, no_service
+from ..methods.contract import Scalar
 from . import records
 from .connection import connect, experiment_id
 from .outbox import Outbox
 from .records import RunRecord
 from .runs import Projection, Summary, log_new
+from .service import impatience, no_service
 
 if TYPE_CHECKING:
     from ..data.dataset import Dataset

@@ -7,14 +7,14 @@ from typing import Self, final
 import torch
 from torch import Tensor, nn
 
-from tuner.method import Decodes, Pretrains, Report, Shape, setting
-from tuner.models._autoencoder import Autoencoder, AutoencoderConfig
-from tuner.models._loop import Clock, Mean, adam, descend, in_chunks, minibatches
-from tuner.models._mixture import fit_kmeans
-from tuner.models._nets import Draws
-from tuner.models._outputs import flattened
-from tuner.models._pretraining import NetworkPretraining
-from tuner.models._stacked import NetworkClusterer, StackedMethod, StackedNetwork
+from tuner.methods.contract import Decodes, Pretrains, Report, Shape, setting
+from tuner.models._kit.autoencoder import Autoencoder, AutoencoderConfig
+from tuner.models._kit.loop import Clock, Mean, adam, descend, in_chunks, minibatches
+from tuner.models._kit.mixtures import fit_kmeans
+from tuner.models._kit.networks import Draws
+from tuner.models._kit.outputs import flattened
+from tuner.models._kit.pretraining import NetworkPretraining
+from tuner.models._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
 
 @final

@@ -5,8 +5,8 @@ import yaml
 
 from tests.tuner.in_process import concluded
 from tests.tuner.mlflow_store import OLD_LOADER
-from tuner import catalog
-from tuner.space import parse_space
+from tuner.methods import catalog
+from tuner.study.space import parse_space
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 

@@ -112,7 +112,7 @@ def test_what_libraries_print_does_not_reach_the_result(tuner, done, monkeypatch
         print("hello")
         return done.result
 
-    monkeypatch.setattr(importlib.import_module("tuner.search"), "resume", talkative)
+    monkeypatch.setattr(importlib.import_module("tuner.orchestration.search"), "resume", talkative)
     with no_ray():
         ran = tuner("resume", "done", "--json", *done.flags)
     assert json.loads(ran.out)["search"] == "done"
@@ -124,7 +124,7 @@ def test_a_password_in_a_url_stays_out_of_the_result(tuner, done, monkeypatch):
     import importlib
 
     secret = dataclasses.replace(done.result, tracking_uri="http://me:canary@mlflow")
-    module = importlib.import_module("tuner.search")
+    module = importlib.import_module("tuner.orchestration.search")
     monkeypatch.setattr(module, "resume", lambda *_, **__: secret)
     for flag in ([], ["--json"]):
         with no_ray():
@@ -212,7 +212,7 @@ def test_a_dry_run_asks_a_ledger_whether_the_name_is_free(tuner):
 
 
 def test_all_methods_are_searched_by_one_word(tuner):
-    from tuner import catalog
+    from tuner.methods import catalog
 
     plan = json.loads(tuner(*DRY, "--method", "all", "--json").out)
     assert tuple(plan["study"]["methods"]) == catalog.names()

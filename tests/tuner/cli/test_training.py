@@ -34,7 +34,7 @@ def test_the_best_model_has_pictures_beside_it(tuner, here):
 
 
 def test_a_picture_that_fails_is_a_note_of_the_training(tuner, here, monkeypatch):
-    from tuner import gallery
+    from tuner.reports import model_pictures as gallery
 
     monkeypatch.setattr(gallery.planes, "tsne", lambda codes: 1 / 0)
     ran = tuner(*line(here, "--out", "m"))
@@ -98,7 +98,7 @@ def test_a_folder_with_other_things_in_it_is_refused(tuner, here):
 
 
 def test_a_training_that_was_cut_off_goes_on_in_its_folder(tuner, here, monkeypatch):
-    from tuner import trial
+    from tuner.training import trial
 
     monkeypatch.setattr(trial, "_CHECKPOINT_SECONDS", 0.0)
     settings = ["--set", "epochs=20", "--replicas", 1, "--out", "m", "--json"]
@@ -123,7 +123,7 @@ def test_a_training_that_was_cut_off_goes_on_in_its_folder(tuner, here, monkeypa
 
 
 def test_a_training_without_clusters_is_exit_1(tuner, here, monkeypatch):
-    from tuner import finalist
+    from tuner.training import finalist
 
     class Diverges(finalist.Trial):
         def advance(self):

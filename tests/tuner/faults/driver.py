@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import optuna
 from sqlalchemy import event
 
-from tuner import cli, ledger
+from tuner import cli
+from tuner.ledger import ledger
 
 
 def die_after(writes: int) -> None:

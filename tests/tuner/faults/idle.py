@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from tuner.method import Clusterer, Config, Method, Report, Scalar, Shape, State, setting
+from tuner.methods.contract import Clusterer, Config, Method, Report, Scalar, Shape, State, setting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import psutil
 
-from tuner import catalog
-from tuner.checkpoint import generations
-from tuner.doctor import examine
-from tuner.ledger import Entry, Ledger, searches
-from tuner.place import Place
-from tuner.search import Session
-from tuner.seeds import trial_seeds
-from tuner.trial import Evaluation, curve
+from tuner.ledger.ledger import Entry, Ledger, searches
+from tuner.methods import catalog
+from tuner.orchestration.doctor import examine
+from tuner.orchestration.locations import Place
+from tuner.orchestration.search import Session
+from tuner.study.seeds import trial_seeds
+from tuner.training.checkpoint import generations
+from tuner.training.trial import Evaluation, curve
 
 from .plugin import offer
 
@@ -75,7 +75,7 @@ class Field:
     @property
     def session(self) -> Session:
         """The place as a search in this process is told of it."""
-        from tuner.cluster import Resources
+        from tuner.execution.cluster import Resources
 
         return Session(place=self.place, resources=Resources(), say=lambda _: None)
 

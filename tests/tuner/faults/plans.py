@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, Self, cast
 
-from tuner.method import Config, setting
-from tuner.space import parse_space
-from tuner.study import Branch, Plan, Study
+from tuner.methods.contract import Config, setting
+from tuner.study.space import parse_space
+from tuner.study.study import Branch, Plan, Study
 
 SPACES: dict[str, Any] = {
     "plain": {"width": {"float": [0.1, 10.0], "log": True}, "n_components": {"int": [3, 9]}},

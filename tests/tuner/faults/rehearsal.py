@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import event
 
-from tuner.conductor import Conductor
-from tuner.ledger import Entry, Ledger
-from tuner.study import Plan
-from tuner.trial import Evaluation, Job
+from tuner.ledger.ledger import Entry, Ledger
+from tuner.orchestration.controller import Conductor
+from tuner.study.study import Plan
+from tuner.training.trial import Evaluation, Job
 
 from .plans import record
 

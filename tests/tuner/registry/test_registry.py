@@ -10,11 +10,11 @@ import pytest
 from tests.tuner import sabotage
 from tests.tuner.fitted import fitted_model, raw_points
 from tests.tuner.mlflow_store import OLD_LOADER, free_port, server
-from tuner.checkpoint import CheckpointError
 from tuner.errors import PromotionRefusedError, ServiceError, UsageError
 from tuner.registry import Registry, bundle, load, versions
 from tuner.tracking import connect
 from tuner.tracking.connection import experiment_id
+from tuner.training.checkpoint import CheckpointError
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 

@@ -1,0 +1,310 @@
+"""Gaussian mixtures stacked over replicas and starts: densities, k-means and EM in log space."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent
+
+from .networks import Draws, float32_products
+
+# what every variance gets on top, in units of the variance of its feature over all points
+FLOOR = 1e-4
+
+# pseudo-points that keep a component without points where and as wide as it can do no harm
+_GHOST = 1e-6
+
+
+@final
+class GaussianMixture(nn.Module):
+    """S mixtures of K Gaussians over D features, held as buffers: they are fitted, not descended.
+
+    p(z) = Σ_k π_k N(z; μ_k, L_k L_kᵀ); log π (S, K), μ (S, K, D), L (S, K, D, D) lower triangular.
+    Before a fit all components are N(0, I), so that every responsibility is 1/K.
+    """
+
+    log_weights: Tensor
+    means: Tensor
+    scale_tril: Tensor
+
+    def __init__(self, stack: int, components: int, features: int) -> None:
+        super().__init__()
+        shape = (stack, components)
+        self.register_buffer("log_weights", torch.full(shape, -math.log(components)))
+        self.register_buffer("means", torch.zeros(*shape, features))
+        self.register_buffer("scale_tril", torch.eye(features).repeat(*shape, 1, 1))
+
+    def log_joint(self, z: Tensor) -> Tensor:
+        """Return log π_k + log N(z; μ_k, S_k), shape (S, N, K), of z (S, N, D).
+
+        Written out, since torch's MultivariateNormal solves a triangular system for every point
+        and component, where one matrix product answers all: S⁻¹ = W Wᵀ with W = L⁻ᵀ.
+        """
+        return self.log_weights.unsqueeze(1) - self._energy(z)
+
+    def log_responsibilities(self, z: Tensor) -> Tensor:
+        """Return log p(k | z), shape (S, N, K)."""
+        return self.log_joint(z).log_softmax(dim=-1)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return log p(z), shape (S, N)."""
+        return self.log_joint(z).logsumexp(dim=-1)
+
+    def cross_entropy(self, q: Independent) -> Tensor:
+        """Return -E_q log N(z; μ_k, S_k), shape (S, B, K), of diagonal Gaussians q (S, B, D).
+
+        ½ [D log 2π + log|S_k| + (m - μ_k)ᵀ S_k⁻¹ (m - μ_k) + tr(S_k⁻¹ diag s²)]; minus the
+        entropy of q it is KL(q ‖ N_k).
+        """
+        whitening = self._whitening()
+        precision = whitening.square().sum(dim=-1)  # diagonal of S⁻¹, (S, K, D)
+        with float32_products(precision.device):
+            trace = q.base_dist.variance @ precision.transpose(1, 2)
+        return self._energy(q.base_dist.mean, whitening) + 0.5 * trace
+
+    def place(self, cluster: int, noise: Tensor) -> Tensor:
+        """Return μ_c + L_c ε, shape (S, n, D), of noise ε (S, n, D)."""
+        return self.means[:, cluster, None] + noise @ self.scale_tril[:, cluster].transpose(1, 2)
+
+    @torch.no_grad()
+    def take(self, fitted: "Components") -> None:
+        """Copy components of shape (S, K, …); what is no covariance becomes NaN, so it shows."""
+        factor, failed = torch.linalg.cholesky_ex(fitted.covariances)
+        self.log_weights.copy_(fitted.log_weights)
+        self.means.copy_(fitted.means)
+        self.scale_tril.copy_(factor.masked_fill((failed > 0)[..., None, None], math.nan))
+
+    def _whitening(self) -> Tensor:
+        eye = torch.eye(self.means.shape[-1], device=self.means.device)
+        return torch.linalg.solve_triangular(self.scale_tril, eye, upper=False).transpose(-1, -2)
+
+    def _energy(self, z: Tensor, whitening: Tensor | None = None) -> Tensor:
+        stack, components, features = self.means.shape
+        w = self._whitening() if whitening is None else whitening
+        with float32_products(z.device):
+            offset = (self.means.unsqueeze(2) @ w).view(stack, 1, -1)
+            white = z @ w.transpose(1, 2).reshape(stack, features, -1) - offset
+        squares = white.unflatten(-1, (components, features)).square().sum(dim=-1)
+        log_volume = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1).unsqueeze(1)
+        return 0.5 * (squares + features * math.log(2 * math.pi)) + log_volume
+
+
+@dataclass(frozen=True)
+class Components:
+    """Weights, means and covariances as EM moves them: (…, K), (…, K, D), (…, K, D, D)."""
+
+    log_weights: Tensor
+    means: Tensor
+    covariances: Tensor
+
+    def where(self, chosen: Tensor, other: "Components") -> "Components":
+        """Return these where `chosen` (R, M) is true, the others elsewhere."""
+        one, two, three = (chosen.reshape(*chosen.shape, *[1] * n) for n in (1, 2, 3))
+        return Components(
+            torch.where(one, self.log_weights, other.log_weights),
+            torch.where(two, self.means, other.means),
+            torch.where(three, self.covariances, other.covariances),
+        )
+
+    def pick(self, start: Tensor) -> "Components":
+        """Return the components of one start of M for every replica: index (R,), (R, M, …)."""
+        rows = torch.arange(len(start), device=start.device)
+        return Components(
+            self.log_weights[rows, start], self.means[rows, start], self.covariances[rows, start]
+        )
+
+
+@torch.no_grad()
+def fit_mixture(
+    z: Tensor,
+    components: int,
+    draws: Draws,
+    *,
+    starts: int = 1,
+    covariance: str = "full",
+    iterations: int = 100,
+    tolerance: float = 1e-4,
+) -> tuple[Components, Tensor]:
+    """Return mixtures (R, M, …) of points z (R, N, D) and their log-likelihoods (R, M).
+
+    Expectation-maximisation from M starts by k-means++ and eleven rounds of k-means. A start rests
+    once its mean log-likelihood grows by less than `tolerance` nats, whatever its company does.
+    Pattern Recognition and Machine Learning (Bishop, 2006), section 9.2.2.
+    """
+    points = _Points(z, covariance)
+    centres = _plus_plus(points.z, components, starts, draws)
+    for _ in range(11):
+        start = points.maximise(points.nearest(centres)[0], centres)
+        centres = start.means
+    return _climb(points, start, iterations, tolerance)
+
+
+@torch.no_grad()
+def refit_mixture(
+    z: Tensor,
+    mixture: GaussianMixture,
+    *,
+    covariance: str = "full",
+    iterations: int = 100,
+    tolerance: float = 1e-4,
+) -> tuple[Components, Tensor]:
+    """Return mixtures (R, 1, …) of points z (R, N, D), climbed from `mixture`, as `fit_mixture`.
+
+    Its components keep their places, so a cluster's number means the same before and after.
+    """
+    points = _Points(z, covariance)
+    r = mixture.log_responsibilities(z).double().exp().unsqueeze(2)
+    start = points.maximise(r, points.standardised(mixture.means).unsqueeze(1))
+    return _climb(points, start, iterations, tolerance)
+
+
+def subset(n: int, draws: Draws) -> Tensor:
+    """Return which at most 20,000 of n points every replica starts from, drawn at random, (R, n').
+
+    Centres, or a mixture's K · D² numbers, are known well enough from so many codes.
+    """
+    return draws.permutation(n)[:, :20_000]
+
+
+@torch.no_grad()
+def fit_kmeans(
+    z: Tensor, components: int, draws: Draws, *, starts: int = 10, iterations: int = 100
+) -> Tensor:
+    """Return the centres (R, K, D) of points z (R, N, D), the tightest of `starts` k-means.
+
+    Least Squares Quantization in PCM (Lloyd, 1982).
+    """
+    points = _Points(z, "diag", standardise=False)
+    centres = _plus_plus(points.z, components, starts, draws)
+    closeness = torch.full(centres.shape[:2], -math.inf, dtype=z.dtype, device=z.device)
+    for _ in range(iterations):
+        own, closeness = points.nearest(centres)
+        moved = points.maximise(own, centres).means
+        if torch.equal(moved, centres):
+            break
+        centres = moved
+    best = centres[torch.arange(len(z), device=z.device), closeness.argmax(dim=1)]
+    return (best + points.shift).to(z.dtype)
+
+
+@final
+class _Points:
+    """Points (R, N, D) with the statistics in which every Gaussian's log-density is linear.
+
+    φ(z) = (z_i z_j, i ≤ j; z; 1), or (z_i²; z; 1) for diagonal covariances: the E-step and the
+    M-step of all starts are one matrix product each. The points are standardised and in double
+    precision, because second moments about zero lose the digits that float32 has.
+    """
+
+    def __init__(self, z: Tensor, covariance: str, *, standardise: bool = True) -> None:
+        z = z.detach().double()
+        self.shift = z.mean(dim=1, keepdim=True)
+        spread = z.std(dim=1, correction=0, keepdim=True)
+        usable = (spread > 1e-6 * self.shift.abs()) & standardise
+        self.scale = torch.where(usable, spread, 1.0)
+        self.z = self.standardised(z)
+        each = torch.arange(z.shape[2], device=z.device)
+        pairs = torch.stack([each, each])
+        if covariance == "full":
+            pairs = torch.triu_indices(len(each), len(each), device=z.device)
+        self.rows, self.columns = pairs[0], pairs[1]
+        products = self.z[..., self.rows] * self.z[..., self.columns]
+        self.statistics = torch.cat([products, self.z, torch.ones_like(self.z[..., :1])], dim=2)
+
+    def standardised(self, z: Tensor) -> Tensor:
+        """Return z (R, …, D) in the units of the points."""
+        return (z.double() - self.shift) / self.scale
+
+    def log_joint(self, at: Components) -> Tensor:
+        """Return log π_k + log N(z; μ_k, S_k), (R, N, M, K), of components (R, M, …)."""
+        factor = torch.linalg.cholesky_ex(at.covariances).L
+        precision = torch.cholesky_inverse(factor)
+        linear = (precision @ at.means.unsqueeze(-1)).squeeze(-1)
+        log_volume = factor.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
+        constant = at.log_weights - log_volume - 0.5 * (linear * at.means).sum(dim=-1)
+        constant = constant - 0.5 * self.z.shape[2] * math.log(2 * math.pi)
+        twice = torch.where(self.rows == self.columns, 0.5, 1.0)  # the pair stands for both
+        quadratic = -twice * precision[..., self.rows, self.columns]
+        return self._linear(torch.cat([quadratic, linear, constant.unsqueeze(-1)], dim=-1))
+
+    def nearest(self, centres: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the nearest centre of every point as one-hot (R, N, M, K), and the closeness.
+
+        The closeness (R, M) is minus half the mean squared distance, up to a constant.
+        """
+        quadratic = centres.new_zeros(*centres.shape[:3], len(self.rows))
+        constant = -0.5 * centres.square().sum(dim=-1, keepdim=True)
+        closeness = self._linear(torch.cat([quadratic, centres, constant], dim=-1))
+        best, index = closeness.max(dim=-1)
+        hot = torch.zeros_like(closeness).scatter_(-1, index.unsqueeze(-1), 1.0)
+        return hot, best.mean(dim=1)
+
+    def maximise(self, r: Tensor, means: Tensor) -> Components:
+        """Return the components that responsibilities r (R, N, M, K) make.
+
+        A component without points keeps its mean in `means` (R, M, K, D), at unit variance.
+        """
+        sums = self.statistics.transpose(1, 2) @ r.flatten(2)
+        sums = sums.unflatten(2, r.shape[2:]).movedim(1, -1)
+        pairs, features = len(self.rows), self.z.shape[2]
+        second, first, mass = sums.split([pairs, features, 1], dim=-1)
+        total = mass + _GHOST
+        mean = (first + _GHOST * means) / total
+        i, j = self.rows, self.columns
+        products = mass * mean[..., i] * mean[..., j]
+        second = second - mean[..., i] * first[..., j] - first[..., i] * mean[..., j] + products
+        ridge = torch.where(i == j, _GHOST / total + FLOOR, 0.0)
+        covariances = mean.new_zeros(*mean.shape, features)
+        covariances[..., i, j] = covariances[..., j, i] = second / total + ridge
+        return Components(total.squeeze(-1).log().log_softmax(dim=-1), mean, covariances)
+
+    def restored(self, at: Components) -> Components:
+        """Return components (R, M, …) in the units that the points came in."""
+        scale, shift = self.scale.unsqueeze(1), self.shift.unsqueeze(1)
+        area = scale.unsqueeze(-1) * scale.unsqueeze(-2)
+        return Components(at.log_weights, at.means * scale + shift, at.covariances * area)
+
+    def _linear(self, coefficients: Tensor) -> Tensor:
+        """Return Σ φ_p(z) w_p, (R, N, M, K), of coefficients (R, M, K, P)."""
+        starts, components = coefficients.shape[1:3]
+        product = self.statistics @ coefficients.flatten(1, 2).transpose(1, 2)
+        return product.unflatten(2, (starts, components))
+
+
+def _climb(
+    points: _Points, start: Components, iterations: int, tolerance: float
+) -> tuple[Components, Tensor]:
+    at, value = start, start.means.new_full(start.means.shape[:2], -math.inf)
+    climbing = torch.ones_like(value, dtype=torch.bool)
+    for _ in range(iterations):
+        log_joint = points.log_joint(at)
+        log_likelihood = log_joint.logsumexp(dim=-1, keepdim=True)
+        before, value = value, log_likelihood.mean(dim=(1, 3))
+        climbing = climbing & (value - before > tolerance)
+        if not climbing.any():
+            break
+        r = (log_joint - log_likelihood).exp()
+        at = points.maximise(r, at.means).where(climbing, at)
+    return points.restored(at), value - points.scale.log().sum(dim=-1)
+
+
+def _plus_plus(z: Tensor, components: int, starts: int, draws: Draws) -> Tensor:
+    """Return centres (R, M, K, D): each point is drawn in proportion to its squared distance.
+
+    k-means++: The Advantages of Careful Seeding (Arthur & Vassilvitskii, 2007), section 2.2.
+    """
+    replicas, n, _ = z.shape
+    rows = torch.arange(replicas, device=z.device).unsqueeze(1)
+    chance = draws.uniform(starts, components).to(z.dtype)
+    distance = z.new_ones(replicas, starts, n)
+    centres = []
+    for k in range(components):
+        heights = distance.cumsum(dim=2)
+        aim = chance[..., k, None] * heights[..., -1:]
+        index = torch.searchsorted(heights, aim, right=True).squeeze(2).clamp(max=n - 1)
+        centres.append(z[rows, index])
+        apart = torch.cdist(centres[-1], z).square()
+        distance = apart if k == 0 else torch.minimum(distance, apart)
+    return torch.stack(centres, dim=2)

@@ -1,0 +1,150 @@
+"""The pieces of a training loop: counted passes, whole batches, exact resumption."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tuner.models._kit.loop import (
+    Clock,
+    Mean,
+    adam,
+    batch_indices,
+    descend,
+    in_chunks,
+    minibatches,
+    pack,
+    unpack,
+)
+from tuner.models._kit.networks import BatchNorm, Draws, Linear, initialise
+
+
+def test_a_clock_counts_passes_over_all_stages_and_goes_on_where_it_stood() -> None:
+    clock = Clock()
+    assert list(clock.count("first", 2)) == [1, 2]
+    for done in clock.count("second", 5):
+        if done == 3:
+            break
+    assert clock.epoch == 5
+    other = Clock()
+    other.restore(clock.state())
+    assert list(other.count("first", 2)) == []
+    assert list(other.count("second", 5)) == [4, 5]
+    assert other.epoch == 7
+
+
+@pytest.mark.parametrize(("n", "size"), [(10, 3), (9, 3), (2, 100), (1, 1), (101, 50)])
+def test_batches_hold_every_point_once_in_nearly_equal_shares(n: int, size: int) -> None:
+    batches = list(batch_indices(n, size, Draws([0, 1])))
+    lengths = [batch.shape[1] for batch in batches]
+    assert len(batches) == -(-n // size)
+    assert max(lengths) <= size
+    assert max(lengths) - min(lengths) <= 1
+    together = torch.cat(batches, dim=1)
+    assert torch.equal(together.sort(dim=1).values, torch.arange(n).expand(2, n))
+
+
+def test_every_replica_has_its_own_order_and_each_pass_another() -> None:
+    x = torch.arange(50.0).unsqueeze(1)
+    draws = Draws([0, 1])
+    first, second = (torch.cat(list(minibatches(x, 8, draws)), dim=1) for _ in range(2))
+    assert first.shape == (2, 50, 1)
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], second[0])
+    alone = torch.cat(list(minibatches(x, 8, Draws([1]))), dim=1)
+    assert torch.equal(first[1], alone[0])
+
+
+def stack(seeds: list[int]) -> tuple[nn.Module, Draws]:
+    draws = Draws(seeds)
+    network = nn.Sequential(BatchNorm(len(seeds), 3), Linear(len(seeds), 3, 4))
+    initialise(network, draws)
+    return network, draws
+
+
+def step(network: nn.Module, optimiser: torch.optim.Optimizer, draws: Draws) -> Tensor:
+    x = draws.normal(8, 3)
+    return descend(optimiser, (network(x) - x[..., :1]).square().mean(dim=(1, 2)))
+
+
+def test_descending_a_stack_moves_each_replica_as_if_alone() -> None:
+    network, draws = stack([4, 5, 6])
+    alone, own = stack([5])
+    optimiser, other = adam(network.parameters(), 0.05), adam(alone.parameters(), 0.05)
+    for _ in range(5):
+        loss, single = step(network, optimiser, draws), step(alone, other, own)
+    assert loss.shape == (3,)
+    assert not loss.requires_grad
+    torch.testing.assert_close(loss[1:2], single)
+    for stacked, parameter in zip(network.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(stacked[1:2], parameter)
+
+
+def test_descend_lowers_the_loss() -> None:
+    network, draws = stack([0, 1])
+    optimiser = adam(network.parameters(), 0.05)
+    losses = torch.stack([step(network, optimiser, draws) for _ in range(60)])
+    assert (losses[-10:].mean(dim=0) < 0.7 * losses[:10].mean(dim=0)).all()
+
+
+def test_a_packed_state_goes_on_exactly_and_stands_still() -> None:
+    network, draws = stack([0, 1])
+    optimiser, clock, weights = adam(network.parameters(), 0.05), Clock(), torch.ones(2)
+    parts = {"network": network, "optimiser": optimiser, "draws": draws, "clock": clock}
+    for _ in clock.count("train", 2):
+        step(network, optimiser, draws)
+    optimiser.param_groups[0]["lr"] = 0.01
+    weights *= 3
+    state = pack(**parts, weights=weights)
+    before = {key: v.clone() for key, v in state.items() if isinstance(v, Tensor)}
+    expected = [step(network, optimiser, draws) for _ in range(3)]
+    for key, value in before.items():
+        assert torch.equal(state[key], value), key  # type: ignore[arg-type]
+
+    again, fresh = stack([7, 8])
+    rate, other, tensor = adam(again.parameters(), 1.0), Clock(), torch.zeros(2)
+    unpack(state, network=again, optimiser=rate, draws=fresh, clock=other, weights=tensor)
+    assert rate.param_groups[0]["lr"] == 0.01
+    assert torch.equal(tensor, torch.full((2,), 3.0))
+    assert other.epoch == 2
+    for value in expected:
+        assert torch.equal(step(again, rate, fresh), value)
+
+
+def test_a_state_is_flat_tensors_and_scalars() -> None:
+    network, draws = stack([0, 1])
+    optimiser = adam(network.parameters(), 0.05)
+    step(network, optimiser, draws)
+    state = pack(network=network, optimiser=optimiser, draws=draws, clock=Clock())
+    assert all(isinstance(value, (Tensor, bool, int, float, str)) for value in state.values())
+    assert all("/" in name for name in state)
+
+
+def test_a_state_taken_before_the_first_step_can_be_restored() -> None:
+    network, draws = stack([0, 1])
+    optimiser = adam(network.parameters(), 0.05)
+    state = pack(network=network, optimiser=optimiser)
+    step(network, optimiser, draws)
+    unpack(state, network=network, optimiser=optimiser)
+    assert not optimiser.state_dict()["state"]
+
+
+def test_the_mean_is_over_batches_and_per_replica() -> None:
+    mean = Mean()
+    mean.add({"loss": torch.tensor([1.0, 10.0], requires_grad=True)})
+    mean.add({"loss": torch.tensor([3.0, 30.0])})
+    result = mean.result()["loss"]
+    assert torch.equal(result, torch.tensor([2.0, 20.0]))
+    assert not result.requires_grad
+
+
+@pytest.mark.parametrize("size", [3, 10, 100])
+def test_chunks_answer_as_the_whole(size: int) -> None:
+    x = torch.arange(20.0).reshape(10, 2)
+    shapes: list[int] = []
+
+    def answer(chunk: Tensor) -> Tensor:
+        shapes.append(len(chunk))
+        return torch.stack([chunk, -chunk])
+
+    assert torch.equal(in_chunks(answer, x, size=size), answer(x))
+    assert max(shapes[:-1]) <= size

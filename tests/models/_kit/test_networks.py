@@ -1,0 +1,264 @@
+"""Stacked layers against a loop over torch's own, and draws that know only their own seed."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
+
+from tuner.models._kit.networks import (
+    BatchNorm,
+    BernoulliHead,
+    Conv,
+    ConvTranspose,
+    Draws,
+    Dropout,
+    GaussianHead,
+    Linear,
+    Perceptron,
+    diagonal_normal,
+    initialise,
+    kl_to_standard_normal,
+    log_scale_normal,
+    replica,
+    rsample,
+)
+
+S = 3
+Layer = Linear | Conv | ConvTranspose
+
+
+def fill(layer: nn.Module) -> None:
+    initialise(layer, Draws(range(S)))
+
+
+def torch_linear(layer: Linear, s: int) -> nn.Module:
+    own = nn.Linear(layer.weight.shape[1], layer.weight.shape[2])
+    own.weight.data, own.bias.data = layer.weight[s].T.detach(), layer.bias[s, 0].detach()
+    return own
+
+
+def torch_conv(layer: Conv, s: int) -> nn.Module:
+    _, out, channels, kernel, _ = layer.weight.shape
+    own = nn.Conv2d(channels, out, kernel, layer.stride, layer.padding)
+    own.weight.data, own.bias = layer.weight[s].detach(), nn.Parameter(layer.bias[s].detach())
+    return own
+
+
+def torch_transposed(layer: ConvTranspose, s: int) -> nn.Module:
+    _, channels, out, kernel, _ = layer.weight.shape
+    own = nn.ConvTranspose2d(channels, out, kernel, layer.stride, layer.padding)
+    own.weight.data, own.bias = layer.weight[s].detach(), nn.Parameter(layer.bias[s].detach())
+    return own
+
+
+CASES = [
+    (Linear(S, 5, 4), torch_linear, (5,)),
+    (Conv(S, 2, 3, 4, stride=2, padding=1), torch_conv, (2, 8, 8)),
+    (ConvTranspose(S, 3, 2, 4, stride=2, padding=1), torch_transposed, (3, 4, 4)),
+]
+
+
+@pytest.mark.parametrize(("layer", "own", "shape"), CASES, ids=["linear", "conv", "transposed"])
+def test_a_stack_is_a_loop_over_torch_s_own_layers(
+    layer: Layer, own: Callable[[Layer, int], nn.Module], shape: tuple[int, ...]
+) -> None:
+    x = torch.randn(S, 6, *shape, generator=torch.Generator().manual_seed(0))
+    fill(layer)
+    expected = torch.stack([own(layer, s)(x[s]) for s in range(S)])
+    torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("layer", "own", "shape"), CASES, ids=["linear", "conv", "transposed"])
+def test_a_summed_loss_gives_each_network_its_own_gradient(
+    layer: Layer, own: Callable[[Layer, int], nn.Module], shape: tuple[int, ...]
+) -> None:
+    fill(layer)
+    x = torch.randn(S, 6, *shape, generator=torch.Generator().manual_seed(0))
+    alone = own(layer, 1)
+    alone(x[1]).square().mean().backward()
+    layer.zero_grad()
+    layer(x).square().flatten(1).mean(dim=1).sum().backward()
+    assert layer.bias.grad is not None
+    assert isinstance(alone.bias, Tensor)
+    assert alone.bias.grad is not None
+    torch.testing.assert_close(layer.bias.grad[1].flatten(), alone.bias.grad)
+    x[0] *= 7  # another network's data
+    before = layer.bias.grad.clone()
+    layer.zero_grad()
+    layer(x).square().flatten(1).mean(dim=1).sum().backward()
+    torch.testing.assert_close(layer.bias.grad[1:], before[1:])
+    assert not torch.allclose(layer.bias.grad[0], before[0])
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 5, 5)], ids=["features", "maps"])
+def test_batch_norm_is_torch_s_own_in_training_and_evaluation(shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    stacked, own = BatchNorm(S, 4), [nn.BatchNorm1d(4), nn.BatchNorm1d(4), nn.BatchNorm1d(4)]
+    if len(shape) == 3:
+        own = [nn.BatchNorm2d(4) for _ in range(S)]  # type: ignore[misc]
+    fill(stacked)
+    for _ in range(3):
+        x = 2 + 3 * torch.randn(S, 6, *shape, generator=generator)
+        expected = torch.stack([norm(x[s]) for s, norm in enumerate(own)])
+        torch.testing.assert_close(stacked(x), expected, rtol=1e-5, atol=1e-5)
+    stacked.eval()
+    expected = torch.stack([norm.eval()(x[s]) for s, norm in enumerate(own)])
+    torch.testing.assert_close(stacked(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_one_point_is_normalised_by_the_running_moments() -> None:
+    norm = BatchNorm(S, 4)
+    fill(norm)
+    x = torch.randn(S, 1, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(norm(x), x / math.sqrt(1 + 1e-5))
+    assert torch.equal(norm.mean, torch.zeros(S, 4))
+
+
+def test_a_perceptron_is_its_layers_in_turn() -> None:
+    network = Perceptron(S, [5, 4, 3], torch.tanh)
+    fill(network)
+    x = torch.randn(S, 6, 5, generator=torch.Generator().manual_seed(0))
+    expected = []
+    for s in range(S):
+        h = x[s]
+        for layer in network.layers:
+            assert isinstance(layer, Linear)
+            h = torch.tanh(torch_linear(layer, s)(h))
+        expected.append(h)
+    torch.testing.assert_close(network(x), torch.stack(expected))
+
+
+def test_dropout_keeps_the_mean_and_rests_in_evaluation() -> None:
+    x = torch.ones(2 * S, 400, 10)
+    dropout = Dropout(0.25, Draws(range(S)))
+    y = dropout(x)
+    assert y.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    torch.testing.assert_close(y.mean(dim=(1, 2)), torch.ones(2 * S), rtol=0, atol=0.05)
+    assert not torch.equal(y[0], y[1])
+    assert dropout.eval()(x) is x
+
+
+def test_dropout_of_a_replica_ignores_its_company() -> None:
+    x = torch.ones(2, 50, 10)
+    alone = Dropout(0.5, Draws([7]))(x)
+    together = Dropout(0.5, Draws([3, 7]))(torch.cat([x, x]))
+    assert torch.equal(together[2:], alone)
+
+
+def test_heads_are_distributions_over_the_last_axis() -> None:
+    h = torch.randn(S, 6, 5, generator=torch.Generator().manual_seed(0))
+    gaussian, bernoulli = GaussianHead(S, 5, 4, floor=0.5), BernoulliHead(S, 5, 4)
+    fill(gaussian)
+    fill(bernoulli)
+    q, p = gaussian(h), bernoulli(h)
+    assert q.batch_shape == p.batch_shape == (S, 6)
+    assert q.event_shape == p.event_shape == (4,)
+    torch.testing.assert_close(q.stddev, 0.5 + (0.5 * gaussian.log_variance(h)).exp())
+    torch.testing.assert_close(p.mean, torch.sigmoid(bernoulli.logits(h)))
+
+
+DRAWN: dict[str, Callable[[Draws], Tensor]] = {
+    "normal": lambda draws: draws.normal(4, 2),
+    "uniform": lambda draws: draws.uniform(4, 2),
+    "permutation": lambda draws: draws.permutation(9),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
+def test_a_replica_draws_alike_alone_and_in_company(draw: Callable[[Draws], Tensor]) -> None:
+    together, alone = Draws([0, 5, 9]), Draws([5])
+    for _ in range(2):
+        numbers = draw(together)
+        assert torch.equal(numbers[1], draw(alone)[0])
+        assert not torch.equal(numbers[0], numbers[1])
+
+
+def test_draws_leave_the_global_generator_alone_and_go_on_from_a_state() -> None:
+    before = torch.get_rng_state()
+    draws = Draws([1, 2])
+    draws.normal(3)
+    state = draws.state()
+    numbers = draws.uniform(5)
+    other = Draws([8, 9])
+    other.restore(state)
+    assert torch.equal(other.uniform(5), numbers)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_permutations_hold_every_point_once() -> None:
+    order = Draws([0, 1]).permutation(20)
+    assert torch.equal(order.sort(dim=1).values, torch.arange(20).expand(2, 20))
+
+
+def test_initialise_fills_within_torch_s_bounds_each_replica_by_its_seed() -> None:
+    network = nn.Sequential(Linear(2 * S, 400, 30), Conv(2 * S, 4, 8, 5), BatchNorm(2 * S, 8))
+    initialise(network, Draws([3, 4, 5]))
+    linear, conv, norm = network
+    assert isinstance(linear, Linear)
+    assert isinstance(conv, Conv)
+    assert isinstance(norm, BatchNorm)
+    for parameter, fan_in in [(linear.weight, 400), (linear.bias, 400), (conv.weight, 100)]:
+        bound = 1 / math.sqrt(fan_in)
+        assert 0.9 * bound < parameter.abs().max() <= bound
+    torch.testing.assert_close(
+        linear.weight.std(), torch.tensor(0.05 / math.sqrt(3)), rtol=0.02, atol=0
+    )
+    assert torch.equal(norm.scale, torch.ones(2 * S, 8))
+    assert torch.equal(norm.shift, torch.zeros(2 * S, 8))
+    alone = Linear(2, 400, 30)
+    initialise(alone, Draws([4]))
+    assert torch.equal(alone.weight, linear.weight[2:4])
+
+
+def test_rsample_folds_draws_into_the_batch_and_knows_its_moments() -> None:
+    mean = torch.arange(2 * 3 * 2, dtype=torch.float32).reshape(2, 3, 2)
+    scale = torch.tensor([0.1, 2.0]).expand(2, 3, 2)
+    x = rsample(diagonal_normal(mean, scale), Draws([0, 1]), samples=5000)
+    assert x.shape == (2, 15000, 2)
+    per_draw = x.unflatten(1, (5000, 3))
+    torch.testing.assert_close(per_draw.mean(dim=1), mean, rtol=0, atol=0.15)
+    torch.testing.assert_close(per_draw.std(dim=1), scale, rtol=0.05, atol=0)
+
+
+def test_rsample_carries_gradients_to_mean_and_scale() -> None:
+    mean = torch.zeros(1, 2, 3, requires_grad=True)
+    scale = torch.ones(1, 2, 3, requires_grad=True)
+    x = rsample(diagonal_normal(mean, scale), Draws([0]))
+    x.sum().backward()
+    assert mean.grad is not None
+    assert scale.grad is not None
+    assert torch.equal(mean.grad, torch.ones(1, 2, 3))
+    torch.testing.assert_close(scale.grad, x.detach())
+
+
+def test_replica_takes_and_copies_its_share() -> None:
+    stacked = {"a": torch.arange(12.0).reshape(6, 2)}
+    share = replica(stacked, 1, 3)
+    assert torch.equal(share["a"], stacked["a"][2:4])
+    share["a"].zero_()
+    assert stacked["a"][2, 0] == 4
+
+
+def test_a_normal_that_knows_its_log_scale_has_torch_s_density_and_entropy():
+    mean, log_variance = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    own = log_scale_normal(mean, log_variance)
+    theirs = diagonal_normal(mean, (0.5 * log_variance).exp())
+    x = torch.randn(2, 3, 4)
+    torch.testing.assert_close(own.log_prob(x), theirs.log_prob(x))
+    torch.testing.assert_close(own.entropy(), theirs.entropy())
+    torch.testing.assert_close(own.variance, theirs.variance)
+
+
+def test_the_divergence_from_the_standard_normal_stays_finite_where_a_scale_vanishes() -> None:
+    mean = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    ordinary = diagonal_normal(mean, 0.2 + mean.square())
+    expected = kl_divergence(Normal(mean, 0.2 + mean.square()), Normal(0.0, 1.0)).sum(dim=-1)
+    torch.testing.assert_close(kl_to_standard_normal(ordinary), expected)
+    log_variance = torch.tensor([[[-60.0, -110.0, 0.0]]], requires_grad=True)
+    divergence = kl_to_standard_normal(log_scale_normal(torch.zeros(1, 1, 3), log_variance))
+    torch.testing.assert_close(divergence, torch.tensor([[(60 + 110 - 1 - 1) / 2]]))
+    divergence.sum().backward()
+    torch.testing.assert_close(log_variance.grad, torch.tensor([[[-0.5, -0.5, 0.0]]]))

@@ -1,0 +1,83 @@
+import pytest
+
+from tuner.cli.config_file import read
+from tuner.errors import UsageError
+
+FLAGS = {
+    "search": {"trials": False, "dry_run": True, "set": False, "space": False, "method": False},
+    "train": {"set": False, "method": False},
+    "space": {"json": True},
+}
+
+
+def test_no_file_has_no_defaults(tmp_path):
+    assert read(tmp_path, FLAGS) == ({"search": {}, "train": {}, "space": {}}, "")
+
+
+def test_a_key_at_the_top_is_for_every_command_that_has_it(tmp_path):
+    (tmp_path / "tuner.toml").write_text('method = "gmm"\ntrials = 7\n')
+    defaults, source = read(tmp_path, FLAGS)
+    assert defaults == {
+        "search": {"method": "gmm", "trials": "7"},
+        "train": {"method": "gmm"},
+        "space": {},
+    }
+    assert source == "tuner.toml"
+
+
+def test_a_table_of_a_command_wins_over_the_top(tmp_path):
+    (tmp_path / "tuner.toml").write_text('method = "gmm"\n[train]\nmethod = "kmeans"\n')
+    defaults, _ = read(tmp_path, FLAGS)
+    assert defaults["search"]["method"] == "gmm"
+    assert defaults["train"]["method"] == "kmeans"
+
+
+def test_values_are_as_they_would_be_typed(tmp_path):
+    (tmp_path / "tuner.toml").write_text(
+        'method = ["gmm", "kmeans"]\n'
+        "set = {n_components = 10, gmvae.batch_norm = true, x = 1e-3}\n"
+        'space = "a.yaml"\ndry-run = true\n'
+    )
+    own = read(tmp_path, FLAGS)[0]["search"]
+    assert own["method"] == "gmm,kmeans"
+    assert own["set"] == ["n_components=10", "gmvae.batch_norm=true", "x=0.001"]
+    assert own["space"] == ["a.yaml"]
+    assert own["dry_run"] is True
+
+
+def test_pyproject_is_read_where_there_is_no_file_of_our_own(tmp_path):
+    project = tmp_path / "pyproject.toml"
+    project.write_text("[project]\nname = 'x'\n")
+    assert read(tmp_path, FLAGS)[0]["search"] == {}
+    project.write_text("tool = 3\n")
+    assert read(tmp_path, FLAGS)[0]["search"] == {}
+    project.write_text("[tool.tuner]\ntrials = 5\n[tool.other]\n")
+    defaults, source = read(tmp_path, FLAGS)
+    assert defaults["search"] == {"trials": "5"}
+    assert source == "[tool.tuner] in pyproject.toml"
+    (tmp_path / "tuner.toml").write_text("trials = 6\n")
+    assert read(tmp_path, FLAGS)[0]["search"] == {"trials": "6"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("tuner.toml", b"trails = 1", "did you mean 'trials'"),
+        ("tuner.toml", b"[serch]\ntrials = 1", "did you mean 'search'"),
+        ("tuner.toml", b"[train]\ntrials = 1", r"tuner.toml, \[train\]: no flag"),
+        ("tuner.toml", b"dry_run = 1", "write true or false"),
+        ("tuner.toml", b"trials", "not a usable TOML file"),
+        ("tuner.toml", b"trials = 1\ntrials = 2", "not a usable TOML file"),
+        ("tuner.toml", b"method = '\xff'", "is not UTF-8"),
+        ("pyproject.toml", b"[tool]\ntuner = 3", "write a table of flags"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=said):
+        read(tmp_path, FLAGS)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_key(tmp_path):
+    (tmp_path / "tuner.toml").write_bytes("﻿trials = 3".encode())
+    assert read(tmp_path, FLAGS)[0]["search"] == {"trials": "3"}

@@ -1,0 +1,220 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from tuner.cli.progress import Lines, LiveView, counts, duration, line, pace, view
+from tuner.orchestration.controller import Row, Snapshot
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def complete(number, value, sd=0.01):
+    return Row(number=number, method="gmvae", state="COMPLETE", value=value, sd=sd)
+
+
+def running(number, value=None, epoch=0, passes=0):
+    return Row(
+        number=number, method="em_vae", state="RUNNING", value=value, epoch=epoch, passes=passes
+    )
+
+
+def failed(number, reason):
+    return Row(number=number, method="gmvae", state="FAIL", reason=reason)
+
+
+def snapshot(*rows, total=20, seconds=100.0, before=0, notice=""):
+    return Snapshot(total=total, rows=rows, seconds=seconds, finished_before=before, notice=notice)
+
+
+MIXED = snapshot(
+    complete(0, 0.7),
+    complete(1, 0.8, sd=0.0),
+    failed(2, "RuntimeError: it broke"),
+    failed(3, "diverged"),
+    Row(number=4, method="gmvae", state="PRUNED"),
+    running(5, 0.612, 12, 60),
+    running(6),
+)
+
+
+def test_a_line_says_all_there_is():
+    assert line(MIXED) == (
+        "5 of 20 trials: 2 complete, 1 pruned, 2 failed (RuntimeError 1, diverged 1); "
+        "best: 1 gmvae 0.800, 0 gmvae 0.700 ± 0.010; "
+        "running: 5 em_vae 12/60 0.612, 6 em_vae; 1 min 40 s, 5 min 0 s left"
+    )
+
+
+def test_a_line_shows_five_best_and_eight_running():
+    rows = [complete(n, n / 10) for n in range(7)] + [running(n) for n in range(7, 18)]
+    told = line(snapshot(*rows))
+    assert "best: 6 gmvae 0.600 ± 0.010, 5 gmvae" in told
+    assert told.count("gmvae") == 5
+    assert told.count("em_vae") == 8
+    assert "3 more" in told
+
+
+def test_the_time_left_is_unknown_before_the_first_trial_and_none_at_the_end():
+    assert pace(snapshot(running(0))) == "1 min 40 s"
+    assert pace(snapshot(complete(0, 0.5), total=1)) == "1 min 40 s"
+    assert pace(snapshot(complete(0, 0.5), total=2), since=30) == "2 min 10 s, 1 min 10 s left"
+    assert pace(snapshot(complete(0, 0.5), total=2), since=300).endswith("0 s left")
+
+
+def test_trials_of_an_earlier_run_do_not_speed_up_the_time_left():
+    rows = [complete(n, 0.5) for n in range(10)]
+    assert pace(snapshot(*rows, before=9, total=11)) == "1 min 40 s, 1 min 40 s left"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.25, "0.2 s"),
+        (59, "59 s"),
+        (61, "1 min 1 s"),
+        (1500, "25 min"),
+        (7500, "2 h 5 min"),
+        (100_000, "1 d 3 h"),
+    ],
+)
+def test_durations_have_at_most_two_units(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_counts_name_the_reasons_alone():
+    assert counts(snapshot()) == "0 complete, 0 pruned, 0 failed"
+    assert counts(MIXED).endswith("2 failed (RuntimeError 1, diverged 1)")
+
+
+def test_lines_come_every_ten_seconds_or_tenth_of_the_trials():
+    stream, clock = io.StringIO(), Clock()
+    lines = Lines(stream, clock=clock)
+
+    def written():
+        return len(stream.getvalue().splitlines())
+
+    with lines as shown:
+        shown.watch(snapshot(running(0)))
+        assert written() == 1
+        clock.now = 9
+        shown.watch(snapshot(running(0)))
+        shown.watch(snapshot(complete(0, 0.5)))
+        assert written() == 1
+        clock.now = 10
+        shown.watch(snapshot(complete(0, 0.5)))
+        assert written() == 2
+        shown.watch(snapshot(complete(0, 0.5), complete(1, 0.5)))
+        assert written() == 3
+        shown.watch(snapshot(*(complete(n, 0.5) for n in range(20))))
+        shown.say("a remark")
+    assert written() == 5
+    assert stream.getvalue().endswith("a remark\n")
+    assert "\x1b" not in stream.getvalue()
+
+
+def live(width, height=24, clock=None):
+    console = Console(
+        file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None
+    )
+    return console, LiveView(console, clock=Clock() if clock is None else clock)
+
+
+def drawn(width, given, height=24):
+    console, shown = live(width, height)
+    if given is not None:
+        shown.watch(given)
+    with console.capture() as captured:
+        console.print(shown.drawn())
+    return captured.get().splitlines()
+
+
+def test_a_view_has_bar_counts_running_and_best():
+    lines = drawn(80, MIXED)
+    assert lines[0].rstrip().endswith("5/20  1 min 40 s, 5 min 0 s left")
+    assert lines[1].strip() == "2 complete, 1 pruned, 2 failed (RuntimeError 1, diverged 1)"
+    assert lines[3].split() == ["trial", "method", "pass", "score"]
+    assert lines[4].split() == ["now", "5", "em_vae", "12/60", "0.612"]
+    assert lines[5].split() == ["6", "em_vae"]
+    assert lines[6].split() == ["best", "1", "gmvae", "0.800"]
+    assert lines[7].split() == ["0", "gmvae", "0.700", "±", "0.010"]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize("height", [16, 24, 50])
+def test_a_view_fits_its_terminal(width, height):
+    rows = [complete(n, 0.5) for n in range(30)] + [
+        running(n, 0.5, 100, 200) for n in range(30, 90)
+    ]
+    lines = drawn(width, snapshot(*rows, total=1000), height)
+    assert max(map(len, lines)) <= width
+    assert len(lines) <= height
+    assert any("more" in one for one in lines)
+    assert any("best" in one for one in lines)
+
+
+def test_a_long_name_of_a_method_is_cut_before_a_figure_is():
+    row = Row(number=0, method="a" * 60, state="COMPLETE", value=0.123, sd=0.001)
+    lines = drawn(40, snapshot(row))
+    assert any("…" in one and "0.123" in one for one in lines)
+
+
+def test_a_notice_is_shown_until_it_is_gone():
+    assert any(
+        "MLflow does not answer" in one
+        for one in drawn(80, snapshot(notice="MLflow does not answer"))
+    )
+    assert "MLflow does not answer" in line(snapshot(notice="MLflow does not answer"))
+
+
+def test_before_the_first_snapshot_a_view_says_that_it_starts():
+    assert drawn(80, None)[0].startswith("starting")
+
+
+def test_the_clock_of_a_view_runs_on_between_snapshots():
+    clock = Clock()
+    console, shown = live(80, clock=clock)
+    shown.watch(snapshot(complete(0, 0.5), total=2))
+    clock.now = 30
+    with console.capture() as captured:
+        console.print(shown.drawn())
+    assert "2 min 10 s, 1 min 10 s left" in captured.get()
+
+
+def test_a_live_view_leaves_only_its_remarks():
+    stream = io.StringIO()
+    console = Console(file=stream, width=60, force_terminal=True, color_system=None)
+    with LiveView(console) as shown:
+        shown.watch(MIXED)
+        shown.say("a remark with [brackets]")
+    text = stream.getvalue()
+    assert "a remark with" in text
+    assert text.endswith("\x1b[2K") or "\x1b[1A" in text  # drawn lines are taken back
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "term", "kind"),
+    [
+        (True, "xterm", LiveView),
+        (True, "dumb", Lines),
+        (True, None, Lines),
+        (False, "xterm", Lines),
+    ],
+)
+def test_a_terminal_is_drawn_on_and_everything_else_gets_lines(
+    monkeypatch, is_terminal, term, kind
+):
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: is_terminal)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("TERM", raising=False)
+    if term is not None:
+        monkeypatch.setenv("TERM", term)
+    assert isinstance(view(stream), kind)

@@ -1,0 +1,457 @@
+"""A search from its description to its end, with stand-ins for Ray and MLflow.
+
+What is real here are the ledger, the signals and the order in which things happen.
+"""
+
+import importlib
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+
+import numpy as np
+import pytest
+
+from tuner.errors import (
+    DataError,
+    DiskError,
+    InterruptedSearchError,
+    LeaseError,
+    NoUsableTrialError,
+    ServiceError,
+    SyncError,
+    UsageError,
+)
+from tuner.execution.cluster import Resources
+from tuner.ledger.ledger import Ledger, searches
+from tuner.orchestration.controller import Conductor
+from tuner.orchestration.locations import Place
+from tuner.orchestration.search import Session, plan_of, resume
+from tuner.study.result import Result
+from tuner.study.study import Plan, Study
+
+from ..faults.plans import plan
+from ..faults.rehearsal import evaluations, execute
+
+search = importlib.import_module("tuner.orchestration.search")
+RESULT = Result(
+    search="s",
+    trials={"total": 4},
+    best={"number": 0},
+    champion={"name": "x"},
+    audit=None,
+    seconds=1.0,
+    tracking_uri="",
+)
+
+
+class Tracker:
+    """What a search tells MLflow, kept in memory."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.finished: list[str] = []
+        self.patience = -1.0
+        self.arrives = True
+
+    def project(self, record: Any) -> None:
+        self.told.append(record.key)
+
+    def finish(self, *, status: str = "FINISHED", **_: Any) -> None:
+        self.finished.append(status)
+
+    def close(self, timeout: float) -> bool:
+        self.patience = timeout
+        return self.arrives
+
+
+class Executor:
+    """A cluster in this thread."""
+
+    device, nodes = "cpu", 1
+    act: Callable[[Conductor], None] = staticmethod(execute)
+
+    def __init__(self, resources: Resources) -> None:
+        del resources
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def check_machines(self, *_: object) -> None:
+        pass
+
+    def send(self, *_: object) -> None:
+        pass
+
+    def run(self, conductor: Conductor) -> None:
+        type(self).act(conductor)
+
+
+class Stage:
+    """A place for searches, and how they are run there."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.place = Place(
+            storage=f"sqlite:///{folder / 'tuner.db'}",
+            tracking_uri="sqlite:///unused.db",
+            artifacts=folder / "artifacts",
+        )
+        self.session = Session(place=self.place, resources=Resources(), say=lambda _: None)
+        self.tracker, self.opened = Tracker(), 0
+        self.plan = _plan("plain", trials=4, scheduler="none", sampler="random")
+        self.concluded = 0
+        monkeypatch.setattr(search, "prepare", lambda study: self._prepared(study))
+        monkeypatch.setattr(search, "check", lambda uri: None)
+        monkeypatch.setattr(search, "open_tracker", self._open)
+        monkeypatch.setattr(search, "Finale", lambda *_: SimpleNamespace(conclude=self._conclude))
+        monkeypatch.setattr("tuner.execution.cluster.Cluster", Executor)
+        self.does = lambda act: monkeypatch.setattr(Executor, "act", staticmethod(act))
+
+    def search(self, name: str = "s") -> Result:
+        return search.search(replace(self.plan.study, name=name), self.session)
+
+    def ledger(self, name: str = "s") -> Ledger:
+        return Ledger.reopen(self.place.storage, name)
+
+    def _prepared(self, study: Study) -> Plan:
+        return replace(self.plan, study=study)
+
+    def _open(self, *_: object) -> tuple[Tracker, str]:
+        self.opened += 1
+        return self.tracker, "run"
+
+    def _conclude(self, *_: object, **__: object) -> Result:
+        self.concluded += 1
+        return RESULT
+
+
+def _plan(*methods: str, **settings: Any) -> Plan:
+    points = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    made = plan(*methods, **settings)
+    data: Any = SimpleNamespace(fingerprint="0" * 64, name="none", train=points, test=points)
+    return replace(made, dataset=data)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    return Stage(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def ended(stage: Stage) -> Stage:
+    """A stage with a search that has come to its end."""
+    stage.search()
+    ledger = stage.ledger()
+    ledger.note("result", RESULT.to_mapping())
+    ledger.note("finalists", {"0": {}})
+    stage.opened = stage.concluded = 0
+    stage.tracker.told.clear()
+    return stage
+
+
+def test_a_search_runs_all_its_trials_and_concludes(stage: Stage) -> None:
+    assert stage.search() is RESULT
+    ledger = stage.ledger()
+    assert ledger.missing() == 0
+    assert ledger.noted("lease") is None, "the next driver need not wait"
+    assert stage.tracker.told.count("trial 3") >= 1
+    assert stage.tracker.patience == pytest.approx(60.0)
+
+
+def test_a_search_is_named_after_method_and_data(stage: Stage) -> None:
+    for n in (1, 2):
+        search.search(stage.plan.study, stage.session)
+        assert searches(stage.place.storage)[-1] == f"plain-none-{n}"
+    stage.plan = _plan("plain", "small", trials=2)
+    search.search(stage.plan.study, stage.session)
+    assert "several-none-1" in searches(stage.place.storage)
+
+
+def test_a_name_that_is_taken_is_refused_before_tracking_hears_of_it(ended: Stage) -> None:
+    with pytest.raises(UsageError, match="tuner resume s"):
+        ended.search()
+    assert ended.opened == 0
+
+
+def test_what_has_ended_is_returned_at_once(ended: Stage) -> None:
+    for trials in (None, 4):
+        found = resume("s", ended.session, trials=trials)
+        assert found.to_mapping() == json.loads(json.dumps(RESULT.to_mapping()))
+    assert (ended.opened, ended.concluded) == (0, 0)
+
+
+def test_a_search_may_grow_but_not_shrink(ended: Stage) -> None:
+    with pytest.raises(UsageError, match="--trials 3: search 's' already has 4"):
+        resume("s", ended.session, trials=3)
+    assert resume("s", ended.session, trials=6) is RESULT
+    ledger = ended.ledger()
+    assert (ledger.size, ledger.missing(), ended.concluded) == (6, 0, 1)
+    assert ledger.noted("finalists") == {}, "they are chosen again"
+    assert ledger.noted("result") is None, "only the conclusion writes one"
+
+
+def test_resuming_nothing_suggests(ended: Stage) -> None:
+    with pytest.raises(UsageError, match="there are: s"):
+        resume("ss", ended.session)
+
+
+def test_every_trial_that_ended_is_told_again(stage: Stage) -> None:
+    def half(conductor: Conductor) -> None:
+        for _ in range(2):
+            job = conductor.next_job()
+            assert job is not None
+            *_, last = evaluations(job)
+            conductor.evaluated(job.number, last)
+            conductor.finished(job.number, pruned=False)
+        raise ServiceError("the cluster went away")
+
+    stage.does(half)
+    with pytest.raises(ServiceError):
+        stage.search()
+    stage.tracker.told.clear()
+    stage.does(lambda _: None)  # what was not delivered when the first driver died
+    resume("s", stage.session)
+    assert stage.tracker.told == ["trial 0", "trial 1"]
+
+
+def test_a_second_driver_is_refused_before_tracking_hears_of_it(stage: Stage) -> None:
+    def meanwhile(_: Conductor) -> None:
+        opened = stage.opened
+        with pytest.raises(LeaseError, match=str(os.getpid())):
+            resume("s", stage.session)
+        assert stage.opened == opened
+
+    stage.does(meanwhile)
+    with pytest.raises(NoUsableTrialError):
+        stage.search()
+
+
+def test_a_lease_is_given_back_where_tracking_does_not_answer(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.does(lambda c: c.give_up(DiskError("full")))
+    with pytest.raises(DiskError):
+        stage.search()
+
+    def away(*_: object) -> None:
+        raise ServiceError("MLflow does not answer")
+
+    monkeypatch.setattr(search, "open_tracker", away)
+    with pytest.raises(ServiceError):
+        resume("s", stage.session)
+    assert stage.ledger().noted("lease") is None
+
+
+def test_a_fault_of_all_is_raised_and_the_search_resumable(stage: Stage) -> None:
+    def full(conductor: Conductor) -> None:
+        conductor.next_job()
+        conductor.give_up(DiskError("cannot write 3 bytes"))
+
+    stage.does(full)
+    with pytest.raises(DiskError, match="3 bytes"):
+        stage.search()
+    assert [e.state for e in stage.ledger().entries()] == ["RUNNING"]
+    stage.does(execute)
+    assert resume("s", stage.session) is RESULT
+    assert stage.ledger().missing() == 0
+
+
+def test_a_search_without_a_usable_trial_says_why(stage: Stage) -> None:
+    def bad(conductor: Conductor) -> None:
+        execute(
+            conductor,
+            lambda job: [
+                replace(e, value=None, failure="diverged", finished=True)
+                for e in [next(evaluations(job))]
+            ],
+        )
+
+    stage.does(bad)
+    with pytest.raises(NoUsableTrialError, match="every one failed") as caught:
+        stage.search()
+    assert caught.value.exit_code == 1
+    assert stage.tracker.finished == ["FAILED"]
+    assert stage.tracker.patience == pytest.approx(60.0)
+
+
+def test_a_time_budget_that_ends_before_any_score_says_so(stage: Stage) -> None:
+    stage.does(lambda conductor: conductor.close("time budget"))
+    with pytest.raises(NoUsableTrialError, match="the time budget ended before one was scored"):
+        stage.search()
+    assert stage.ledger().missing() == 0
+
+
+def test_tracking_that_lags_behind_is_told_of(stage: Stage) -> None:
+    stage.tracker.arrives = False
+    with pytest.raises(SyncError, match="tuner sync s") as caught:
+        stage.search()
+    assert caught.value.exit_code == 5
+    assert caught.value.result is not None
+    assert caught.value.result.trials["total"] == stage.ledger().size
+    assert stage.ledger().missing() == 0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_lets_trials_save(stage: Stage, signum: int) -> None:
+    saved = []
+
+    def interrupted(conductor: Conductor) -> None:
+        conductor.next_job()
+        os.kill(os.getpid(), signum)
+        assert conductor.closing == "interrupt"
+        assert conductor.next_job() is None
+        saved.append(True)
+
+    before = signal.getsignal(signum)
+    stage.does(interrupted)
+    with pytest.raises(InterruptedSearchError, match=r"4 of 4 trials to go.*tuner resume s") as e:
+        stage.search()
+    assert e.value.exit_code == 128 + signum
+    assert saved
+    assert signal.getsignal(signum) == before
+    assert stage.tracker.finished == ["KILLED"]
+    assert stage.tracker.patience < 10
+    ledger = stage.ledger()
+    assert [x.state for x in ledger.entries()] == ["RUNNING"]
+    assert ledger.noted("lease") is None
+    stage.does(execute)
+    assert resume("s", stage.session) is RESULT
+
+
+def test_the_second_signal_ends_all_at_once(stage: Stage) -> None:
+    def stubborn(conductor: Conductor) -> None:
+        conductor.next_job()
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+    stage.does(stubborn)
+    began = time.monotonic()
+    with pytest.raises(InterruptedSearchError) as caught:
+        stage.search()
+    assert time.monotonic() - began < 30
+    assert caught.value.exit_code == 143, "the first signal is the reason"
+
+
+def test_a_signal_ends_what_is_no_trial(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def conclude(*_: object, **__: object) -> Result:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+        return RESULT
+
+    monkeypatch.setattr(search, "Finale", lambda *_: SimpleNamespace(conclude=conclude))
+    with pytest.raises(InterruptedSearchError, match="0 of 4 trials to go") as caught:
+        stage.search()
+    assert caught.value.exit_code == 143
+
+
+def test_another_thread_than_the_main_one_gets_no_signals(stage: Stage) -> None:
+    found: list[Result] = []
+    thread = threading.Thread(target=lambda: found.append(stage.search()))
+    thread.start()
+    thread.join()
+    assert found == [RESULT]
+
+
+def test_a_time_budget_closes_the_search(stage: Stage) -> None:
+    def slow(conductor: Conductor) -> None:
+        job = conductor.next_job()
+        assert job is not None
+        *_, last = evaluations(job)
+        conductor.evaluated(0, last)
+        conductor.finished(0, pruned=False)
+        conductor.next_job()
+        deadline = time.monotonic() + 30
+        while conductor.closing is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    stage.does(slow)
+    stage.session = replace(stage.session, time_budget=0.2)
+    assert stage.search() is RESULT
+    ledger = stage.ledger()
+    assert [e.state for e in ledger.entries()] == ["COMPLETE", "FAIL"]
+    assert (ledger.size, ledger.missing()) == (2, 0)
+
+
+@pytest.fixture
+def begun(stage: Stage) -> Stage:
+    """A stage with a search that was cut off."""
+    stage.does(lambda c: c.give_up(DiskError("full")))
+    with pytest.raises(DiskError):
+        stage.search()
+    stage.does(execute)
+    return stage
+
+
+def test_a_search_resumes_on_what_it_began_with(begun: Stage) -> None:
+    ledger = begun.ledger()
+    assert plan_of(ledger).identity() == ledger.record["identity"]
+    assert resume("s", begun.session) is RESULT
+
+
+def test_other_data_are_refused(begun: Stage) -> None:
+    begun.plan.dataset.fingerprint = "1" * 64  # type: ignore[misc]
+    with pytest.raises(DataError, match=r"began on data 0{12}… and digits now holds 1{12}…"):
+        resume("s", begun.session)
+    _untouched(begun)
+
+
+def test_another_space_is_refused_with_the_difference(begun: Stage) -> None:
+    branch = begun.plan.branches["plain"]
+    space = branch.space.without({"n_components": 3})
+    other = replace(branch, space=space, base={**branch.base, "epochs": 8})
+    begun.plan = replace(begun.plan, branches={"plain": other})
+    with pytest.raises(UsageError) as caught:
+        resume("s", begun.session)
+    said = str(caught.value)
+    assert "plain.n_components was {'int': [3, 9]} and is 5" in said
+    assert "plain.epochs was 9 and is 8" in said
+    assert "width" not in said, "what is the same is not told"
+    assert "digest" not in said
+    _untouched(begun)
+
+
+def test_a_record_of_a_newer_schema_is_refused(begun: Stage) -> None:
+    ledger = begun.ledger()
+    ledger.note("record", {**ledger.record, "schema": 99})
+    with pytest.raises(UsageError, match=r"schema 99.*upgrade"):
+        resume("s", begun.session)
+
+
+def _untouched(stage: Stage) -> None:
+    assert stage.opened == 1, "only the search itself told tracking"
+    assert stage.ledger().entries() == []
+    assert stage.ledger().noted("lease") is None
+
+
+def test_the_record_is_plain(begun: Stage) -> None:
+    record = begun.ledger().record
+    assert json.loads(json.dumps(record)) == record
+    assert record["schema"] == 1
+    assert record["searched"]["plain.width"] == {"float": [0.1, 10.0], "log": True}
+
+
+def test_a_real_study_resumes(tmp_path: Path) -> None:
+    from tuner.study.study import prepare
+
+    made = prepare(Study(methods=("kmeans", "gmm"), trials=4, name="real"))
+    record = {
+        "study": made.study.to_mapping(),
+        "identity": made.identity(),
+        "searched": search._searched(made),
+        "trials": 4,
+    }
+    ledger = Ledger.open_search(f"sqlite:///{tmp_path / 'tuner.db'}", "real", record)
+    again = plan_of(ledger)
+    assert again.identity() == made.identity()
+    assert tuple(again.branches) == ("kmeans", "gmm")

@@ -1,0 +1,74 @@
+"""Finalists: chosen on training points, judged on the test split."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tuner.data import load
+from tuner.evaluation.objective import modularity, neighbour_graph
+from tuner.training.finalist import Finalist, fit_finalist
+from tuner.training.saved_model import Model
+from tuner.training.trial import Job
+
+from ..in_process import blobs
+
+FINALIST = Finalist(
+    rank=0,
+    number=3,
+    method="kmeans",
+    settings={},
+    seeds=(1, 2, 3),
+    values=(0.5, 0.7, 0.6),
+    scores=(0.8, 0.4, 0.0),
+    guards={},
+    audits=(),
+    folder="f",
+    started=0.0,
+    ended=1.0,
+)
+
+
+def test_the_best_replica_is_chosen_on_training_points_not_on_test_points():
+    assert FINALIST.best == 1
+    assert FINALIST.best_value == 0.7
+
+
+def test_a_replica_that_collapses_on_the_test_split_is_not_chosen():
+    assert replace(FINALIST, values=(0.5, 0.7, 0.9)).best == 1
+
+
+@pytest.mark.parametrize(("scores", "usable"), [((0.0, 0.0, 0.1), True), ((0.0,) * 3, False)])
+def test_a_finalist_is_usable_if_a_replica_holds_clusters(scores, usable):
+    assert replace(FINALIST, scores=scores).is_usable is usable
+
+
+def test_a_finalist_survives_the_ledger():
+    written = json.loads(json.dumps(FINALIST.to_mapping()))
+    assert Finalist.from_mapping(written) == FINALIST
+
+
+def test_values_are_of_training_points_and_scores_of_test_points(tmp_path):
+    dataset = load(str(blobs(tmp_path / "blobs.npz")))
+    graph = neighbour_graph(dataset.train, fingerprint=dataset.fingerprint)
+    test_graph = neighbour_graph(dataset.test, fingerprint=f"{dataset.fingerprint}/test")
+    job = Job(
+        number=0,
+        method="kmeans",
+        settings={"n_components": 4},
+        seeds=(0, 1),
+        objective="score",
+        folder=str(tmp_path / "finalist"),
+    )
+    watched = []
+    finalist = fit_finalist(job, 0, dataset, graph, test_graph, watch=watched.append)
+    assert watched[-1].finished
+    assert finalist.settings == Model.load(finalist.model_folder(0)).config.to_mapping()
+    for r in range(2):
+        clusterer = Model.load(finalist.model_folder(r))
+        for points, judged_on, value in (
+            (dataset.train, graph, finalist.values[r]),
+            (dataset.test, test_graph, finalist.scores[r]),
+        ):
+            labels = clusterer.predict(dataset.scaling.invert(points))
+            assert value == pytest.approx(float(modularity(judged_on, labels[judged_on.index])))

@@ -1,0 +1,112 @@
+"""The source that a registered model takes along, so that it loads where this package is not.
+
+Every import inside the package is relative, so the few files that one method needs work under any
+package name. They get a private one, made from their content: no folder of the reader's can hide
+it, and models of different versions live in one process.
+"""
+
+import ast
+import hashlib
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import requires, version
+from pathlib import Path
+
+from ..methods import catalog
+
+_ROOT = Path(__file__).parents[1]
+_DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+_PACKAGE = "tuner"
+_ALWAYS = ("mlflow", "numpy", "safetensors", "torch")
+
+
+def stage(method: str, into: Path) -> str:
+    """Copy what a model of this method needs into a package below `into`; return its name.
+
+    A method of another distribution is not copied: it brings this package with it.
+    """
+    if catalog.distribution(method) is not None:
+        return _PACKAGE
+    sources = {path: (_ROOT / path).read_bytes() for path in sorted(_needed(method))}
+    packages = {folder / "__init__.py" for file in sources for folder in file.parents}
+    for path in packages - sources.keys():
+        sources[path] = b'"""Part of a registered model."""\n'
+    digest = hashlib.sha256()
+    for path, content in sorted(sources.items()):
+        digest.update(f"{path.as_posix()}\0{len(content)}\0".encode() + content)
+    package = f"{_PACKAGE}_model_{digest.hexdigest()[:16]}"
+    for path, content in sources.items():
+        target = into / package / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    return package
+
+
+def requirements(method: str) -> list[str]:
+    """Return what an environment needs to load a model of this method, in pip's words."""
+    owner = catalog.distribution(method)
+    if owner is not None:
+        return [f"mlflow{_bound('mlflow')}", f"{owner}=={version(owner)}"]
+    imported = {name for path in _needed(method) for name in _foreign(_ROOT / path)}
+    names = {_DISTRIBUTIONS.get(name, name) for name in imported} | set(_ALWAYS)
+    return sorted(name + _bound(name) for name in names)
+
+
+def _needed(method: str) -> set[Path]:
+    """Return the files that a saved model and the method's module import, directly or not."""
+    found: set[Path] = set()
+    to_do = [Path("training", "saved_model.py"), *_modules(Path("models", method))]
+    while to_do:
+        path = to_do.pop()
+        if path not in found:
+            found.add(path)
+            to_do += _own(path)
+    return found
+
+
+def _own(path: Path) -> Iterator[Path]:
+    """Yield the files of this package that one of its files imports."""
+    for node in _imports(_ROOT / path):
+        if isinstance(node, ast.ImportFrom) and node.level > 0:
+            start = path.parents[node.level - 1]
+            module = start.joinpath(*(node.module or "").split("."))
+            yield from _modules(module) if node.module else ()
+            for alias in node.names:
+                yield from _modules(module / alias.name)
+
+
+def _modules(path: Path) -> Iterator[Path]:
+    """Yield the file of a module; a package counts only among the methods."""
+    files = [path.with_suffix(".py")]
+    if path.parts[0] == "models":
+        files.append(path / "__init__.py")
+    yield from (file for file in files if (_ROOT / file).is_file())
+
+
+def _foreign(file: Path) -> Iterator[str]:
+    """Yield the packages outside the standard library that a file imports."""
+    for node in _imports(file):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            names = [node.module or ""] if node.level == 0 else []
+        for name in names:
+            if name.split(".")[0] not in sys.stdlib_module_names:
+                yield name.split(".")[0]
+
+
+def _imports(file: Path) -> list[ast.Import | ast.ImportFrom]:
+    """Return the imports that loading the file runs; a method's page may also import later."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree)) if "models" in file.relative_to(_ROOT).parts else tree.body
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def _bound(name: str) -> str:
+    """Return the versions of a distribution that this package asks for."""
+    for requirement in requires(_PACKAGE) or ():
+        match = re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*([^;]*)", requirement)
+        if match is not None and match[1].lower() == name:
+            return match[2].strip()
+    return ""

@@ -1,0 +1,4 @@
+"""What a person looks at after training: pictures of models.
+
+May import training and what is below it.
+"""

@@ -1,0 +1,4 @@
+"""The description of a search: the study, its search spaces, seeds and result.
+
+May import methods and data.
+"""

@@ -1,0 +1,281 @@
+"""A study: the frozen description of one search, checked whole before any work begins."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from ..errors import DataError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from ..data import Dataset
+    from ..methods.contract import Config, Scalar
+    from .space import Space
+
+SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "grid", "nsga2")
+SCHEDULERS = ("asha", "hyperband", "median", "none")
+OBJECTIVES = ("score", "elbo", "acc", "nmi", "ami", "ari")
+LABEL_OBJECTIVES = OBJECTIVES[2:]
+# bounds are comparable only where these agree
+_IN_THE_BOUND = ("n_components", "likelihood", "reconstruction_weight")
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """One search: what is searched and how it is judged.
+
+    `fixed` settings are not searched; a key `METHOD.SETTING` is meant for one method alone.
+    `spaces` overrides entries of the methods' spaces, as documents in the format of a space file.
+    `epochs` caps the passes over the data of a trial; `replicas` is the number of seeds of each.
+    """
+
+    methods: tuple[str, ...] = ("gmvae",)
+    dataset: str = "digits"
+    labels: str | None = None
+    trials: int = 100
+    replicas: int = 3
+    epochs: int | None = None
+    objective: str = "score"
+    use_labels: bool = False
+    sampler: str = "tpe"
+    scheduler: str = "asha"
+    seed: int = 0
+    fixed: Mapping[str, "Scalar"] = field(default_factory=dict)
+    spaces: Mapping[str, Any] = field(default_factory=dict)
+    finalists: int = 3
+    finalist_seeds: int = 5
+    name: str | None = None
+    register: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, low in (("trials", 1), ("replicas", 1), ("finalists", 1), ("finalist_seeds", 1)):
+            _at_least(name, getattr(self, name), low)
+        _at_least("seed", self.seed, 0)
+        if self.epochs is not None:
+            _at_least("epochs", self.epochs, 1)
+        _one_of("sampler", self.sampler, SAMPLERS)
+        _one_of("scheduler", self.scheduler, SCHEDULERS)
+        _one_of("objective", self.objective, OBJECTIVES)
+        if self.objective in LABEL_OBJECTIVES and not self.use_labels:
+            raise UsageError(
+                f"objective {self.objective!r} looks at labels: choose score or elbo, "
+                "or say --use-labels"
+            )
+        for slug in (self.name, self.register):
+            if slug is not None:
+                check_slug(slug)
+        if not self.methods:
+            raise UsageError("no method is named: give at least one, or all")
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the study as JSON values."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """Return the study that `to_mapping` wrote."""
+        return cls(**{**values, "methods": tuple(values["methods"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """One method of a study on its data: what is searched, and what everything else is set to."""
+
+    method: str
+    config_type: type["Config"]
+    space: "Space"
+    base: Mapping[str, "Scalar"]
+    presets: tuple[Mapping[str, "Scalar"], ...]
+    epochs: int | None
+
+    def config(self, searched: Mapping[str, "Scalar"]) -> "Config":
+        """Return the configuration of a trial, its schedule capped as the study says."""
+        config = self.config_type.from_mapping({**self.base, **searched})
+        return config if self.epochs is None else config.capped(self.epochs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A study that has been checked against its data and its methods."""
+
+    study: Study
+    dataset: "Dataset"
+    branches: Mapping[str, Branch]
+
+    @property
+    def passes(self) -> int:
+        """The longest schedule of the branches' base settings, in passes over the data."""
+        return max(branch.config({}).passes for branch in self.branches.values())
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a resumed search must agree with, by name."""
+        study = self.study.to_mapping()
+        kept = ("objective", "use_labels", "replicas", "epochs", "sampler", "scheduler", "seed")
+        spaces = {
+            name: {"space": branch.space.digest(), "settings": _digest(branch.base)}
+            for name, branch in self.branches.items()
+        }
+        data = {"data": self.dataset.fingerprint, "spaces": spaces}
+        return {**{key: study[key] for key in kept}, **data}
+
+
+def prepare(study: Study) -> Plan:
+    """Check a study whole: methods, spaces, settings, data, objective; raise what is wrong."""
+    from ..data import load
+    from ..methods import catalog
+
+    names = catalog.names() if study.methods == ("all",) else study.methods
+    if len(set(names)) < len(names):
+        raise UsageError(f"methods {', '.join(names)}: a method is named twice; name each once")
+    for name in names:
+        catalog.method(name)
+    _check_fixed_names(study.fixed, names)
+    dataset = load(study.dataset, labels=study.labels)
+    study = replace(study, methods=tuple(names), register=study.register or slug(dataset.name))
+    branches = {name: _branch(study, dataset, name) for name in names}
+    _check_objective(study, dataset, branches)
+    _check_components(branches, len(dataset.train))
+    searched = sum(len(branch.space.parameters) for branch in branches.values())
+    if searched == 0 and len(branches) == 1 and study.trials > 1:
+        raise UsageError(
+            f"every setting of {names[0]} is fixed, so {study.trials} trials would be the same: "
+            "fix fewer with --set, or train it once with tuner train"
+        )
+    return Plan(study=study, dataset=dataset, branches=branches)
+
+
+def slug(text: str) -> str:
+    """Return a name made of the allowed characters for a text such as a file name."""
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(text).stem).strip("-._")
+    return cleaned[:48] or "data"
+
+
+def check_slug(name: str) -> str:
+    """Return a name of a search or model that is safe in paths and URLs, or raise."""
+    if SLUG.fullmatch(name) is None:
+        shown = name if len(name) <= 40 else f"{name[:40]}… ({len(name)} characters)"
+        raise UsageError(
+            f"name {shown!r} is not usable: begin with a letter or digit, "
+            "then up to 63 letters, digits, dots, underscores or hyphens"
+        )
+    return name
+
+
+def settings_for(method: str, fixed: Mapping[str, "Scalar"]) -> dict[str, "Scalar"]:
+    """Return the fixed settings that are meant for a method: plain names it has, or its own."""
+    from ..methods import catalog
+
+    fields = catalog.method(method).config_type.__dataclass_fields__
+    plain = {key: value for key, value in fixed.items() if key in fields}
+    own = {
+        key.removeprefix(f"{method}."): value
+        for key, value in fixed.items()
+        if key.startswith(f"{method}.")
+    }
+    return plain | own
+
+
+def _branch(study: Study, dataset: "Dataset", name: str) -> Branch:
+    from ..methods import catalog
+    from .space import parse_space
+
+    config_type = catalog.method(name).config_type
+    space = catalog.space(name)
+    if name in study.spaces:
+        changed = parse_space(study.spaces[name], config_type, source="--space")
+        space = space.overridden(changed)
+    fixed = settings_for(name, study.fixed)
+    implied = config_type.implied_by(unit_interval=dataset.unit_interval)
+    preset = space.presets.get(dataset.name, {})
+    base = {**implied, **preset, **fixed}
+    settings = config_type.from_mapping(base).to_mapping()
+    free = space.without(fixed)
+    start = {
+        key: settings[key]
+        for key, parameter in free.parameters.items()
+        if key in base or parameter.admits(settings[key])
+    }
+    fits = all(free.parameters[key].admits(value) for key, value in start.items())
+    return Branch(
+        method=name,
+        config_type=config_type,
+        space=free,
+        base=settings,
+        presets=(start,) if fits else (),
+        epochs=study.epochs,
+    )
+
+
+def _check_fixed_names(fixed: Mapping[str, "Scalar"], names: tuple[str, ...]) -> None:
+    from ..methods import catalog
+
+    known = [
+        key
+        for name in names
+        for setting in catalog.method(name).config_type.__dataclass_fields__
+        for key in (setting, f"{name}.{setting}")
+    ]
+    for key in fixed:
+        if key not in known:
+            allowed = ", ".join(dict.fromkeys(k for k in known if "." not in k))
+            raise UsageError(
+                f"--set {key}: no such setting{did_you_mean(key, known)}; allowed: {allowed}"
+            )
+
+
+def _check_objective(study: Study, dataset: "Dataset", branches: Mapping[str, Branch]) -> None:
+    if study.objective in LABEL_OBJECTIVES and dataset.train_labels is None:
+        raise UsageError(
+            f"objective {study.objective!r} needs labels and {dataset.name} has none: "
+            "choose score, or name the labels with --labels"
+        )
+    if study.objective != "elbo":
+        return
+    from ..methods import catalog
+    from ..methods.contract import Bounds
+
+    if len(branches) > 1:
+        raise UsageError(
+            "objective 'elbo' compares bounds of one method only: name one method, or choose score"
+        )
+    ((name, branch),) = branches.items()
+    method = catalog.method(name)
+    if not issubclass(method.clusterer_of(branch.config({})), Bounds):
+        raise UsageError(f"{name} has no evidence lower bound: choose objective score")
+    for setting in _IN_THE_BOUND:
+        if setting in branch.space.parameters:
+            raise UsageError(
+                f"objective 'elbo' cannot compare trials that differ in {setting}: "
+                f"fix it with --set {setting}=VALUE, or choose score"
+            )
+
+
+def _check_components(branches: Mapping[str, Branch], points: int) -> None:
+    for name, branch in branches.items():
+        searched = branch.space.parameters.get("n_components")
+        most = int(searched.high) if searched is not None else int(branch.base["n_components"])
+        if most > points:
+            raise DataError(
+                f"{name} would look for up to {most} clusters in {points} training points: "
+                f"give more data, or --set n_components=K with K at most {points}"
+            )
+
+
+def _at_least(name: str, value: int, low: int) -> None:
+    if type(value) is not int or value < low:
+        raise UsageError(f"{name}={value!r} is not usable: give a whole number of at least {low}")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        near = did_you_mean(value, allowed)
+        raise UsageError(f"no {name} {value!r}{near}; choose one of {', '.join(allowed)}")
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,268 @@
+"""A champion as other people use it: raw data in, raw data out; no framework, no pickle."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self, final
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ..data.scaling import Scaling
+from ..errors import DataError, TunerError, UsageError
+from ..methods import catalog
+from ..methods.contract import (
+    Bounds,
+    Clusterer,
+    Config,
+    Decodes,
+    Generates,
+    Method,
+    Shape,
+    Traverses,
+)
+from .checkpoint import (
+    WEIGHTS,
+    CheckpointError,
+    from_json,
+    pack,
+    read_files,
+    refuse_newer,
+    to_json,
+    unpack,
+    write_files,
+)
+
+DOCUMENT = "model.json"
+_SCHEMA = 1
+_CHUNK = 4096
+
+
+@final
+class Model:
+    """Scaling and clusterer in one, with the settings they were made with.
+
+    `shape` is the shape of one raw point and `labels_used` says whether labels took part in the
+    choice of this model. Raw data are numbers of shape (N, *shape) or flat, (N, F), in the units
+    of the data that the model was trained on; a data frame is such a table.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        config: Config,
+        shape: Shape,
+        clusterer: Clusterer,
+        scaling: Scaling,
+        labels_used: bool = False,
+    ) -> None:
+        self.method = method
+        self.config = config
+        self.shape = tuple(shape)
+        self.clusterer = clusterer
+        self.scaling = scaling
+        self.labels_used = labels_used
+        self._device = next(iter(clusterer.weights().values())).device
+
+    def __repr__(self) -> str:
+        return f"Model({self.method!r}, n_components={self.n_components}, shape={self.shape})"
+
+    @property
+    def n_components(self) -> int:
+        """Number of clusters K."""
+        return self.config.n_components
+
+    def predict(self, raw: ArrayLike) -> NDArray[np.int64]:
+        """Return the most probable cluster of each point, shape (N,)."""
+        return self._answer(raw, self.clusterer.predict)
+
+    def predict_proba(self, raw: ArrayLike) -> NDArray[np.float32]:
+        """Return p(cluster | x), shape (N, K)."""
+        return self._answer(raw, self.clusterer.predict_proba)
+
+    def embed(self, raw: ArrayLike) -> NDArray[np.float32]:
+        """Return the codes of the points, shape (N, D)."""
+        return self._answer(raw, self.clusterer.embed)
+
+    def reconstruct(self, raw: ArrayLike) -> NDArray[np.float32]:
+        """Return the points drawn again from their codes, raw, shape (N, *shape)."""
+        if not isinstance(self.clusterer, Decodes):
+            raise self._incapable("reconstruct points", Decodes)
+        scaled = self._answer(raw, self.clusterer.reconstruct)
+        return self.scaling.invert(scaled.reshape(-1, *self.shape))
+
+    def sample(self, cluster: int, n: int, seed: int = 0) -> NDArray[np.float32]:
+        """Return n new points of one cluster, raw, shape (n, *shape)."""
+        if not isinstance(self.clusterer, Generates):
+            raise self._incapable("draw new points", Generates)
+        self._check_cluster(cluster)
+        if n < 1:
+            raise UsageError(f"cannot draw {n} points: give a number of at least 1")
+        with torch.inference_mode():
+            scaled = self.clusterer.sample(cluster, n, seed).cpu().numpy()
+        return self.scaling.invert(scaled.reshape(n, *self.shape))
+
+    def traverse(self, cluster: int, steps: int) -> NDArray[np.float32]:
+        """Return points along a line of styles, raw, the cluster fixed, shape (steps, *shape)."""
+        if not isinstance(self.clusterer, Traverses):
+            raise self._incapable("move points along a style", Traverses)
+        self._check_cluster(cluster)
+        if steps < 2:
+            raise UsageError(f"no line has {steps} points: give a number of at least 2")
+        with torch.inference_mode():
+            scaled = self.clusterer.traverse(cluster, steps).cpu().numpy()
+        return self.scaling.invert(scaled.reshape(steps, *self.shape))
+
+    def elbo(self, raw: ArrayLike) -> NDArray[np.float32]:
+        """Return a lower bound of log p(scaled x) in nats, shape (N,)."""
+        if not isinstance(self.clusterer, Bounds):
+            raise self._incapable("bound the likelihood", Bounds)
+        return self._answer(raw, self.clusterer.elbo)
+
+    def save(self, folder: Path | str) -> None:
+        """Write the model as a folder of safetensors, JSON and a manifest."""
+        arrays = self.scaling.to_arrays()
+        tensors = {f"weights/{name}": t for name, t in self.clusterer.weights().items()}
+        tensors |= {f"scaling/{name}": torch.as_tensor(a) for name, a in arrays.items()}
+        document = {
+            "schema": _SCHEMA,
+            "method": self.method,
+            "distribution": catalog.distribution(self.method),
+            "config": self.config.to_mapping(),
+            "shape": list(self.shape),
+            "scaling": sorted(arrays),
+            "n_components": self.n_components,
+            "labels_used": self.labels_used,
+        }
+        write_files(Path(folder), {WEIGHTS: pack(tensors), DOCUMENT: to_json(document)})
+
+    @classmethod
+    def load(cls, folder: Path | str, *, device: torch.device | str = "cpu") -> Self:
+        """Build a saved model with the installed code, everything in it checked first."""
+        place = Path(folder)
+        files = read_files(place, (WEIGHTS, DOCUMENT))
+        tensors = unpack(files[WEIGHTS], where=place / WEIGHTS)
+        document = from_json(files[DOCUMENT], where=place / DOCUMENT)
+        return _build(cls, document, tensors, where=place / DOCUMENT, device=device)
+
+    def _answer(self, raw: ArrayLike, answer: Callable[[Tensor], Tensor]) -> NDArray[Any]:
+        points = self._points(raw)
+        with torch.inference_mode():
+            parts = [
+                answer(self._scaled(points, start).to(self._device)).cpu()
+                for start in range(0, len(points), _CHUNK)
+            ]
+        return torch.cat(parts).numpy()
+
+    def _check_cluster(self, cluster: int) -> None:
+        if not 0 <= cluster < self.n_components:
+            raise UsageError(
+                f"no cluster {cluster}: give one from 0 to {self.n_components - 1}, both included"
+            )
+
+    def _points(self, raw: ArrayLike) -> NDArray[Any]:
+        """Return raw data as numbers of shape (N, *shape)."""
+        try:
+            points = np.asarray(raw)
+        except ValueError:
+            raise DataError(f"ragged data: give {self._allowed()}") from None
+        if points.dtype.kind not in "buif":
+            raise DataError(f"data of type {points.dtype} are not numbers: give {self._allowed()}")
+        if not _fits(points.shape, self.shape):
+            raise DataError(f"data of shape {points.shape} do not fit: give {self._allowed()}")
+        return points.reshape(-1, *self.shape)
+
+    def _scaled(self, points: NDArray[Any], start: int) -> Tensor:
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = self.scaling.apply(points[start : start + _CHUNK])
+        finite = np.isfinite(scaled).reshape(len(scaled), -1).all(axis=1)
+        if not finite.all():
+            row = start + int(np.argmin(finite))
+            raise DataError(f"row {row} has a value that is not a finite number: fill or drop it")
+        return torch.from_numpy(np.ascontiguousarray(scaled, dtype=np.float32))
+
+    def _allowed(self) -> str:
+        flat = math.prod(self.shape)
+        shaped = "".join(f", {size}" for size in self.shape)
+        return f"numbers of shape (N{shaped})" + (
+            "" if len(self.shape) == 1 else f" or (N, {flat})"
+        )
+
+    def _incapable(self, task: str, capability: type) -> UsageError:
+        others = catalog.method(self.method).clusterer_with.items()
+        able = [
+            f"train it with {name}=true" for name, kind in others if issubclass(kind, capability)
+        ]
+        way = " or ".join([*able, "use another method"])
+        return UsageError(f"this model of method {self.method!r} cannot {task}: {way}")
+
+
+def _fits(given: Shape, shape: Shape) -> bool:
+    """Say whether `given` is (N, *shape), N > 0, flat or but for axes of length 1."""
+    if len(given) < 2 or given[0] == 0:
+        return False
+    flat = given[1:] == (math.prod(shape),)
+    return flat or [s for s in given[1:] if s > 1] == [s for s in shape if s > 1]
+
+
+def _build(
+    cls: type[Model],
+    document: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    *,
+    where: Path,
+    device: torch.device | str,
+) -> Model:
+    refuse_newer(document.get("schema"), _SCHEMA, where=where)
+    shape = _checked_shape(document.get("shape"), where=where)
+    arrays = {name: t.numpy() for name, t in _share(tensors, "scaling/").items()}
+    weights = _share(tensors, "weights/")
+    try:
+        method = _installed(str(document.get("method")), document.get("distribution"))
+        config = method.config_type.from_mapping(document["config"])
+        expected = method(config, shape, (0,)).clusterers()[0].weights()
+        _check_tensors(weights, expected)
+        scaling = Scaling.from_arrays(arrays)
+        np.broadcast_shapes(scaling.shift.shape, scaling.scale.shape, shape)
+        clusterer = method.clusterer_of(config)(config, shape, weights, device=device)
+    except (TunerError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{where} describes no usable model: {error}") from error
+    labels_used = document.get("labels_used") is True
+    return cls(str(document["method"]), config, shape, clusterer, scaling, labels_used)
+
+
+def _installed(name: str, distribution: object) -> type[Method]:
+    """Return the method of this name, or say which distribution it comes from."""
+    if isinstance(distribution, str) and name not in catalog.names():
+        raise UsageError(
+            f"its method {name!r} comes from the distribution {distribution!r}, which is not "
+            "installed: install it"
+        )
+    return catalog.method(name)
+
+
+def _share(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _checked_shape(value: object, *, where: Path) -> Shape:
+    if isinstance(value, list) and value and all(type(n) is int and n > 0 for n in value):
+        return tuple(value)
+    raise CheckpointError(f"{where} has shape {value!r}, not a list of sizes: fetch it again")
+
+
+def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raise unless the tensors have the names, shapes and types that the method makes."""
+    if found.keys() != expected.keys():
+        odd = ", ".join(sorted(found.keys() ^ expected.keys()))
+        raise CheckpointError(f"the tensors {odd} are missing or unknown; fetch it again")
+    for name, tensor in expected.items():
+        have, want = _kind(found[name]), _kind(tensor)
+        if want != have:
+            raise CheckpointError(f"tensor {name!r} is {have}, not {want}; fetch it again")
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tensor.dtype} {tuple(tensor.shape)}"
