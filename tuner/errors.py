@@ -2,10 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from .study.result import Result
+from typing import ClassVar
 
 
 class TunerError(Exception):
@@ -39,12 +36,12 @@ class ServiceError(TunerError):
 class SyncError(TunerError):
     """The search is done and safe in the ledger, but tracking has not received all of it.
 
-    `result` is what the search found.
+    `result` is the `tuner.study.result.Result` of the search, None where there is none.
     """
 
     exit_code = 5
 
-    def __init__(self, message: str, result: "Result | None" = None) -> None:
+    def __init__(self, message: str, result: object = None) -> None:
         super().__init__(message)
         self.result = result
 

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ...methods.contract import (
     Bounds,
-    Curve,
     Decodes,
     Generates,
+    MetricInfo,
     Report,
     Shape,
     Traverses,
@@ -83,15 +83,16 @@ class GMVAEConfig(GMVAENetworkConfig):
         """The lambda of Eq. 7, in nats."""
         return self.information_threshold * math.log(self.n_components)
 
-    def curves(self) -> Mapping[str, Curve]:
+    def metric_info(self) -> Mapping[str, MetricInfo]:
         """Return the unit of all terms, and the levels that the z term is held against."""
         levels = {"log K": math.log(self.n_components)}
         if self.threshold > 0:
             levels["threshold λ"] = self.threshold
         read = {
-            name: Curve(unit="nats") for name in ("loss", "elbo", *(f.name for f in fields(Terms)))
+            name: MetricInfo(unit="nats")
+            for name in ("loss", "elbo", *(f.name for f in fields(Terms)))
         }
-        return read | {"z_prior": Curve(unit="nats", levels=levels)}
+        return read | {"z_prior": MetricInfo(unit="nats", levels=levels)}
 
 
 @final

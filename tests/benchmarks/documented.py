@@ -52,7 +52,7 @@ def gmvae(config: dict[str, Any]) -> None:
     from tuner.data import load
     from tuner.evaluation.objective import neighbour_graph
     from tuner.study.seeds import trial_seeds
-    from tuner.training.trial import Job, Trial, material
+    from tuner.training.trial import Trial, TrialSpec, trial_data
 
     torch.set_num_threads(1)
     settings = dict(config)
@@ -60,7 +60,7 @@ def gmvae(config: dict[str, Any]) -> None:
     folder = settings.pop("folder")
     data = load("digits")
     graph = neighbour_graph(data.train, fingerprint=data.fingerprint)
-    job = Job(
+    spec = TrialSpec(
         number=number,
         method="gmvae",
         settings={"architecture": "perceptron", "likelihood": "bernoulli", **settings},
@@ -68,7 +68,7 @@ def gmvae(config: dict[str, Any]) -> None:
         objective="score",
         folder=f"{folder}/{number}",
     )
-    trial = Trial(job, material(data, graph))
+    trial = Trial(spec, trial_data(data, graph))
     while not trial.finished:
         evaluation = trial.advance()
         tune.report(

@@ -80,7 +80,7 @@ class Stopwatch:
 def measure(folder: Path, *, trials: int, workers: int, sampler: str, profiled: bool) -> None:
     """Run one search in `folder` and print what it took."""
     from tuner.execution.cluster import Resources
-    from tuner.orchestration.locations import Place
+    from tuner.orchestration.locations import Locations
     from tuner.orchestration.search import Session, search
     from tuner.study.study import Study
 
@@ -98,14 +98,14 @@ def measure(folder: Path, *, trials: int, workers: int, sampler: str, profiled: 
         finalist_seeds=1,
         name="overhead",
     )
-    place = Place(
+    locations = Locations(
         storage=f"sqlite:///{folder / 'tuner.db'}",
         tracking_uri=f"sqlite:///{folder / 'mlflow.db'}",
         artifacts=folder / "artifacts",
     )
     began = time.perf_counter()
     session = Session(
-        place=place,
+        locations=locations,
         resources=Resources(workers=workers),
         watch=stopwatch.watch,
         say=lambda _: None,

@@ -19,6 +19,7 @@ from tests.benchmarks._ratios import in_turns, ratio, told, write
 from tuner.data import load
 from tuner.methods import catalog
 from tuner.methods.contract import Method, Trains
+from tuner.study.space import method_space
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Case:
     def fresh(self, seeds: Sequence[int]) -> Method:
         """Return the untrained method."""
         method = catalog.method(self.name)
-        preset = dict(catalog.space(self.name).presets[self.preset])
+        preset = dict(method_space(self.name).presets[self.preset])
         config = method.config_type.from_mapping(preset).capped(self.passes)
         return method(config, tuple(self.x.shape[1:]), seeds, device=self.x.device)
 

@@ -34,7 +34,8 @@ from tuner.evaluation.metrics import audit
 from tuner.evaluation.objective import neighbour_graph
 from tuner.methods import catalog
 from tuner.methods.contract import Config
-from tuner.training.trial import Job, Trial, material
+from tuner.study.space import method_space
+from tuner.training.trial import Trial, TrialSpec, trial_data
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -73,7 +74,7 @@ def settings(method: str, dataset: str, data: Dataset, given: Mapping[str, Any])
     """Return the method's preset for the data set, with what is given on top."""
     config = catalog.method(method).config_type
     implied = config.implied_by(unit_interval=data.unit_interval)
-    preset = catalog.space(method).presets.get(dataset, {})
+    preset = method_space(method).presets.get(dataset, {})
     return config.from_mapping({**implied, **preset, **given})
 
 
@@ -92,7 +93,7 @@ def first(data: Dataset, points: int | None) -> Dataset:
 
 def train(asked: Mapping[str, Any], config: Config, data: Dataset, folder: Path) -> dict[str, Any]:
     """Train the replicas, or go on where they were left, and return what they reached."""
-    job = Job(
+    spec = TrialSpec(
         number=0,
         method=asked["method"],
         settings=config.to_mapping(),
@@ -102,7 +103,7 @@ def train(asked: Mapping[str, Any], config: Config, data: Dataset, folder: Path)
         device=asked["device"],
     )
     graph = neighbour_graph(data.train, fingerprint=data.fingerprint)
-    trial, began = Trial(job, material(data, graph)), time.monotonic()
+    trial, began = Trial(spec, trial_data(data, graph)), time.monotonic()
     while not trial.finished:
         last = trial.advance()
         told = "" if last.value is None else f" score {last.value:.3f}"
@@ -123,7 +124,7 @@ def train(asked: Mapping[str, Any], config: Config, data: Dataset, folder: Path)
 
 def _figures(trial: Trial, x: Any, labels: Any) -> dict[str, list[float]]:
     """Return every figure of agreement with the labels, one per replica, in %."""
-    points = torch.tensor(x, device=trial.job.device)
+    points = torch.tensor(x, device=trial.spec.device)
     parts = [trial.method.predict_log_proba(part).float().cpu() for part in points.split(10_000)]
     each = [audit(replica, labels) for replica in torch.cat(parts, dim=1).numpy()]
     return {name: [round(100 * one[name], 2) for one in each] for name in each[0]}
@@ -166,11 +167,11 @@ def table(documents: Sequence[Mapping[str, Any]]) -> str:
         "| NMI | AMI | ARI | minutes | papers, test |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    order = sorted(documents, key=_place)
+    order = sorted(documents, key=_locations)
     return "\n".join([*head, *map(_line, order)])
 
 
-def _place(document: Mapping[str, Any]) -> tuple[Any, ...]:
+def _locations(document: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the key that sorts by data, then methods by accuracy, then variants by name."""
     data, method, note = (document[key] for key in ("dataset", "method", "note"))
     words, numbers = re.sub(r"\d+", "", note), [int(n) for n in re.findall(r"\d+", note)]

@@ -13,7 +13,6 @@ from tuner.data import load
 from tuner.errors import DataError
 from tuner.evaluation.metrics import ari, contingency, hungarian
 from tuner.evaluation.objective import evaluate, neighbour_graph
-from tuner.methods import catalog
 from tuner.models._kit.mixtures import fit_mixture
 from tuner.models._kit.neighbours import modularity, neighbours
 from tuner.models._kit.networks import Draws
@@ -21,6 +20,7 @@ from tuner.models._kit.starts import first_responsibilities
 from tuner.models.em_vae import steps as _em_vae_steps
 from tuner.models.em_vae.method import EMVAE, EMVAEClusterer, EMVAEConfig
 from tuner.models.em_vae.steps import owned, refined, weighted_share
+from tuner.study.space import method_space
 from tuner.testing import training
 from tuner.testing.subject import Subject
 
@@ -374,7 +374,7 @@ def test_equal_points_have_a_kmeans_start():
 
 
 def test_presets_of_images_are_the_paper_settings():
-    presets = catalog.space("em_vae").presets
+    presets = method_space("em_vae").presets
     for name in ("mnist", "fashion_mnist"):
         assert EMVAEConfig.from_mapping(presets[name]) == EMVAEConfig()
     moons = EMVAEConfig.from_mapping(presets["half_moons"])
@@ -384,7 +384,7 @@ def test_presets_of_images_are_the_paper_settings():
 @pytest.mark.slow
 def test_digits_preset_beats_kmeans():
     data = load("digits")
-    config = EMVAEConfig.from_mapping(catalog.space("em_vae").presets["digits"])
+    config = EMVAEConfig.from_mapping(method_space("em_vae").presets["digits"])
     method = EMVAE(config, data.shape, (0, 1, 2))
     x = torch.from_numpy(data.train)
     for _ in method.fit(x):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from tuner.methods.contract import Clusterer, Curve, Method, Report, Shape, State
+from tuner.methods.contract import Clusterer, Method, MetricInfo, Report, Shape, State
 from tuner.models._kit.loop import minibatches
 from tuner.testing.training import UNSEEDED
 
@@ -78,14 +78,14 @@ class OneNumber(Retells):
 
 @breaks("curves_are_of_reported_metrics")
 class TellsOfNothing(ToyConfig):
-    def curves(self) -> Mapping[str, Curve]:
-        return {"lost": Curve(unit="nats")}
+    def metric_info(self) -> Mapping[str, MetricInfo]:
+        return {"lost": MetricInfo(unit="nats")}
 
 
 @breaks("curves_are_of_reported_metrics")
 class BoundlessLevel(ToyConfig):
-    def curves(self) -> Mapping[str, Curve]:
-        return {"loss": Curve(levels={"most": float("inf")})}
+    def metric_info(self) -> Mapping[str, MetricInfo]:
+        return {"loss": MetricInfo(levels={"most": float("inf")})}
 
 
 @breaks("fit_sees_points_alone")

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from tuner.orchestration.locations import Place
+from tuner.orchestration.locations import Locations
 from tuner.study.result import Result
 from tuner.study.study import Study
 from tuner.training.finalist import Finalist, fit_finalist
-from tuner.training.trial import Trial, material
+from tuner.training.trial import Trial, trial_data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,22 +51,22 @@ class Cluster:
     def send(self, dataset: Any, graph: Any) -> None:
         self.dataset, self.graph = dataset, graph
 
-    def run(self, conductor: Any) -> None:
-        shared, done = material(self.dataset, self.graph), 0
-        while conductor.closing is None and (job := conductor.next_job()) is not None:
-            trial, stop = Trial(job, shared), False
+    def run(self, controller: Any) -> None:
+        shared, done = trial_data(self.dataset, self.graph), 0
+        while controller.closing is None and (spec := controller.next_trial()) is not None:
+            trial, stop = Trial(spec, shared), False
             while not (trial.finished or stop):
                 evaluation = trial.advance()
-                stop = conductor.evaluated(job.number, evaluation)
-            conductor.finished(job.number, pruned=not trial.finished)
+                stop = controller.on_evaluation(spec.number, evaluation)
+            controller.on_end(spec.number, pruned=not trial.finished)
             done += 1
             if done == self.interrupted_after:
                 signal.raise_signal(signal.SIGINT)
 
-    def finalists(self, jobs: Any, test_graph: Any, *, labels_used: bool) -> Iterator[Finalist]:
-        for rank, job in jobs.items():
+    def finalists(self, specs: Any, test_graph: Any, *, labels_used: bool) -> Iterator[Finalist]:
+        for rank, spec in specs.items():
             yield fit_finalist(
-                job, rank, self.dataset, self.graph, test_graph, labels_used=labels_used
+                spec, rank, self.dataset, self.graph, test_graph, labels_used=labels_used
             )
 
 
@@ -96,42 +96,42 @@ def blobs(path: Path, *, n: int = 200) -> Path:
 
 
 @dataclass(frozen=True)
-class Concluded:
+class FinishedSearch:
     """A search that has ended, all of it in one folder."""
 
     folder: Path
-    place: Place
+    locations: Locations
     result: Result
 
     @property
     def flags(self) -> list[str]:
         """What the command line is told to find it."""
-        return ["--storage", self.place.storage, "--tracking-uri", self.place.tracking_uri]
+        return ["--storage", self.locations.storage, "--tracking-uri", self.locations.tracking_uri]
 
     @property
     def model(self) -> Path:
         """The folder of a model of kmeans."""
-        return self.place.artifacts / self.result.search / "finalist-0" / "replica-0"
+        return self.locations.artifacts / self.result.search / "finalist-0" / "replica-0"
 
     @property
     def other_model(self) -> Path:
         """The folder of a model of gmm, which draws new points."""
-        return self.place.artifacts / self.result.search / "finalist-1" / "replica-0"
+        return self.locations.artifacts / self.result.search / "finalist-1" / "replica-0"
 
 
 @functools.cache
-def concluded() -> Concluded:
+def finished_search() -> FinishedSearch:
     """Return a small search named `done`, made once per process; leave it as it is."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return conclude(folder, name="done")
+    return run_search(folder, name="done")
 
 
-def conclude(folder: Path, *, name: str) -> Concluded:
+def run_search(folder: Path, *, name: str) -> FinishedSearch:
     """Run a small search in a folder."""
     from tuner.orchestration.search import Session, search
 
-    place = Place(
+    locations = Locations(
         storage=f"sqlite:///{folder / 'tuner.db'}",
         tracking_uri=f"sqlite:///{folder / 'mlflow.db'}",
         artifacts=folder / "artifacts",
@@ -147,6 +147,6 @@ def conclude(folder: Path, *, name: str) -> Concluded:
         fixed={"n_components": 3},
         name=name,
     )
-    session = Session(place=place, resources=Resources(), say=lambda _: None)  # type: ignore
+    session = Session(locations=locations, resources=Resources(), say=lambda _: None)  # type: ignore
     with no_ray():
-        return Concluded(folder, place, search(study, session))
+        return FinishedSearch(folder, locations, search(study, session))

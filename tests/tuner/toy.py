@@ -12,10 +12,10 @@ from tuner.methods.contract import (
     Bounds,
     Clusterer,
     Config,
-    Curve,
     Decodes,
     Generates,
     Method,
+    MetricInfo,
     Pretraining,
     Pretrains,
     Random,
@@ -48,8 +48,8 @@ class ToyConfig(Config):
     def pretraining(self) -> Mapping[str, Scalar]:
         return {"passes": 1} if self.epochs else {}
 
-    def curves(self) -> Mapping[str, Curve]:
-        return {"loss": Curve(unit="nats", levels={"zero": 0.0})}
+    def metric_info(self) -> Mapping[str, MetricInfo]:
+        return {"loss": MetricInfo(unit="nats", levels={"zero": 0.0})}
 
 
 def log_joint(tensors: Mapping[str, Tensor], x: Tensor) -> Tensor:

@@ -43,9 +43,10 @@ def methods(name: AnyMethod = None, json: Json = False, markdown: Markdown = Fal
 
 def space(name: OneMethod, json: Json = False) -> None:
     """Print the search space of a method, as --space takes it."""
-    from ..methods import catalog
 
-    document = catalog.space(name).to_mapping()
+    from ..study.space import method_space
+
+    document = method_space(name).to_mapping()
     if json:
         show_json(document)
         return
@@ -88,7 +89,7 @@ def datasets(json: Json = False) -> None:
 
 def models(name: AnyModel = None, tracking: Tracking = None, json: Json = False) -> None:
     """List the registered models, or the versions of one."""
-    uri = values.place(None, tracking, None).tracking_uri
+    uri = values.locations(None, tracking, None).tracking_uri
     listed = _versions(name, uri)
     if json:
         show_json(listed)
@@ -113,8 +114,8 @@ def models(name: AnyModel = None, tracking: Tracking = None, json: Json = False)
 
 
 def _described(name: str, method: "type[Method]") -> dict[str, Any]:
-    from ..methods import catalog
     from ..methods.contract import Random, Trains
+    from ..study.space import method_space
 
     return {
         "name": name,
@@ -122,8 +123,8 @@ def _described(name: str, method: "type[Method]") -> dict[str, Any]:
         "can_with": {setting: _tasks(kind) for setting, kind in method.clusterer_with.items()},
         "gradients": issubclass(method, Trains),
         "seeded": issubclass(method, Random),
-        "searched": sorted(catalog.space(name).parameters),
-        "presets": sorted(catalog.space(name).presets),
+        "searched": sorted(method_space(name).parameters),
+        "presets": sorted(method_space(name).presets),
         "source": method.source,
     }
 
@@ -143,16 +144,16 @@ def _abilities(one: dict[str, Any]) -> str:
 def _settings(name: str, method: "type[Method]", *, json: bool, markdown: bool) -> None:
     from dataclasses import fields
 
-    from ..methods import catalog
+    from ..study.space import method_space
 
-    searched = catalog.space(name).parameters
+    params = method_space(name).parameters
     listed = [
         {
             "name": field.name,
             "default": field.default,
             "type": type(field.default).__name__,
             **field.metadata,
-            "searched": searched[field.name].describe() if field.name in searched else None,
+            "searched": params[field.name].describe() if field.name in params else None,
         }
         for field in fields(method.config_type)
     ]

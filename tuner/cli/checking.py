@@ -22,12 +22,12 @@ def doctor(
     json: Json = False,
 ) -> None:
     """Check that all records of a search agree, or of all; exits 0 where they do."""
+    from ..ledger.storage import search_names
     from ..orchestration.doctor import examine
-    from ..orchestration.status import names
 
-    place = values.place(storage, tracking, artifacts)
-    searches = names(place.storage) if name is None else [name]
-    found = {search: examine(search, place) for search in searches}
+    locations = values.locations(storage, tracking, artifacts)
+    searches = search_names(locations.storage) if name is None else [name]
+    found = {search: examine(search, locations) for search in searches}
     sound = {search: all(one.ok for one in findings) for search, findings in found.items()}
     if json:
         told = [

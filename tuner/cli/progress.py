@@ -50,7 +50,7 @@ def view(stream: TextIO) -> View:
     """Return a view on a stream: live in a terminal that can move its cursor, else lines."""
     if stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
         return LiveView(Console(file=stream, markup=False, emoji=False, highlight=False))
-    return Lines(stream)
+    return PlainView(stream)
 
 
 @final
@@ -103,7 +103,7 @@ class LiveView(View):
 
 
 @final
-class Lines(View):
+class PlainView(View):
     """A line about every ten seconds or tenth of the trials, whichever comes first."""
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -62,10 +62,16 @@ def promote(
     json: Json = False,
 ) -> None:
     """Make a version the champion if it is surely better."""
-    from ..registry.promotion import advance
+    from ..registry.promotion import promote as promote_version
 
-    place = values.place(storage, tracking, None)
-    reason = advance(name, version, place, force=force)
+    locations = values.locations(storage, tracking, None)
+    reason = promote_version(
+        name,
+        version,
+        tracking_uri=locations.tracking_uri,
+        storage=locations.storage,
+        force=force,
+    )
     if json:
         show_json({"name": name, "version": version, "promoted": True, "reason": reason})
     else:
@@ -74,9 +80,9 @@ def promote(
 
 def rollback(name: ModelName, tracking: Tracking = None, json: Json = False) -> None:
     """Make the champion before this one champion again."""
-    from ..registry.promotion import registry_at
+    from ..registry.promotion import open_registry
 
-    now = registry_at(values.place(None, tracking, None).tracking_uri, name).rollback(name)
+    now = open_registry(values.locations(None, tracking, None).tracking_uri, name).rollback(name)
     if json:
         show_json({"name": name, "version": now.number, "aliases": list(now.aliases)})
     else:
@@ -86,22 +92,22 @@ def rollback(name: ModelName, tracking: Tracking = None, json: Json = False) -> 
 def predict(
     model: Source,
     file: File,
-    out: Table = Path("predictions.parquet"),
+    out: Table = Path("prediction.parquet"),
     proba: Proba = False,
     labels: NoFeature = None,
     tracking: Tracking = None,
     json: Json = False,
 ) -> None:
     """Write the cluster of every point of a file, in its order."""
-    from ..registry import prediction as predictions
+    from ..orchestration import prediction
 
-    predictions.check_ending(out, predictions.TABLES)
-    points = predictions.read_points(file, labels=labels)
+    prediction.check_ending(out, prediction.TABLES)
+    points = prediction.read_points(file, labels=labels)
     from ..registry import load
 
-    loaded = load(model, tracking_uri=values.place(None, tracking, None).tracking_uri)
+    loaded = load(model, tracking_uri=values.locations(None, tracking, None).tracking_uri)
     clusters = loaded.predict(points)
-    predictions.write_table(out, clusters, loaded.predict_proba(points) if proba else None)
+    prediction.write_table(out, clusters, loaded.predict_proba(points) if proba else None)
     counts = [int((clusters == k).sum()) for k in range(loaded.n_components)]
     if json:
         show_json({"out": str(out), "points": len(clusters), "clusters": counts})
@@ -120,14 +126,14 @@ def sample(
     json: Json = False,
 ) -> None:
     """Draw new points of a cluster, or of each, as a picture."""
-    from ..registry import prediction as predictions
+    from ..orchestration import prediction
 
-    predictions.check_ending(out, predictions.PICTURES)
+    prediction.check_ending(out, prediction.PICTURES)
     from ..registry import load
 
-    loaded = load(model, tracking_uri=values.place(None, tracking, None).tracking_uri)
+    loaded = load(model, tracking_uri=values.locations(None, tracking, None).tracking_uri)
     count = (64 if cluster is not None else 12) if n is None else n
-    drawn = predictions.draw_samples(loaded, out, cluster=cluster, n=count, seed=seed)
+    drawn = prediction.draw_samples(loaded, out, cluster=cluster, n=count, seed=seed)
     if json:
         show_json({"out": str(out), "shape": list(drawn.shape)})
     else:

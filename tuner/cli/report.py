@@ -9,8 +9,8 @@ from .progress import duration
 
 if TYPE_CHECKING:
     from ..execution.cluster import Resources
-    from ..orchestration.locations import Place
-    from ..orchestration.status import Overview, Standing
+    from ..orchestration.locations import Locations
+    from ..orchestration.status import SearchStatus, TrialStatus
     from ..study.result import Result
     from ..study.study import Plan
 
@@ -47,32 +47,32 @@ def show_result(result: "Result") -> None:
     show("  tuner ui")
 
 
-def show_overview(overview: "Overview") -> None:
+def show_status(status: "SearchStatus") -> None:
     """Show how one search stands."""
-    driven = f", driven by {overview.driver}" if overview.driver else ""
-    reasons = ", ".join(f"{reason} {count}" for reason, count in overview.failures.items())
-    counted = f"{overview.done} of {overview.total} trials: {_counted(overview.trials)}"
+    driven = f", driven by {status.driver}" if status.driver else ""
+    reasons = ", ".join(f"{reason} {count}" for reason, count in status.failures.items())
+    counted = f"{status.done} of {status.total} trials: {_counted(status.trials)}"
     facts = [
-        ("search", overview.search),
-        ("of", f"{', '.join(overview.methods)} on {overview.dataset} by {overview.objective}"),
-        ("state", f"{overview.state}{driven}"),
+        ("search", status.search),
+        ("of", f"{', '.join(status.methods)} on {status.dataset} by {status.objective}"),
+        ("state", f"{status.state}{driven}"),
         ("trials", counted + (f" ({reasons})" if reasons else "")),
-        ("time", duration(overview.seconds)),
+        ("time", duration(status.seconds)),
     ]
     show_facts(facts)
-    if overview.running or overview.best:
+    if status.running or status.best:
         show("")
-        rows = [_row("now", row) for row in overview.running]
+        rows = [_row("now", row) for row in status.running]
         show_table(
             ["", "trial", "method", "pass", "score", "settings"],
-            rows + [_row("best", row) for row in overview.best],
+            rows + [_row("best", row) for row in status.best],
         )
-    if overview.state == "stopped":
+    if status.state == "stopped":
         show("")
-        show(f"go on with `tuner resume {overview.search}`")
+        show(f"go on with `tuner resume {status.search}`")
 
 
-def show_overviews(overviews: Sequence["Overview"]) -> None:
+def show_statuses(overviews: Sequence["SearchStatus"]) -> None:
     """Show how all searches stand."""
     show_table(
         ["search", "state", "trials", "best", "data"],
@@ -89,9 +89,9 @@ def show_overviews(overviews: Sequence["Overview"]) -> None:
     )
 
 
-def show_plan(plan: "Plan", place: "Place", resources: "Resources", *, json: bool) -> None:
+def show_plan(plan: "Plan", locations: "Locations", resources: "Resources", *, json: bool) -> None:
     """Show what a search would run."""
-    document = plan_document(plan, place, resources)
+    document = plan_document(plan, locations, resources)
     if json:
         show_json(document)
         return
@@ -126,7 +126,7 @@ def show_plan(plan: "Plan", place: "Place", resources: "Resources", *, json: boo
     show("nothing was written")
 
 
-def plan_document(plan: "Plan", place: "Place", resources: "Resources") -> dict[str, Any]:
+def plan_document(plan: "Plan", locations: "Locations", resources: "Resources") -> dict[str, Any]:
     """Return a plan as JSON values."""
     dataset = plan.dataset
     return {
@@ -154,9 +154,9 @@ def plan_document(plan: "Plan", place: "Place", resources: "Resources") -> dict[
             "cpus_per_trial": resources.cpus_per_trial,
             "gpus_per_trial": resources.gpus_per_trial,
         },
-        "storage": redact(place.storage),
-        "tracking_uri": redact(place.tracking_uri),
-        "artifacts": str(place.artifacts),
+        "storage": redact(locations.storage),
+        "tracking_uri": redact(locations.tracking_uri),
+        "artifacts": str(locations.artifacts),
     }
 
 
@@ -194,7 +194,7 @@ def _counted(trials: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {state}" for state, n in states.items() if state == "complete" or n)
 
 
-def _row(what: str, row: "Standing") -> list[str]:
+def _row(what: str, row: "TrialStatus") -> list[str]:
     value = "" if row.value is None else scored({"score": row.value, "sd": row.sd})
     passes = str(row.epoch) if row.epoch else ""
     return [what, str(row.number), row.method, passes, value, settings(row.params)]

@@ -40,7 +40,7 @@ from .output import say, show, show_json
 
 if TYPE_CHECKING:
     from ..execution.cluster import Resources
-    from ..orchestration.locations import Place
+    from ..orchestration.locations import Locations
     from ..study.result import Result
     from ..study.study import Study
 
@@ -115,12 +115,12 @@ def search(
         register=register,
     )
     limit = values.seconds(budget)
-    place = values.place(storage, tracking, artifacts)
+    locations = values.locations(storage, tracking, artifacts)
     if dry_run:
-        _rehearse(study, place, values.resources(address, workers, cpus, gpus), json=json)
+        _rehearse(study, locations, values.resources(address, workers, cpus, gpus), json=json)
         return
     resources = values.resources(address, workers, cpus, gpus)
-    _run(study, place, resources, limit, json=json)
+    _run(study, locations, resources, limit, json=json)
 
 
 def resume(
@@ -137,30 +137,32 @@ def resume(
     json: Json = False,
 ) -> None:
     """Go on with a search, or make it longer."""
-    from ..orchestration.status import opened
+    from ..ledger.ledger import Ledger
 
     limit = values.seconds(budget)
-    place = values.place(storage, tracking, artifacts)
-    opened(name, place.storage)
+    locations = values.locations(storage, tracking, artifacts)
+    Ledger.load(locations.storage, name)  # before Ray is imported
     resources = values.resources(address, workers, cpus, gpus)
-    _run(name, place, resources, limit, trials=trials, json=json)
+    _run(name, locations, resources, limit, trials=trials, json=json)
 
 
 def status(name: AnySearch = None, storage: Storage = None, json: Json = False) -> None:
     """Show how a search stands, even while it runs; or list all."""
-    from ..orchestration import status as overview
+    from ..ledger.ledger import Ledger
+    from ..ledger.storage import search_names
+    from ..orchestration.status import status_of
     from . import report
 
-    database = values.place(storage, None, None).storage
-    wanted = overview.names(database) if name is None else [name]
-    found = [overview.overview(overview.opened(one, database)) for one in wanted]
+    database = values.locations(storage, None, None).storage
+    wanted = search_names(database) if name is None else [name]
+    found = [status_of(Ledger.load(database, one)) for one in wanted]
     if json:
         listed = [one.to_mapping() for one in found]
         show_json(listed if name is None else listed[0])
     elif name is not None:
-        report.show_overview(found[0])
+        report.show_status(found[0])
     elif found:
-        report.show_overviews(found)
+        report.show_statuses(found)
     else:
         say("no search yet: begin one with `tuner search`")
 
@@ -172,16 +174,16 @@ def sync(
     tracking: Tracking = None,
 ) -> None:
     """Tell MLflow again what the ledger knows; repeating it is harmless."""
-    from ..orchestration.sync import replay
+    from ..orchestration.sync import sync as sync_runs
 
     with redirect_stdout(sys.stderr):
-        count = replay(name, values.place(storage, tracking, artifacts))
+        count = sync_runs(name, values.locations(storage, tracking, artifacts))
     show(f"{name}: MLflow has all {count} runs")
 
 
 def _run(
     what: "Study | str",
-    place: "Place",
+    locations: "Locations",
     resources: "Resources",
     limit: float | None,
     *,
@@ -190,11 +192,12 @@ def _run(
 ) -> None:
     """Search or resume and report what was found, also where tracking has not heard all of it."""
     from ..errors import SyncError
+    from ..study.result import Result
 
     try:
-        result = _found(what, place, resources, limit, trials)
+        result = _found(what, locations, resources, limit, trials)
     except SyncError as error:
-        if error.result is not None:
+        if isinstance(error.result, Result):
             _report(error.result, json=json)
         raise
     _report(result, json=json)
@@ -202,7 +205,7 @@ def _run(
 
 def _found(
     what: "Study | str",
-    place: "Place",
+    locations: "Locations",
     resources: "Resources",
     limit: float | None,
     trials: int | None,
@@ -215,7 +218,7 @@ def _found(
 
     with redirect_stdout(sys.stderr), view(sys.stderr) as shown:
         session = Session(
-            place=place,
+            locations=locations,
             resources=resources,
             time_budget=limit,
             watch=shown.watch,
@@ -226,20 +229,18 @@ def _found(
         return begin(what, session)
 
 
-def _rehearse(study: "Study", place: "Place", resources: "Resources", *, json: bool) -> None:
-    from ..errors import UsageError
-    from ..orchestration import status as overview
+def _rehearse(
+    study: "Study", locations: "Locations", resources: "Resources", *, json: bool
+) -> None:
+    from ..ledger.storage import name_taken, search_names
     from ..study.study import prepare
     from . import report
 
     plan = prepare(study)
-    taken = overview.names(place.storage)
+    taken = search_names(locations.storage)
     if study.name in taken:
-        raise UsageError(
-            f"a search named {study.name!r} exists: go on with `tuner resume {study.name}`, "
-            "or choose another --name"
-        )
-    report.show_plan(plan, place, resources, json=json)
+        raise name_taken(study.name)
+    report.show_plan(plan, locations, resources, json=json)
 
 
 def _report(result: "Result", *, json: bool) -> None:

@@ -12,7 +12,7 @@ from .options import DEFAULTS, METHOD, Artifacts, Data, Epochs, Fixed, Json, Lab
 from .output import say, show, show_facts, show_json
 
 if TYPE_CHECKING:
-    from ..orchestration.train import Trained
+    from ..orchestration.train import TrainingResult
     from ..training.trial import Evaluation
 
 OneMethod = Annotated[str, Option("--method", "-m", metavar="NAME", help="Method to train.")]
@@ -65,15 +65,20 @@ def train(
     )
     plan = prepare(study)
     from ..orchestration import train as training
-    from ..training.pretraining_cache import SHELF
+    from ..training.pretraining_cache import CACHE_FOLDER
 
-    place = values.place(None, None, artifacts)
-    folder = training.free_folder(place.artifacts, plan) if out is None else out.resolve()
-    shelf = place.artifacts / SHELF
+    locations = values.locations(None, None, artifacts)
+    folder = training.free_folder(locations.artifacts, plan) if out is None else out.resolve()
+    pretraining_cache = locations.artifacts / CACHE_FOLDER
     say(f"training {method} on {plan.dataset.name}, {replicas} replicas; files {folder}")
     with redirect_stdout(sys.stderr):
         trained = training.train(
-            plan, seed=seed, folder=folder, shelf=shelf, device=device, watch=_watch
+            plan,
+            seed=seed,
+            folder=folder,
+            pretraining_cache=pretraining_cache,
+            device=device,
+            watch=_watch,
         )
     if json:
         show_json(trained.to_mapping())
@@ -93,7 +98,7 @@ def _watch(evaluation: "Evaluation") -> None:
     say(f"{at}: {', '.join([score + spread, *figures])}")
 
 
-def _show(trained: "Trained") -> None:
+def _show(trained: "TrainingResult") -> None:
     from .progress import duration
     from .report import audited, settings
 

@@ -22,7 +22,7 @@ def ui(tracking: Tracking = None, port: Port = 5000) -> None:
     from ..redaction import redact
     from ..sqlite import database_file
 
-    uri = values.place(None, tracking, None).tracking_uri
+    uri = values.locations(None, tracking, None).tracking_uri
     if uri.startswith(("http://", "https://")):
         show(redact(uri))
         return

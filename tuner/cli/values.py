@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, did_you_mean
-from ..orchestration.locations import Place
+from ..orchestration.locations import Locations
 
 if TYPE_CHECKING:
     from ..execution.cluster import Resources
@@ -98,14 +98,16 @@ def seconds(text: str | None) -> float | None:
     return total
 
 
-def place(storage: str | None, tracking: str | None, artifacts: str | None) -> Place:
+def locations(storage: str | None, tracking: str | None, artifacts: str | None) -> Locations:
     """Return where things are kept: what is given, else the default."""
     given: Mapping[str, Any] = {
         "storage": storage,
         "tracking_uri": tracking,
         "artifacts": None if artifacts is None else _folder(artifacts),
     }
-    return replace(Place(), **{key: value for key, value in given.items() if value is not None})
+    return replace(
+        Locations(), **{key: value for key, value in given.items() if value is not None}
+    )
 
 
 def resources(

@@ -1,43 +1,35 @@
 """How well a choice without labels did, where labels exist; nothing here takes part in it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from ..methods import catalog
 from .metrics import audit
-from .objective import NeighbourGraph, evaluate
 
 if TYPE_CHECKING:
     from ..data import Dataset
-    from ..ledger.ledger import Entry
-
-_MOST_POINTS = 20_000
 
 
-def kmeans_on_test(dataset: "Dataset", n_components: int, seed: int) -> NDArray[np.float32]:
-    """Return log p(cluster | x) of the test points by k-means on the training points, (N, K)."""
-    owner = catalog.method("kmeans")
-    config = owner.config_type.from_mapping({"n_components": n_components})
-    method = owner(config, dataset.shape, [seed])
-    for _ in method.fit(torch.tensor(dataset.train[:_MOST_POINTS])):
-        pass
-    answer: NDArray[np.float32] = method.predict_log_proba(torch.tensor(dataset.test))[0].numpy()
-    return answer
+@dataclass(frozen=True, kw_only=True)
+class CompleteTrial:
+    """What the audit looks at in a complete trial: its value, its K and its last metrics.
 
+    `n_components` is None where K was not searched.
+    """
 
-def test_score(graph: NeighbourGraph, log_proba: NDArray[np.float32]) -> float:
-    """Return the score of one partition of the test points, log-probabilities (N, K)."""
-    return evaluate(graph, log_proba[None, graph.index]).value
+    number: int
+    value: float
+    n_components: int | None
+    metrics: Mapping[str, float]
 
 
 def search_audit(
     dataset: "Dataset",
-    entries: Sequence["Entry"],
+    trials: Sequence[CompleteTrial],
     chosen: int,
     champion: Mapping[str, float],
     kmeans: NDArray[np.float32],
@@ -51,11 +43,10 @@ def search_audit(
     """
     if dataset.test_labels is None:
         return None
-    complete = [e for e in entries if e.state == "COMPLETE" and "metrics" in e.outcome]
-    sizes = {e.searched.get("n_components") for e in complete}
+    sizes = {trial.n_components for trial in trials}
     measure = "hungarian" if len(sizes) == 1 else "ami"
-    quality = {e.number: e.outcome["metrics"].get(f"audit/{measure}", 0.0) for e in complete}
-    values = [e.value or 0.0 for e in complete]
+    quality = {trial.number: trial.metrics.get(f"audit/{measure}", 0.0) for trial in trials}
+    values = [trial.value for trial in trials]
     baseline = audit(kmeans, dataset.test_labels)
     return {
         **champion,

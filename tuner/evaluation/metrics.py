@@ -144,7 +144,9 @@ _OF_TABLE: dict[str, Callable[[Table], float]] = {
     "ari": ari,
 }
 
-LOST: Mapping[str, float] = dict.fromkeys((*_OF_TABLE, "gmvae"), 0.0) | {"calibration_error": 1.0}
+DIVERGED: Mapping[str, float] = dict.fromkeys((*_OF_TABLE, "gmvae"), 0.0) | {
+    "calibration_error": 1.0
+}
 """The figures of a training that diverged: it has found nothing."""
 
 
@@ -156,7 +158,7 @@ def audit(log_proba: ArrayLike, labels: ArrayLike) -> dict[str, float]:
     """
     log_p = np.asarray(log_proba)
     if np.isnan(log_p).any():
-        return dict(LOST)
+        return dict(DIVERGED)
     table = contingency(log_p.argmax(axis=1), labels)
     figures = {name: figure(table) for name, figure in _OF_TABLE.items()}
     return figures | {

@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from ..environment import environment
 from ..errors import DiskError, ServiceError, TunerError, UsageError
 from ..redaction import redact
-from ..tracking.service import environment
 
 _ATTEMPTS = "2"  # of about a second each, in which Ray may be refused
 _ANSWER = 3.0
@@ -22,7 +22,7 @@ _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(?P<port>\d
 
 
 @contextmanager
-def reaching(address: str | None) -> Iterator[None]:
+def connecting(address: str | None) -> Iterator[None]:
     """Say in a sentence why Ray, in the block, cannot be joined at an address, or started here."""
     if address is None:
         with _starting():
@@ -31,10 +31,10 @@ def reaching(address: str | None) -> Iterator[None]:
     check_address(address)
     heard: list[str] = []
     try:
-        with overheard() as heard, environment(RAY_gcs_server_port_wait_time_s=_ATTEMPTS):
+        with captured_stderr() as heard, environment(RAY_gcs_server_port_wait_time_s=_ATTEMPTS):
             yield
     except Exception as error:  # whatever it is, Ray has not been joined
-        raise no_cluster(address, str(error), heard="".join(heard)) from None
+        raise cannot_join(address, str(error), heard="".join(heard)) from None
 
 
 def check_address(address: str) -> None:
@@ -55,17 +55,19 @@ def check_address(address: str) -> None:
         host = match["host"].strip("[]")
         socket.create_connection((host, int(match["port"])), timeout=_ANSWER).close()
     except OSError as error:
-        raise no_cluster(address, error.strerror or str(error)) from None
+        raise cannot_join(address, error.strerror or str(error)) from None
     if os.environ.get("RAY_USE_TLS") != "1":
         _check_protocol(address)
 
 
-def witness(file: str) -> tuple[bool, str]:
+def probe_machine(file: str) -> tuple[bool, str]:
     """Return whether the machine that runs this sees a file, and its version of this package."""
     return Path(file).is_file(), version("tuner")
 
 
-def unequal(machine: str, seen: tuple[bool, str] | Exception, folder: Path) -> TunerError | None:
+def machine_fault(
+    machine: str, seen: tuple[bool, str] | Exception, folder: Path
+) -> TunerError | None:
     """Return what keeps a machine from running trials, by what `witness` returned or raised."""
     here = version("tuner")
     match seen:
@@ -89,7 +91,7 @@ def unequal(machine: str, seen: tuple[bool, str] | Exception, folder: Path) -> T
     return None
 
 
-def no_cluster(address: str, reason: str, *, heard: str = "") -> ServiceError:
+def cannot_join(address: str, reason: str, *, heard: str = "") -> ServiceError:
     """Return the sentence for a Ray cluster that cannot be joined.
 
     `heard` is what Ray wrote meanwhile: it alone tells of a refused token.
@@ -104,7 +106,7 @@ def no_cluster(address: str, reason: str, *, heard: str = "") -> ServiceError:
 
 
 @contextmanager
-def overheard() -> Iterator[list[str]]:
+def captured_stderr() -> Iterator[list[str]]:
     """Keep what this process writes to its error stream, Ray's C++ included, off the terminal.
 
     The list holds the text once the block has ended.
@@ -147,4 +149,4 @@ def _check_protocol(address: str) -> None:
             return
     finally:
         channel.close()
-    raise no_cluster(address, "what answers there is not Ray, whose port is 6379 by default")
+    raise cannot_join(address, "what answers there is not Ray, whose port is 6379 by default")

@@ -35,12 +35,12 @@ from ray.tune.error import TuneError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..errors import ResourceError, ServiceError, UsageError
-from ..orchestration.controller import Conductor
 from ..training.finalist import Finalist
-from ..training.trial import Job
-from .adapters import Closing, EarlyStopping, Numbers
-from .address import reaching, unequal, witness
-from .worker import Worker, finalist
+from ..training.trial import TrialSpec
+from .adapters import ControllerScheduler, ControllerSearcher, ControllerStopper
+from .address import connecting, machine_fault, probe_machine
+from .trial_controller import TrialController
+from .worker import TrialTrainable, finalist
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -118,7 +118,7 @@ class Cluster:
         """
         if self.nodes < 2:
             return
-        task = ray.remote(witness)
+        task = ray.remote(probe_machine)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".seen-") as file:
             machines = {str(n["NodeID"]): str(n["NodeManagerAddress"]) for n in _alive()}
             asked = {
@@ -137,33 +137,33 @@ class Cluster:
                     if isinstance(error, _GONE) and _leaves(node):
                         continue
                     seen = error
-                if (wrong := unequal(machines[node], seen, folder)) is not None:
+                if (wrong := machine_fault(machines[node], seen, folder)) is not None:
                     raise wrong
 
     def send(self, dataset: "Dataset", graph: "NeighbourGraph") -> None:
         """Put into the object store what every trial learns from and is judged by."""
         self._dataset, self._graph = ray.put(dataset), ray.put(graph)
 
-    def run(self, conductor: Conductor) -> None:
+    def run(self, controller: TrialController) -> None:
         """Execute trials until the conductor has no more, or closes the search."""
         idle, detail = 0, ""
-        while conductor.closing is None and (missing := conductor.ledger.missing()) > 0:
+        while controller.closing is None and (missing := controller.remaining()) > 0:
             try:
-                self._fit(conductor)
+                self._fit(controller)
             except (RayError, TuneError, EOFError) as error:
                 self._check_alive(error)
                 detail = f"{type(error).__name__}: {error}"
-            if conductor.closing is None:
-                conductor.requeue(detail)
-            idle = 0 if conductor.ledger.missing() < missing else idle + 1
+            if controller.closing is None:
+                controller.requeue(detail)
+            idle = 0 if controller.remaining() < missing else idle + 1
             if idle == _MOST_IDLE_RUNS:
                 raise ServiceError(
                     f"the Ray cluster ran {idle} times without a result: see `ray status`, then "
-                    f"go on with `tuner resume {conductor.ledger.name}`; it says: {detail}"
+                    f"go on with `tuner resume {controller.search}`; it says: {detail}"
                 )
 
     def finalists(
-        self, jobs: dict[int, Job], test_graph: "NeighbourGraph", *, labels_used: bool
+        self, specs: dict[int, TrialSpec], test_graph: "NeighbourGraph", *, labels_used: bool
     ) -> Iterator[Finalist]:
         """Train finalists, by rank, and yield each as it is done."""
         task = ray.remote(finalist).options(
@@ -175,32 +175,32 @@ class Cluster:
         waiting = [
             task.remote(
                 self.gpus_per_trial,
-                job,
+                spec,
                 rank,
                 self._dataset,
                 self._graph,
                 sent,
                 labels_used=labels_used,
             )
-            for rank, job in jobs.items()
+            for rank, spec in specs.items()
         ]
         while waiting:
             ready, waiting = ray.wait(waiting)
             yield from ray.get(ready)
 
-    def _fit(self, conductor: Conductor) -> None:
+    def _fit(self, controller: TrialController) -> None:
         """Run a fresh Tune experiment for the numbers that are missing."""
         needs = {"CPU": self.resources.cpus_per_trial, "GPU": self.gpus_per_trial}
         trainable = tune.with_parameters(
-            Worker, dataset=self._dataset, graph=self._graph, gpu_share=self.gpus_per_trial
+            TrialTrainable, dataset=self._dataset, graph=self._graph, gpu_share=self.gpus_per_trial
         )
         with tempfile.TemporaryDirectory(prefix="tuner-") as scratch, _quiet():
             tune.Tuner(
                 tune.with_resources(trainable, {k: v for k, v in needs.items() if v}),
                 tune_config=tune.TuneConfig(
-                    search_alg=Numbers(conductor),
-                    scheduler=EarlyStopping(conductor),
-                    num_samples=conductor.ledger.missing(),
+                    search_alg=ControllerSearcher(controller),
+                    scheduler=ControllerScheduler(controller),
+                    num_samples=controller.remaining(),
                     max_concurrent_trials=self.workers,
                     reuse_actors=True,
                     trial_dirname_creator=lambda trial: trial.trial_id,
@@ -210,7 +210,7 @@ class Cluster:
                     storage_path=scratch,
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     failure_config=tune.FailureConfig(max_failures=_MOST_RETRIES),
-                    stop=Closing(conductor),
+                    stop=ControllerStopper(controller),
                     verbose=0,
                 ),
             ).fit()
@@ -220,7 +220,7 @@ class Cluster:
         # a worker puts the driver's folder first on sys.path, where a user's own tuner/ may be;
         # it also stays in it, so the folder lives as long as the cluster is used
         self._empty = tempfile.TemporaryDirectory(prefix="tuner-")
-        with contextlib.chdir(self._empty.name), _quiet(), reaching(address):
+        with contextlib.chdir(self._empty.name), _quiet(), connecting(address):
             ray.init(
                 address=address or "local",
                 num_cpus=None if address else self._local_cpus(),

@@ -11,7 +11,7 @@ from ray import tune
 
 from ..errors import DiskError
 from ..training.finalist import Finalist, fit_finalist
-from ..training.trial import Job, Trial, material
+from ..training.trial import Trial, TrialSpec, trial_data
 
 
 def cap_memory(gpu_share: float) -> None:
@@ -27,18 +27,18 @@ def finalist(gpu_share: float, *args: Any, **options: Any) -> Finalist:
 
 
 @final
-class Worker(tune.Trainable):
+class TrialTrainable(tune.Trainable):
     """A process that runs trial after trial; data arrive once."""
 
     def setup(self, config: dict[str, Any], dataset: Any, graph: Any, gpu_share: float) -> None:
         """Fetch what all trials share and begin the first."""
         cap_memory(gpu_share)
-        self._shared = material(dataset, graph)
+        self._shared = trial_data(dataset, graph)
         self.reset_config(config)
 
     def reset_config(self, config: dict[str, Any]) -> bool:
         """Begin another trial in the same process."""
-        self._trial = Trial(Job(**config["job"]), self._shared)
+        self._trial = Trial(TrialSpec(**config["spec"]), self._shared)
         return True
 
     def step(self) -> dict[str, Any]:

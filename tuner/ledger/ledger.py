@@ -20,15 +20,22 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, final
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import LeaseError, ServiceError, UsageError, did_you_mean
+from ..errors import LeaseError, ServiceError
 from ..redaction import redact
 from .lease import Lease
-from .retry import patiently
+from .retry import retried
 from .samplers import pruner, sampler
-from .trial_writer import Rows
+from .storage import (
+    RECORD,
+    check_exists,
+    name_taken,
+    names_in,
+    open_storage,
+    unknown_search,
+)
+from .trial_writer import TrialWriter
 
 if TYPE_CHECKING:
     from ..methods.contract import Scalar
@@ -37,83 +44,34 @@ if TYPE_CHECKING:
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
-_RECORD, _STOPPED = "record", "stopped"
+_STOPPED = "stopped"
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ticket:
+class Suggestion:
     """A number to run: what it is set to, and how far an earlier attempt got."""
 
     number: int
     method: str
-    searched: Mapping[str, "Scalar"]
+    params: Mapping[str, "Scalar"]
     attempt: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class TrialRecord:
     """What the ledger knows of one number; `outcome` is what the trial said at its end."""
 
     number: int
     state: State
     method: str
-    searched: Mapping[str, "Scalar"]
+    params: Mapping[str, "Scalar"]
     value: float | None
     attempt: int
     outcome: Mapping[str, Any] = field(default_factory=dict)
-    curve: Mapping[int, float] = field(default_factory=dict)
+    intermediate_values: Mapping[int, float] = field(default_factory=dict)
     started: float = 0.0
     ended: float | None = None
-
-
-def storage(url: str) -> optuna.storages.RDBStorage:
-    """Open the database of the ledger, or say in one sentence that it does not answer."""
-    sqlite = url.startswith("sqlite")
-    # a file that another process holds is waited for; a server that is silent is not
-    wait = {"timeout": 60} if sqlite else {"connect_timeout": 8}
-    try:
-        opened = optuna.storages.RDBStorage(
-            url, engine_kwargs={"connect_args": wait, "pool_pre_ping": not sqlite}
-        )
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise ServiceError(
-            f"the ledger {redact(url)} does not answer ({redact(reason)}): "
-            "check --storage or TUNER_STORAGE"
-        ) from None
-    if sqlite:
-        _make_sqlite_fast(opened)
-    return opened
-
-
-def _make_sqlite_fast(opened: optuna.storages.RDBStorage) -> None:
-    """Use a write-ahead log: a write costs a tenth, and readers never wait."""
-
-    def pragmas(connection: Any, _: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    event.listen(opened.engine, "connect", pragmas)
-    opened.engine.dispose()  # connections made before the listener are not asked again
-
-
-def searches(url: str) -> list[str]:
-    """Return the names of all searches in a ledger."""
-    return _begun(storage(url))
-
-
-def taken_name(name: str) -> UsageError:
-    """Return what there is to say to a second search of the same name."""
-    return UsageError(
-        f"a search named {name!r} exists: go on with `tuner resume {name}`, "
-        "or choose another --name"
-    )
-
-
-def _begun(store: optuna.storages.RDBStorage) -> list[str]:
-    """Return the searches that have a record: a driver may die before it has written one."""
-    return sorted(s.study_name for s in store.get_all_studies() if _RECORD in s.user_attrs)
 
 
 @final
@@ -124,7 +82,7 @@ class Ledger:
         self.name = name
         self._store = store
         self._study_id = store.get_study_id_from_name(name)
-        self._rows = Rows(store.engine, self._study_id)
+        self._rows = TrialWriter(store.engine, self._study_id)
         self.lease = Lease(store.engine, self._study_id, name)
         record = self.record
         self.size = int(record["trials"])
@@ -133,43 +91,43 @@ class Ledger:
         self._load()
 
     @classmethod
-    def open_search(cls, url: str, name: str, record: Mapping[str, Any]) -> "Ledger":
+    def create(cls, url: str, name: str, record: Mapping[str, Any]) -> "Ledger":
         """Create a search, or raise when the name is taken."""
-        store = storage(url)
-        if name in _begun(store):
-            raise taken_name(name)
+        store = open_storage(url)
+        if name in names_in(store):
+            raise name_taken(name)
         study = optuna.create_study(
             storage=store, study_name=name, direction="maximize", load_if_exists=True
         )
-        study.set_user_attr(_RECORD, dict(record))
+        study.set_user_attr(RECORD, dict(record))
         return cls(store, name)
 
     @classmethod
-    def reopen(cls, url: str, name: str) -> "Ledger":
-        """Open a search that exists, or raise with the nearest name."""
-        store = storage(url)
-        names = _begun(store)
+    def load(cls, url: str, name: str) -> "Ledger":
+        """Open a search that exists, or raise with the nearest name; no database is created."""
+        check_exists(url, name)
+        store = open_storage(url)
+        names = names_in(store)
         if name not in names:
-            known = f"; there are: {', '.join(names[:8])}" if names else "; there is none yet"
-            raise UsageError(f"no search named {name!r}{did_you_mean(name, names)}{known}")
+            raise unknown_search(name, names)
         return cls(store, name)
 
     @property
     def record(self) -> dict[str, Any]:
         """What the search was started with."""
-        return dict(self.noted(_RECORD))
+        return dict(self.attribute(RECORD))
 
-    def note(self, key: str, value: Any) -> None:
+    def set_attribute(self, key: str, value: Any) -> None:
         """Store a fact about the whole search."""
         self._write(lambda _: self._store.set_study_user_attr(self._study_id, key, value))
 
-    def noted(self, key: str) -> Any:
+    def attribute(self, key: str) -> Any:
         """Return a fact about the whole search, None where there is none."""
-        return patiently(lambda _: self._store.get_study_user_attrs(self._study_id)).get(key)
+        return retried(lambda _: self._store.get_study_user_attrs(self._study_id)).get(key)
 
     def resize(self, trials: int) -> None:
         """Change the number of trials that the search is to end with."""
-        self.note(_RECORD, {**self.record, "trials": trials})
+        self.set_attribute(RECORD, {**self.record, "trials": trials})
         self.size = trials
 
     def start(self, plan: "Plan") -> None:
@@ -178,13 +136,13 @@ class Ledger:
         self._load()  # another driver may have written since this one looked
         self._plan = plan
         self.study.pruner = pruner(plan.study.scheduler, plan.passes)
-        self._left = [e.number for e in self.entries() if e.state == "RUNNING"]
+        self._left = [e.number for e in self.trials() if e.state == "RUNNING"]
 
-    def missing(self) -> int:
+    def remaining(self) -> int:
         """Return how many of the N numbers have no terminal state yet."""
         return self.size - sum(trial.state.is_finished() for trial in self._trials())
 
-    def ask(self, *, left_behind: bool = False) -> Ticket | None:
+    def ask(self, *, left_behind: bool = False) -> Suggestion | None:
         """Return the next number to run, None when all N exist and none was left behind.
 
         With `left_behind` no new number comes to be.
@@ -197,9 +155,9 @@ class Ledger:
             return None
         self.study.sampler = sampler(self._plan, number)
         self._enqueue_preset(number)
-        ticket = self._ticket(self.study.ask(), attempt=0)
+        suggestion = self._suggestion(self.study.ask(), attempt=0)
         self._publish(number)
-        return ticket
+        return suggestion
 
     def requeue(self, numbers: Iterable[int]) -> None:
         """Hand numbers out again that no one is running any more."""
@@ -250,11 +208,11 @@ class Ledger:
         self._memory.set_trial_state_values(number, ended, values or None)
         self._live.pop(number, None)
 
-    def entries(self) -> list[Entry]:
+    def trials(self) -> list[TrialRecord]:
         """Return all numbers in order."""
         return [_entry(trial, self._only) for trial in self._trials()]
 
-    def entry(self, number: int) -> Entry:
+    def trial(self, number: int) -> TrialRecord:
         """Return one number."""
         return _entry(self._memory.get_trial(number), self._only)
 
@@ -285,7 +243,7 @@ class Ledger:
         """Write to the database as the holder of the lease, again where it was away."""
         self.lease.check()
         try:
-            return patiently(write)
+            return retried(write)
         except UpdateFinishedTrialError:
             raise LeaseError(
                 f"another driver has ended a trial of search {self.name!r} that this one is "
@@ -332,12 +290,12 @@ class Ledger:
     def _note_attribute(self, number: int, key: str, value: Any, _: bool) -> None:
         self._rows.attribute("system", self._ids[number], key, value)
 
-    def _reopened(self, number: int) -> Ticket:
+    def _reopened(self, number: int) -> Suggestion:
         # all parameters are there, so no sampler is asked
         self.study.sampler = optuna.samplers.RandomSampler(seed=0)
         attempt = int(self._memory.get_trial(number).user_attrs.get("attempt", 0)) + 1
         self._attribute(number, "attempt", attempt)
-        return self._ticket(optuna.Trial(self.study, number), attempt=attempt)
+        return self._suggestion(optuna.Trial(self.study, number), attempt=attempt)
 
     def _enqueue_preset(self, number: int) -> None:
         presets = [
@@ -353,14 +311,14 @@ class Ledger:
             params["method"] = method
         self.study.enqueue_trial(params)
 
-    def _ticket(self, trial: optuna.Trial, *, attempt: int) -> Ticket:
+    def _suggestion(self, trial: optuna.Trial, *, attempt: int) -> Suggestion:
         names = list(self._plan.branches)
         method = names[0]
         if len(names) > 1:
             method = trial.suggest_categorical("method", names)
-        searched = _suggest(trial, self._plan.branches[method])
+        params = _suggest(trial, self._plan.branches[method])
         self._live[trial.number] = trial
-        return Ticket(number=trial.number, method=method, searched=searched, attempt=attempt)
+        return Suggestion(number=trial.number, method=method, params=params, attempt=attempt)
 
 
 def _cause(error: Exception) -> str:
@@ -371,28 +329,28 @@ def _cause(error: Exception) -> str:
 def _suggest(trial: optuna.Trial, branch: "Branch") -> dict[str, "Scalar"]:
     """Walk the space, parents first; a setting whose conditions fail keeps its base value."""
     settings = dict(branch.base)
-    searched: dict[str, Scalar] = {}
+    params: dict[str, Scalar] = {}
     for name, parameter in branch.space.parameters.items():
         if not parameter.applies(settings):
             continue
         key = f"{branch.method}.{name}"
         value = parameter.suggest(trial, key)
-        settings[name] = searched[name] = value
-    return searched
+        settings[name] = params[name] = value
+    return params
 
 
-def _entry(trial: FrozenTrial, only: str) -> Entry:
+def _entry(trial: FrozenTrial, only: str) -> TrialRecord:
     params = dict(trial.params)
     state = trial.state.name
-    return Entry(
+    return TrialRecord(
         number=trial.number,
         state=cast(State, "RUNNING" if state == "WAITING" else state),
         method=str(params.pop("method", only)),
-        searched={key.split(".", 1)[1]: value for key, value in params.items()},
+        params={key.split(".", 1)[1]: value for key, value in params.items()},
         value=trial.value if state == "COMPLETE" else None,
         attempt=int(trial.user_attrs.get("attempt", 0)),
         outcome=trial.user_attrs.get("outcome", {}),
-        curve=trial.intermediate_values,
+        intermediate_values=trial.intermediate_values,
         started=trial.datetime_start.timestamp() if trial.datetime_start else 0.0,
         ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
     )

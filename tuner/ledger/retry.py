@@ -15,7 +15,7 @@ SECONDS = 60.0
 _LONGEST_PAUSE = 4.0
 
 
-def patiently(ask: Callable[[bool], T], *, seconds: float = SECONDS) -> T:
+def retried(ask: Callable[[bool], T], *, seconds: float = SECONDS) -> T:
     """Return what `ask` returns; while the database server is away, ask again, for a minute.
 
     `ask` is told whether it is asked again: the time before may have reached the database, and

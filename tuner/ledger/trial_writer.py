@@ -26,7 +26,7 @@ _TABLES = (
 
 
 @final
-class Rows:
+class TrialWriter:
     """Writes trials of one study; every call is one transaction, and may be repeated."""
 
     def __init__(self, engine: Engine, study_id: int) -> None:

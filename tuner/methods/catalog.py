@@ -1,4 +1,4 @@
-"""Methods and their search spaces, found by file name, then by entry points; nothing registers.
+"""Methods, found by file name, then by entry points; nothing registers.
 
 A method of this package is `tuner/models/NAME.py` with `tuner/search_spaces/NAME.yaml`. Another
 package offers one by an entry point in the group `tuner.methods`, `NAME = "package.module:Class"`,
@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from ..study.space import Space
     from .contract import Method
 
 _ROOT = Path(__file__).parents[1]
+MODELS = _ROOT / "models"
+"""The folder of the methods of this package."""
+
 _GROUP = "tuner.methods"
 
 
@@ -43,15 +45,12 @@ def method(name: str) -> "type[Method]":
     return _only_method(importlib.import_module(f"..models.{name}", __package__))
 
 
-@cache
-def space(name: str) -> "Space":
-    """Return the search space that ships with a method."""
-    from ..study.space import read_space
-
+def space_file(name: str) -> Path:
+    """Return the file with the search space that ships with a method."""
     owner = method(name)
     if name in _plugins():
-        return read_space(Path(inspect.getfile(owner)).with_suffix(".yaml"), owner.config_type)
-    return read_space(_ROOT / "search_spaces" / f"{name}.yaml", owner.config_type)
+        return Path(inspect.getfile(owner)).with_suffix(".yaml")
+    return _ROOT / "search_spaces" / f"{name}.yaml"
 
 
 def distribution(name: str) -> str | None:
@@ -68,8 +67,8 @@ def _plugins() -> dict[str, EntryPoint]:
 
 def _own() -> set[str]:
     """Return the names of the methods of this package: modules, and packages of several."""
-    modules = {path.stem for path in (_ROOT / "models").glob("[!_]*.py")}
-    return modules | {path.parent.name for path in (_ROOT / "models").glob("[!_]*/__init__.py")}
+    modules = {path.stem for path in MODELS.glob("[!_]*.py")}
+    return modules | {path.parent.name for path in MODELS.glob("[!_]*/__init__.py")}
 
 
 def _only_method(module: ModuleType) -> "type[Method]":

@@ -74,7 +74,7 @@ class Config(ABC):
     def capped(self, epochs: int) -> Self:
         """Return this configuration with its schedule shortened to at most `epochs` passes."""
 
-    def curves(self) -> "Mapping[str, Curve]":
+    def metric_info(self) -> "Mapping[str, MetricInfo]":
         """Return how reported metrics are to be read, by their names; none need be here."""
         return {}
 
@@ -126,7 +126,7 @@ def _checked(f: "dataclasses.Field[Any]", kind: Any, value: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class MetricInfo:
     """How a reported metric is to be read: its unit, and levels that mean something, by name."""
 
     unit: str = ""

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from ..ledger.ledger import Entry, Ledger, State, Ticket
+from ..execution.trial_controller import TrialController
+from ..ledger.ledger import Ledger, State, Suggestion, TrialRecord
 from ..study.seeds import trial_seeds
 from ..tracking.trial_records import plan_tags, trial_record
-from ..training.pretraining_cache import SHELF
-from ..training.trial import Evaluation, Job, curve
+from ..training.pretraining_cache import CACHE_FOLDER
+from ..training.trial import Evaluation, TrialSpec, read_evaluations
 
 if TYPE_CHECKING:
     from ..study.study import Plan
@@ -81,7 +82,7 @@ class Snapshot:
 Watch = Callable[[Snapshot], None]
 
 
-def is_usable(row: "Row | Entry") -> bool:
+def is_usable(row: "Row | TrialRecord") -> bool:
     """Return whether a complete trial may be called best: it has clusters."""
     reason = row.reason if isinstance(row, Row) else row.outcome.get("reason")
     return row.value is not None and reason is None
@@ -91,15 +92,15 @@ def is_usable(row: "Row | Entry") -> bool:
 class _Run:
     """A trial under way."""
 
-    ticket: Ticket
-    job: Job
-    curve: list[Evaluation] = field(default_factory=list)
+    suggestion: Suggestion
+    spec: TrialSpec
+    evaluations: list[Evaluation] = field(default_factory=list)
     tracked: float = -math.inf
     is_resumed: bool = False
 
 
 @final
-class Conductor:
+class SearchController(TrialController):
     """One search from its first open number to its last."""
 
     def __init__(
@@ -128,7 +129,7 @@ class Conductor:
         self._failures = 0
         self._began = time.monotonic()
         self._rows = {
-            entry.number: _row(entry) for entry in ledger.entries() if entry.state != "RUNNING"
+            entry.number: _row(entry) for entry in ledger.trials() if entry.state != "RUNNING"
         }
         self._before = len(self._rows)
 
@@ -136,21 +137,30 @@ class Conductor:
         """Leave nothing behind in a pickle: Tune writes one of all it is given, and reads none."""
         return object, ()
 
-    def next_job(self) -> Job | None:
+    @property
+    def search(self) -> str:
+        """Name of the search."""
+        return self.ledger.name
+
+    def remaining(self) -> int:
+        """Return how many trials have not ended yet."""
+        return self.ledger.remaining()
+
+    def next_trial(self) -> TrialSpec | None:
         """Return the next trial to run, None when there is none left to hand out."""
         if self.closing is not None:
             return None
-        ticket = self.ledger.ask()
-        if ticket is None:
+        suggestion = self.ledger.ask()
+        if suggestion is None:
             return None
-        job = self._begin(ticket)
-        if self._crashes.get(ticket.number, 0) >= _MOST_CRASHES:
-            self.lost(ticket.number)
-            return self.next_job()
-        self._show(Row(number=ticket.number, method=ticket.method, state="RUNNING"))
-        return job
+        spec = self._begin(suggestion)
+        if self._crashes.get(suggestion.number, 0) >= _MOST_CRASHES:
+            self.on_trial_lost(suggestion.number)
+            return self.next_trial()
+        self._show(Row(number=suggestion.number, method=suggestion.method, state="RUNNING"))
+        return spec
 
-    def evaluated(self, number: int, evaluation: Evaluation) -> bool:
+    def on_evaluation(self, number: int, evaluation: Evaluation) -> bool:
         """Take an evaluation; return whether the trial should stop here."""
         run = self._runs[number]
         stop = False
@@ -164,26 +174,28 @@ class Conductor:
         if not stop and now - run.tracked > _TRACK_SECONDS:
             run.tracked = now
             self._track(run)
-        self._show(_running(run.ticket, evaluation))
+        self._show(_running(run.suggestion, evaluation))
         return stop
 
     def _missed(self, run: _Run, evaluation: Evaluation) -> list[Evaluation]:
         """Return an evaluation after those that were written just before a worker was lost."""
-        written = curve(Path(run.job.folder)) if run.is_resumed else []
+        written = read_evaluations(Path(run.spec.folder)) if run.is_resumed else []
         run.is_resumed = False
         return [e for e in written if e.epoch < evaluation.epoch] + [evaluation]
 
     def _report(self, run: _Run, said: Evaluation) -> bool:
         # a trial that was taken up again says some things twice
-        run.curve = [e for e in run.curve if e.epoch < said.epoch] + [said]
+        run.evaluations = [e for e in run.evaluations if e.epoch < said.epoch] + [said]
         if said.value is None or said.failure == "diverged":
             return False
-        return self.ledger.report(run.ticket.number, said.epoch, said.value, final=said.finished)
+        return self.ledger.report(
+            run.suggestion.number, said.epoch, said.value, final=said.finished
+        )
 
-    def finished(self, number: int, *, pruned: bool) -> None:
+    def on_end(self, number: int, *, pruned: bool) -> None:
         """Give a number its terminal state, from its last evaluation."""
         run = self._runs[number]
-        last = run.curve[-1] if run.curve else None
+        last = run.evaluations[-1] if run.evaluations else None
         if last is None:
             self._end(number, "FAIL", None, reason="worker_lost")
         elif pruned:
@@ -196,15 +208,15 @@ class Conductor:
         else:
             self._end(number, "COMPLETE", last)
 
-    def mishap(self, number: int, detail: str) -> None:
+    def on_worker_failure(self, number: int, detail: str) -> None:
         """Note why a worker was lost; its trial may yet go on in another."""
         self._mishaps[number] = detail
         self._runs[number].is_resumed = True
 
-    def lost(self, number: int) -> None:
+    def on_trial_lost(self, number: int) -> None:
         """Fail a number whose worker died too often."""
         run = self._runs[number]
-        last = run.curve[-1] if run.curve else None
+        last = run.evaluations[-1] if run.evaluations else None
         self.detail = self._mishaps.get(number, "its worker died again and again")
         reason = "oom" if "OutOfMemory" in self.detail else "worker_lost"
         self._end(number, "FAIL", last, reason=reason)
@@ -213,21 +225,21 @@ class Conductor:
         """Hand out no more jobs: `interrupt`, `time budget`, `failures` or `fault`."""
         self.closing = self.closing or why
 
-    def give_up(self, fault: Exception) -> None:
+    def abort(self, fault: Exception) -> None:
         """Close the search for a fault that no other trial would be spared."""
         self.fault = self.fault or fault
         self.close("fault")
 
-    def abandon(self) -> None:
+    def end_remaining(self) -> None:
         """Give the numbers that a closed search leaves behind their terminal state."""
-        while (ticket := self.ledger.ask(left_behind=True)) is not None:
-            self._begin(ticket)
+        while (suggestion := self.ledger.ask(left_behind=True)) is not None:
+            self._begin(suggestion)
         for number, run in list(self._runs.items()):
-            last = run.curve[-1] if run.curve else None
+            last = run.evaluations[-1] if run.evaluations else None
             scored = last is not None and last.value is not None
             state: State = "PRUNED" if scored else "FAIL"
             self._end(number, state, last, reason=self.closing)
-        self.ledger.resize(len(self.ledger.entries()))
+        self.ledger.resize(len(self.ledger.trials()))
 
     def requeue(self, detail: str) -> None:
         """Take back the numbers under way, after their executor has failed as a whole.
@@ -250,26 +262,26 @@ class Conductor:
             notice=notice,
         )
 
-    def _begin(self, ticket: Ticket) -> Job:
-        run = self._runs[ticket.number] = _Run(ticket, self._job(ticket))
-        if ticket.attempt > 0:
-            run.curve, run.is_resumed = curve(Path(run.job.folder)), True
-        return run.job
+    def _begin(self, suggestion: Suggestion) -> TrialSpec:
+        run = self._runs[suggestion.number] = _Run(suggestion, self._spec(suggestion))
+        if suggestion.attempt > 0:
+            run.evaluations, run.is_resumed = read_evaluations(Path(run.spec.folder)), True
+        return run.spec
 
-    def _job(self, ticket: Ticket) -> Job:
+    def _spec(self, suggestion: Suggestion) -> TrialSpec:
         study = self.plan.study
-        config = self.plan.branches[ticket.method].config(ticket.searched)
-        return Job(
-            number=ticket.number,
-            method=ticket.method,
+        config = self.plan.branches[suggestion.method].config(suggestion.params)
+        return TrialSpec(
+            number=suggestion.number,
+            method=suggestion.method,
             settings=config.to_mapping(),
             seeds=trial_seeds(
-                study.seed, ticket.number, study.replicas, shared=bool(config.pretraining)
+                study.seed, suggestion.number, study.replicas, shared=bool(config.pretraining)
             ),
             objective=study.objective,
-            folder=str(self._folder / f"trial-{ticket.number:05d}"),
+            folder=str(self._folder / f"trial-{suggestion.number:05d}"),
             device=self._device,
-            shelf=str(self._folder.parent / SHELF),
+            pretraining_cache=str(self._folder.parent / CACHE_FOLDER),
         )
 
     def _end(
@@ -280,7 +292,7 @@ class Conductor:
         self.ledger.tell(number, state, value=value, outcome=_outcome(last, reason))
         self._track(run)
         self._count(state, reason, "" if last is None else last.detail)
-        method = run.ticket.method
+        method = run.suggestion.method
         self._show(
             Row(number=number, method=method, state=state, value=value, sd=sd, reason=reason)
         )
@@ -295,8 +307,8 @@ class Conductor:
             self.close("failures")
 
     def _track(self, run: _Run) -> None:
-        entry = self.ledger.entry(run.ticket.number)
-        self._tracker.project(trial_record(self.plan, entry, run.curve, self._tags))
+        entry = self.ledger.trial(run.suggestion.number)
+        self._tracker.log(trial_record(self.plan, entry, run.evaluations, self._tags))
 
     def _show(self, row: Row) -> None:
         self._rows[row.number] = row
@@ -319,7 +331,7 @@ def _outcome(last: Evaluation | None, reason: str | None) -> dict[str, Any]:
     }
 
 
-def _row(entry: Entry) -> Row:
+def _row(entry: TrialRecord) -> Row:
     return Row(
         number=entry.number,
         method=entry.method,
@@ -330,10 +342,10 @@ def _row(entry: Entry) -> Row:
     )
 
 
-def _running(ticket: Ticket, evaluation: Evaluation) -> Row:
+def _running(suggestion: Suggestion, evaluation: Evaluation) -> Row:
     return Row(
-        number=ticket.number,
-        method=ticket.method,
+        number=suggestion.number,
+        method=suggestion.method,
         state="RUNNING",
         value=evaluation.value,
         sd=evaluation.sd,

@@ -9,18 +9,18 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, final
 
 from ..errors import TunerError
+from ..ledger.ledger import Ledger
 from ..registry import CHAMPION, Registry, Version
 from ..registry.bundle import fetch
-from ..registry.promotion import registry_at
+from ..registry.promotion import open_registry
 from ..sqlite import database_file
 from ..tracking import connect
 from ..training.checkpoint import WEIGHTS, CheckpointError, read_files
 from ..training.saved_model import DOCUMENT, Model
-from .status import opened
 
 if TYPE_CHECKING:
-    from ..ledger.ledger import Entry
-    from .locations import Place
+    from ..ledger.ledger import TrialRecord
+    from .locations import Locations
 
 _MOST_NAMED = 5
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED", "RUNNING": "RUNNING"}
@@ -61,14 +61,14 @@ class Case:
 
     name: str
     size: int
-    entries: "Sequence[Entry]"
+    entries: "Sequence[TrialRecord]"
     finalists: Mapping[str, Any]
     result: Mapping[str, Any] | None
     runs: Sequence[Run]
     folder: Path
     tracking_uri: str
 
-    def trial_runs(self) -> "list[tuple[Run, Entry]]":
+    def trial_runs(self) -> "list[tuple[Run, TrialRecord]]":
         """Return the runs of trials with what the ledger says of them."""
         known = {entry.number: entry for entry in self.entries}
         return [
@@ -78,24 +78,24 @@ class Case:
         ]
 
 
-def examine(name: str, place: "Place") -> list[Finding]:
+def examine(name: str, locations: "Locations") -> list[Finding]:
     """Return every invariant of a search, and what is wrong with it."""
-    case = case_of(name, place)
+    case = case_of(name, locations)
     return [Finding(invariant, check(case)) for invariant, check in CHECKS.items()]
 
 
-def case_of(name: str, place: "Place") -> Case:
+def case_of(name: str, locations: "Locations") -> Case:
     """Gather what is known of a search."""
-    ledger = opened(name, place.storage)
+    ledger = Ledger.load(locations.storage, name)
     return Case(
         name=name,
         size=ledger.size,
-        entries=ledger.entries(),
-        finalists=ledger.noted("finalists") or {},
-        result=ledger.noted("result"),
-        runs=_runs(name, place.tracking_uri),
-        folder=place.artifacts / name,
-        tracking_uri=place.tracking_uri,
+        entries=ledger.trials(),
+        finalists=ledger.attribute("finalists") or {},
+        result=ledger.attribute("result"),
+        runs=_runs(name, locations.tracking_uri),
+        folder=locations.artifacts / name,
+        tracking_uri=locations.tracking_uri,
     )
 
 
@@ -234,7 +234,7 @@ def _runs(name: str, uri: str) -> list[Run]:
     return found
 
 
-def _agrees(run: Run, entry: "Entry") -> bool:
+def _agrees(run: Run, entry: "TrialRecord") -> bool:
     same_value = entry.value is None or run.value == entry.value
     same_state = run.tags.get("tuner.state") == entry.state
     return same_value and same_state and run.status == _STATUS[entry.state]
@@ -243,7 +243,7 @@ def _agrees(run: Run, entry: "Entry") -> bool:
 def _trouble(case: Case, name: str, find: Callable[[Registry], Version]) -> str:
     """Return why a registered version cannot be used, nothing where it can."""
     try:
-        registry = registry_at(case.tracking_uri, name)
+        registry = open_registry(case.tracking_uri, name)
         location = registry.location(find(registry))
         with TemporaryDirectory() as scratch:
             files = fetch(location, Path(scratch), uri=case.tracking_uri)

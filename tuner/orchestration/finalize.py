@@ -6,33 +6,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from ..errors import NoUsableTrialError
-from ..evaluation.audit import kmeans_on_test, search_audit, test_score
+from ..evaluation.audit import CompleteTrial, search_audit
+from ..evaluation.baselines import kmeans_on_test, test_score
 from ..evaluation.objective import NeighbourGraph, louvain, modularity, neighbour_graph
 from ..redaction import redact
 from ..registry import Registry
-from ..registry.challenger import Candidate, Decision, nominate
-from ..reports import model_pictures as gallery
+from ..registry.challenger import Challenger, PromotionOutcome, register_challenger
+from ..reports import model_pictures
 from ..study.result import Result
 from ..study.seeds import finalist_seeds
 from ..tracking.trial_records import finalist_record, plan_tags, trial_record
 from ..training.finalist import Finalist
-from ..training.pretraining_cache import SHELF
+from ..training.pretraining_cache import CACHE_FOLDER
 from ..training.saved_model import Model
-from ..training.trial import Job, curve
+from ..training.trial import TrialSpec, read_evaluations
 from .controller import is_usable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..execution.cluster import Cluster
-    from ..ledger.ledger import Entry, Ledger
+    from ..ledger.ledger import Ledger, TrialRecord
     from ..study.study import Plan
     from ..tracking import Tracker
-    from .locations import Place
+    from .locations import Locations
 
 
 @final
-class Finale:
+class Finalizer:
     """What follows the last trial of a search; each finalist is noted, so it can be resumed."""
 
     def __init__(
@@ -40,22 +41,22 @@ class Finale:
         plan: "Plan",
         ledger: "Ledger",
         tracker: "Tracker",
-        place: "Place",
+        locations: "Locations",
         parent_run: str,
         say: "Callable[[str], None]",
     ) -> None:
         self._plan = plan
         self._ledger = ledger
         self._tracker = tracker
-        self._place = place
+        self._locations = locations
         self._parent_run = parent_run
         self._say = say
-        self._folder = place.artifacts / ledger.name
+        self._folder = locations.artifacts / ledger.name
 
-    def conclude(self, cluster: "Cluster", *, seconds: float) -> Result:
+    def run(self, cluster: "Cluster", *, seconds: float) -> Result:
         """Run what is left of the end of a search and return its result."""
         dataset = self._plan.dataset
-        entries = self._ledger.entries()
+        entries = self._ledger.trials()
         best = self._best(entries)
         test_graph = neighbour_graph(dataset.test, fingerprint=f"{dataset.fingerprint}/test")
         finalists = self._finalists(cluster, best, test_graph)
@@ -64,9 +65,15 @@ class Finale:
             self._track(finalist, best, cluster.device)
         model = Model.load(challenger.model_folder(challenger.best))
         kmeans = kmeans_on_test(dataset, model.n_components, self._plan.study.seed)
-        audit = search_audit(dataset, entries, best[0].number, self._audit_of(challenger), kmeans)
-        decision = nominate(
-            Registry(self._place.tracking_uri),
+        audit = search_audit(
+            dataset,
+            _complete(entries),
+            best[0].number,
+            self._audit_of(challenger),
+            kmeans,
+        )
+        decision = register_challenger(
+            Registry(self._locations.tracking_uri),
             model,
             candidate=self._candidate(challenger),
             plan=self._plan,
@@ -86,12 +93,12 @@ class Finale:
         self._close(result)
         return result
 
-    def _best(self, entries: Sequence["Entry"]) -> list["Entry"]:
+    def _best(self, entries: Sequence["TrialRecord"]) -> list["TrialRecord"]:
         """Return the best complete trials with different settings, best first."""
         usable = [e for e in entries if e.state == "COMPLETE" and is_usable(e)]
-        chosen: dict[tuple[Any, ...], Entry] = {}
+        chosen: dict[tuple[Any, ...], TrialRecord] = {}
         for entry in sorted(usable, key=lambda e: -(e.value or 0.0)):
-            chosen.setdefault((entry.method, *sorted(entry.searched.items())), entry)
+            chosen.setdefault((entry.method, *sorted(entry.params.items())), entry)
         if not chosen:
             raise NoUsableTrialError(
                 f"no trial of {self._ledger.name!r} found clusters: widen the space, or look at "
@@ -100,34 +107,34 @@ class Finale:
         return list(chosen.values())[: self._plan.study.finalists]
 
     def _finalists(
-        self, cluster: "Cluster", best: Sequence["Entry"], test_graph: NeighbourGraph
+        self, cluster: "Cluster", best: Sequence["TrialRecord"], test_graph: NeighbourGraph
     ) -> list[Finalist]:
-        done: dict[str, Any] = dict(self._ledger.noted("finalists") or {})
-        jobs = {
-            rank: self._job(rank, entry, cluster.device)
+        done: dict[str, Any] = dict(self._ledger.attribute("finalists") or {})
+        specs = {
+            rank: self._spec(rank, entry, cluster.device)
             for rank, entry in enumerate(best)
             if str(rank) not in done
         }
-        if jobs:
+        if specs:
             seeds = self._plan.study.finalist_seeds
             self._say(f"training the best {len(best)} once more on {seeds} fresh seeds each")
         used = self._plan.study.use_labels
-        for finalist in cluster.finalists(jobs, test_graph, labels_used=used):
+        for finalist in cluster.finalists(specs, test_graph, labels_used=used):
             done[str(finalist.rank)] = finalist.to_mapping()
-            self._ledger.note("finalists", done)
+            self._ledger.set_attribute("finalists", done)
         return [Finalist.from_mapping(done[rank]) for rank in sorted(done, key=int)]
 
-    def _job(self, rank: int, entry: "Entry", device: str) -> Job:
+    def _spec(self, rank: int, entry: "TrialRecord", device: str) -> TrialSpec:
         study = self._plan.study
-        return Job(
+        return TrialSpec(
             number=entry.number,
             method=entry.method,
-            settings=self._plan.branches[entry.method].config(entry.searched).to_mapping(),
+            settings=self._plan.branches[entry.method].config(entry.params).to_mapping(),
             seeds=finalist_seeds(study.seed, entry.number, study.finalist_seeds),
             objective=study.objective,
             folder=str(self._folder / f"finalist-{rank}"),
             device=device,
-            shelf=str(self._folder.parent / SHELF),
+            pretraining_cache=str(self._folder.parent / CACHE_FOLDER),
         )
 
     def _challenger(self, finalists: Sequence[Finalist]) -> Finalist:
@@ -142,30 +149,30 @@ class Finale:
     def _audit_of(self, finalist: Finalist) -> Mapping[str, float]:
         return finalist.audits[finalist.best] if finalist.audits else {}
 
-    def _track(self, finalist: Finalist, best: Sequence["Entry"], device: str) -> None:
+    def _track(self, finalist: Finalist, best: Sequence["TrialRecord"], device: str) -> None:
         """Tell tracking a finalist with its pictures; the best trial shares those of the first."""
         tags = plan_tags(self._plan, device=device)
         folder = Path(finalist.folder)
-        evaluations = curve(folder)
+        evaluations = read_evaluations(folder)
         drawn = None
         if finalist.is_usable:
             model = Model.load(finalist.model_folder(finalist.best))
             pictures = folder / "pictures"
-            for fault in gallery.draw(model, self._plan.dataset, evaluations, pictures):
+            for fault in model_pictures.draw(model, self._plan.dataset, evaluations, pictures):
                 self._say(fault)
             drawn = pictures if pictures.is_dir() else None
-        self._tracker.project(finalist_record(finalist, evaluations, tags, artifacts=drawn))
+        self._tracker.log(finalist_record(finalist, evaluations, tags, artifacts=drawn))
         if finalist.rank == 0:
             entry = best[0]
-            evaluations = curve(self._folder / f"trial-{entry.number:05d}")
+            evaluations = read_evaluations(self._folder / f"trial-{entry.number:05d}")
             record = trial_record(
                 self._plan, entry, evaluations, {**tags, "best": "true"}, artifacts=drawn
             )
-            self._tracker.project(record)
+            self._tracker.log(record)
 
-    def _candidate(self, challenger: Finalist) -> Candidate:
-        trials = len(self._ledger.entries())
-        return Candidate(
+    def _candidate(self, challenger: Finalist) -> Challenger:
+        trials = len(self._ledger.trials())
+        return Challenger(
             search=self._ledger.name,
             finalist=challenger,
             replica=challenger.best,
@@ -179,11 +186,11 @@ class Finale:
 
     def _outcome(
         self,
-        entries: Sequence["Entry"],
-        best: "Entry",
+        entries: Sequence["TrialRecord"],
+        best: "TrialRecord",
         finalists: Sequence[Finalist],
         challenger: Finalist,
-        decision: Decision,
+        decision: PromotionOutcome,
     ) -> dict[str, Any]:
         states = [entry.state for entry in entries]
         name, number = decision.version.name, decision.version.number
@@ -198,7 +205,7 @@ class Finale:
             "best": {
                 "number": best.number,
                 "method": best.method,
-                "params": dict(best.searched),
+                "params": dict(best.params),
                 "score": best.value,
                 "sd": best.outcome.get("sd", 0.0),
             },
@@ -215,7 +222,7 @@ class Finale:
                 "trial": challenger.number,
             },
             "finalists": [_finalist_row(f) for f in finalists],
-            "tracking_uri": redact(self._place.tracking_uri),
+            "tracking_uri": redact(self._locations.tracking_uri),
             "notes": [decision.reason],
         }
 
@@ -237,7 +244,21 @@ class Finale:
         self._tracker.finish(metrics=metrics, tags=tags, artifacts=drawn)
         for checkpoints in self._folder.glob("*/checkpoints"):
             shutil.rmtree(checkpoints, ignore_errors=True)
-        self._ledger.note("result", result.to_mapping())
+        self._ledger.set_attribute("result", result.to_mapping())
+
+
+def _complete(trials: Sequence["TrialRecord"]) -> list[CompleteTrial]:
+    """Return the complete trials as the audit sees them."""
+    return [
+        CompleteTrial(
+            number=trial.number,
+            value=trial.value or 0.0,
+            n_components=trial.params.get("n_components"),  # type: ignore[arg-type]  # an int
+            metrics=trial.outcome["metrics"],
+        )
+        for trial in trials
+        if trial.state == "COMPLETE" and "metrics" in trial.outcome
+    ]
 
 
 def _finalist_row(finalist: Finalist) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DiskError, UsageError
+from ..ledger.storage import check_url
 from ..redaction import redact
 
 
@@ -21,7 +22,7 @@ def _artifacts() -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Locations:
     """The ledger's database, MLflow, and the folder of trials' files, which all nodes must see."""
 
     storage: str = field(default_factory=_storage)
@@ -30,11 +31,7 @@ class Place:
 
     def check(self) -> None:
         """Raise unless the folder can be written and the ledger's URL is one."""
-        if "://" not in self.storage:
-            raise UsageError(
-                f"--storage {redact(self.storage)!r} is no database URL: write "
-                "sqlite:////absolute/file.db or postgresql+psycopg://user@host/database"
-            )
+        check_url(self.storage)
         probe = self.artifacts / ".probe"
         try:
             self.artifacts.mkdir(parents=True, exist_ok=True)

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, final
 from ..errors import DataError, InterruptedSearchError, NoUsableTrialError, SyncError, UsageError
 from ..evaluation.objective import neighbour_graph
 from ..execution.address import check_address
-from ..ledger.ledger import Ledger, searches, taken_name
+from ..ledger.ledger import Ledger
+from ..ledger.storage import name_taken, names_in, open_storage
 from ..redaction import redact
 from ..study.result import Result
 from ..study.study import Plan, Study, prepare, slug
 from ..tracking import Tracker, check
 from ..tracking.trial_records import plan_tags, trial_record
-from ..training.trial import curve
-from .controller import Conductor, Watch
-from .finalize import Finale
-from .locations import Place
+from ..training.trial import read_evaluations
+from .controller import SearchController, Watch
+from .finalize import Finalizer
+from .locations import Locations
 
 if TYPE_CHECKING:
     from ..execution.cluster import Resources
@@ -35,7 +36,7 @@ Say = Callable[[str], None]
 class Session:
     """How a search is run and shown; nothing in it changes what is found."""
 
-    place: Place
+    locations: Locations
     resources: "Resources"
     time_budget: float | None = None
     watch: Watch | None = None
@@ -43,7 +44,7 @@ class Session:
 
     def check(self) -> None:
         """Raise what is wrong with where things are, before anything is written."""
-        self.place.check()
+        self.locations.check()
         if self.resources.address is not None:
             check_address(self.resources.address)
 
@@ -52,7 +53,7 @@ def default_session() -> Session:
     """Return a session on this machine that says nothing."""
     from ..execution.cluster import Resources
 
-    return Session(place=Place(), resources=Resources(), say=lambda _: None)
+    return Session(locations=Locations(), resources=Resources(), say=lambda _: None)
 
 
 def search(study: Study, session: Session | None = None) -> Result:
@@ -60,12 +61,12 @@ def search(study: Study, session: Session | None = None) -> Result:
     session = default_session() if session is None else session
     plan = prepare(study)
     session.check()
-    taken = searches(session.place.storage)
+    taken = names_in(open_storage(session.locations.storage))
     name = study.name or _free_name(plan, taken)
     if name in taken:  # before tracking hears of it
-        raise taken_name(name)
+        raise name_taken(name)
     plan = replace(plan, study=replace(plan.study, name=name))
-    check(session.place.tracking_uri)  # before the ledger says that there is a search
+    check(session.locations.tracking_uri)  # before the ledger says that there is a search
     record = {
         "study": plan.study.to_mapping(),
         "identity": plan.identity(),
@@ -73,34 +74,34 @@ def search(study: Study, session: Session | None = None) -> Result:
         "trials": plan.study.trials,
         "schema": _SCHEMA,
     }
-    ledger = Ledger.open_search(session.place.storage, name, record)
-    for line in _introduction(plan, session.place):
+    ledger = Ledger.create(session.locations.storage, name, record)
+    for line in _introduction(plan, session.locations):
         session.say(line)
-    return _run(plan, ledger, open_tracker(plan, session.place), session)
+    return _run(plan, ledger, open_tracker(plan, session.locations), session)
 
 
 def resume(name: str, session: Session | None = None, *, trials: int | None = None) -> Result:
     """Go on with a search where it was left; `trials` may ask for more of them."""
     session = default_session() if session is None else session
     session.check()
-    ledger = Ledger.reopen(session.place.storage, name)
+    ledger = Ledger.load(session.locations.storage, name)
     plan = plan_of(ledger)
     trials = ledger.size if trials is None else trials
     if trials < ledger.size:
         raise UsageError(
             f"--trials {trials}: search {name!r} already has {ledger.size}; give at least that"
         )
-    concluded = ledger.noted("result")
+    concluded = ledger.attribute("result")
     if concluded is not None and trials == ledger.size:
         return Result.from_mapping(concluded)
     ledger.lease.acquire()  # before tracking hears of it
     try:
         if trials > ledger.size:
             # in this order: whatever is cut off here is done again, and nothing is forgotten
-            ledger.note("result", None)
-            ledger.note("finalists", {})
+            ledger.set_attribute("result", None)
+            ledger.set_attribute("finalists", {})
             ledger.resize(trials)
-        tracking = open_tracker(plan, session.place)
+        tracking = open_tracker(plan, session.locations)
     except BaseException:
         ledger.close()
         raise
@@ -123,8 +124,8 @@ def plan_of(ledger: Ledger) -> Plan:
             f"now holds {now['data'][:12]}…: put the data back, or start a new search"
         )
     if now != then:
-        searched = {**record.get("searched", {}), **then}
-        changed = _differences(searched, {**_searched(plan), **now})
+        params = {**record.get("searched", {}), **then}
+        changed = _differences(params, {**_searched(plan), **now})
         raise UsageError(
             f"search {ledger.name!r} began otherwise: {'; '.join(changed)}: "
             "restore that, or start a new search"
@@ -151,11 +152,11 @@ def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def open_tracker(plan: Plan, place: Place) -> tuple[Tracker, str]:
+def open_tracker(plan: Plan, locations: Locations) -> tuple[Tracker, str]:
     """Return a tracker of a search's runs, and the id of its parent run, found or created."""
     study = plan.study
     tracker = Tracker(
-        place.tracking_uri, experiment=slug(plan.dataset.name), search=str(study.name)
+        locations.tracking_uri, experiment=slug(plan.dataset.name), search=str(study.name)
     )
     listed = {
         key: value if isinstance(value, int | float | str) else str(value)
@@ -166,14 +167,16 @@ def open_tracker(plan: Plan, place: Place) -> tuple[Tracker, str]:
     return tracker, tracker.open(tags=tags, params=listed, dataset=plan.dataset)
 
 
-def project_all(plan: Plan, ledger: Ledger, tracker: Tracker, place: Place, device: str) -> None:
+def log_all_trials(
+    plan: Plan, ledger: Ledger, tracker: Tracker, locations: Locations, device: str
+) -> None:
     """Tell tracking every trial that has ended; what it knows already is not written again."""
     tags = plan_tags(plan, device=device)
-    folder = place.artifacts / ledger.name
-    for entry in ledger.entries():
+    folder = locations.artifacts / ledger.name
+    for entry in ledger.trials():
         if entry.state != "RUNNING":
-            evaluations = curve(folder / f"trial-{entry.number:05d}")
-            tracker.project(trial_record(plan, entry, evaluations, tags))
+            evaluations = read_evaluations(folder / f"trial-{entry.number:05d}")
+            tracker.log(trial_record(plan, entry, evaluations, tags))
 
 
 def _run(plan: Plan, ledger: Ledger, tracking: tuple[Tracker, str], session: Session) -> Result:
@@ -188,30 +191,32 @@ def _run(plan: Plan, ledger: Ledger, tracking: tuple[Tracker, str], session: Ses
             graph = neighbour_graph(plan.dataset.train, fingerprint=plan.dataset.fingerprint)
             with Cluster(session.resources) as cluster:
                 interruption.insist()
-                session.place.check_nodes(cluster.nodes)
-                cluster.check_machines(session.place.artifacts)
+                session.locations.check_nodes(cluster.nodes)
+                cluster.check_machines(session.locations.artifacts)
                 cluster.send(plan.dataset, graph)
-                conductor = Conductor(
+                controller = SearchController(
                     plan,
                     ledger,
                     tracker,
-                    folder=session.place.artifacts / ledger.name,
+                    folder=session.locations.artifacts / ledger.name,
                     device=cluster.device,
                     watch=session.watch,
                 )
-                project_all(plan, ledger, tracker, session.place, cluster.device)
-                with interruption.closing(conductor), _budget(conductor, session.time_budget):
-                    cluster.run(conductor)
-                _check_trials(conductor)
-                finale = Finale(plan, ledger, tracker, session.place, parent_run, session.say)
-                result = finale.conclude(cluster, seconds=conductor.snapshot().seconds)
+                log_all_trials(plan, ledger, tracker, session.locations, cluster.device)
+                with interruption.closing(controller), _budget(controller, session.time_budget):
+                    cluster.run(controller)
+                _check_trials(controller)
+                finalizer = Finalizer(
+                    plan, ledger, tracker, session.locations, parent_run, session.say
+                )
+                result = finalizer.run(cluster, seconds=controller.snapshot().seconds)
     except NoUsableTrialError:
         tracker.finish(metrics={}, tags={}, status="FAILED")
         raise
     except KeyboardInterrupt:
         patience = _HURRIED_SECONDS
         tracker.finish(metrics={}, tags={}, status="KILLED")
-        left = f"with {ledger.missing()} of {ledger.size} trials to go"
+        left = f"with {ledger.remaining()} of {ledger.size} trials to go"
         raise InterruptedSearchError(
             f"interrupted {left}: go on with `tuner resume {ledger.name}`", interruption.signum
         ) from None
@@ -221,32 +226,32 @@ def _run(plan: Plan, ledger: Ledger, tracking: tuple[Tracker, str], session: Ses
     if not synced:
         raise SyncError(
             f"search {ledger.name!r} is complete, but tracking has not received all of it: "
-            f"run `tuner sync {ledger.name}` once {session.place.tracking_uri} answers",
+            f"run `tuner sync {ledger.name}` once {session.locations.tracking_uri} answers",
             result,
         )
     return result
 
 
-def _check_trials(conductor: Conductor) -> None:
+def _check_trials(controller: SearchController) -> None:
     """Raise unless the trials have left something to conclude from."""
-    if conductor.fault is not None:
-        raise conductor.fault
-    if conductor.closing == "interrupt":
+    if controller.fault is not None:
+        raise controller.fault
+    if controller.closing == "interrupt":
         raise KeyboardInterrupt
-    if conductor.closing is not None:
-        conductor.abandon()
-    if not any(row.value for row in conductor.snapshot().best(1)):
-        why = conductor.detail or "every one failed, collapsed or was pruned"
-        if conductor.closing == "time budget":
+    if controller.closing is not None:
+        controller.end_remaining()
+    if not any(row.value for row in controller.snapshot().best(1)):
+        why = controller.detail or "every one failed, collapsed or was pruned"
+        if controller.closing == "time budget":
             why = "the time budget ended before one was scored"
-        name = conductor.ledger.name
+        name = controller.ledger.name
         raise NoUsableTrialError(f"no trial of {name!r} is usable: {why.strip()}")
 
 
 @contextlib.contextmanager
-def _budget(conductor: Conductor, seconds: float | None) -> Iterator[None]:
+def _budget(controller: SearchController, seconds: float | None) -> Iterator[None]:
     """Close the search after so many seconds."""
-    timer = threading.Timer(seconds or 0.0, conductor.close, ["time budget"])
+    timer = threading.Timer(seconds or 0.0, controller.close, ["time budget"])
     timer.daemon = True
     if seconds is not None:
         timer.start()
@@ -266,7 +271,7 @@ class _Interruption:
     def __init__(self) -> None:
         self.signum: int = signal.SIGINT
         self._received = 0
-        self._conductor: Conductor | None = None
+        self._controller: SearchController | None = None
 
     @contextlib.contextmanager
     def heeded(self) -> Iterator[None]:
@@ -290,31 +295,31 @@ class _Interruption:
                 signal.signal(signum, self._take)
 
     @contextlib.contextmanager
-    def closing(self, conductor: Conductor) -> Iterator[None]:
+    def closing(self, controller: SearchController) -> Iterator[None]:
         """Close the trials at the first signal."""
-        self._conductor = conductor
+        self._controller = controller
         try:
             yield
         finally:
-            self._conductor = None
+            self._controller = None
 
     def _take(self, signum: int, _: object) -> None:
         self._received += 1
         if self._received == 1:
             self.signum = signum
-            if self._conductor is not None:
-                self._conductor.close("interrupt")
+            if self._controller is not None:
+                self._controller.close("interrupt")
                 return
         raise KeyboardInterrupt
 
 
-def _introduction(plan: Plan, place: Place) -> list[str]:
+def _introduction(plan: Plan, locations: Locations) -> list[str]:
     study, data = plan.study, plan.dataset
     return [
         f"search {study.name}: {', '.join(study.methods)} on {data.name} ({len(data.train):,} + "
         f"{len(data.test):,} points), {study.trials} trials of {study.replicas} replicas",
-        f"ledger {redact(place.storage)}, MLflow {redact(place.tracking_uri)}, files "
-        f"{place.artifacts / str(study.name)}",
+        f"ledger {redact(locations.storage)}, MLflow {redact(locations.tracking_uri)}, files "
+        f"{locations.artifacts / str(study.name)}",
     ]
 
 

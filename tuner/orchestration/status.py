@@ -6,18 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from ..errors import UsageError
-from ..redaction import redact
-from ..sqlite import database_file
-
 if TYPE_CHECKING:
-    from ..ledger.ledger import Entry, Ledger
+    from ..ledger.ledger import Ledger, TrialRecord
     from ..methods.contract import Scalar
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class TrialStatus:
     """One trial as it stands: `epoch` passes over the data so far, `value` the last one seen."""
 
     number: int
@@ -32,7 +28,7 @@ class Standing:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Overview:
+class SearchStatus:
     """A search as the ledger has it.
 
     `driver` runs it at this moment, None where no one does; `seconds` are from its first trial to
@@ -46,8 +42,8 @@ class Overview:
     total: int
     trials: Mapping[str, int]
     failures: Mapping[str, int]
-    running: Sequence[Standing]
-    best: Sequence[Standing]
+    running: Sequence[TrialStatus]
+    best: Sequence[TrialStatus]
     driver: str | None
     seconds: float
     result: Mapping[str, Any] | None
@@ -69,41 +65,16 @@ class Overview:
         return {**asdict(self), "state": self.state}
 
 
-def names(storage: str) -> list[str]:
-    """Return the names of all searches; a ledger that is not there yet has none."""
-    _check(storage)
-    path = database_file(storage)
-    if path is not None and not path.is_file():
-        return []
-    from ..ledger.ledger import searches
-
-    return searches(storage)
-
-
-def opened(name: str, storage: str) -> "Ledger":
-    """Return a search that exists; reading creates no database."""
-    _check(storage)
-    path = database_file(storage)
-    if path is not None and not path.is_file():
-        raise UsageError(
-            f"no search named {name!r}: there is no ledger {path}: go to the folder of the "
-            "search, or name its ledger with --storage or TUNER_STORAGE"
-        )
-    from ..ledger.ledger import Ledger
-
-    return Ledger.reopen(storage, name)
-
-
-def overview(ledger: "Ledger", *, best: int = 5) -> Overview:
+def status_of(ledger: "Ledger", *, best: int = 5) -> SearchStatus:
     """Return a search as it stands."""
-    entries = ledger.entries()
+    entries = ledger.trials()
     states = Counter(entry.state for entry in entries)
     usable = [e for e in entries if e.value is not None and e.outcome.get("reason") is None]
     study = ledger.record["study"]
     driver = _driver(ledger)
     started = min((e.started for e in entries if e.started), default=0.0)
     ended = max((e.ended for e in entries if e.ended is not None), default=started)
-    return Overview(
+    return SearchStatus(
         search=ledger.name,
         methods=study["methods"],
         dataset=study["dataset"],
@@ -117,43 +88,35 @@ def overview(ledger: "Ledger", *, best: int = 5) -> Overview:
             "running": states["RUNNING"],
         },
         failures=Counter(_reason(e) for e in entries if e.state == "FAIL"),
-        running=[_standing(e) for e in entries if e.state == "RUNNING"],
-        best=[_standing(e) for e in sorted(usable, key=lambda e: -(e.value or 0.0))[:best]],
+        running=[_trial_status(e) for e in entries if e.state == "RUNNING"],
+        best=[_trial_status(e) for e in sorted(usable, key=lambda e: -(e.value or 0.0))[:best]],
         driver=driver,
         seconds=(ended if driver is None else time.time()) - started if started else 0.0,
-        result=ledger.noted("result"),
+        result=ledger.attribute("result"),
     )
 
 
-def _check(storage: str) -> None:
-    if "://" not in storage:
-        raise UsageError(
-            f"--storage {redact(storage)!r} is no database URL: write "
-            "sqlite:////absolute/file.db or postgresql+psycopg://user@host/database"
-        )
-
-
 def _driver(ledger: "Ledger") -> str | None:
-    lease = ledger.noted("lease")
+    lease = ledger.attribute("lease")
     if lease is None or lease["expires"] < time.time():
         return None
     return str(lease["owner"])
 
 
-def _standing(entry: "Entry") -> Standing:
-    last = max(entry.curve, default=None)
-    seen = None if last is None else entry.curve[last]
-    return Standing(
+def _trial_status(entry: "TrialRecord") -> TrialStatus:
+    last = max(entry.intermediate_values, default=None)
+    seen = None if last is None else entry.intermediate_values[last]
+    return TrialStatus(
         number=entry.number,
         method=entry.method,
         state=entry.state,
         value=entry.value if entry.value is not None else seen,
         sd=float(entry.outcome.get("sd", 0.0)),
         epoch=int(entry.outcome.get("epoch", last or 0)),
-        params=dict(entry.searched),
+        params=dict(entry.params),
         reason=entry.outcome.get("reason"),
     )
 
 
-def _reason(entry: "Entry") -> str:
+def _reason(entry: "TrialRecord") -> str:
     return str(entry.outcome.get("reason") or "unknown").split(":")[0]

@@ -5,37 +5,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SyncError
+from ..ledger.ledger import Ledger
 from ..tracking.trial_records import finalist_record, plan_tags, trial_record
 from ..training.finalist import Finalist
-from ..training.trial import curve
+from ..training.trial import read_evaluations
 from .search import open_tracker, plan_of
-from .status import opened
 
 if TYPE_CHECKING:
-    from ..ledger.ledger import Ledger
     from ..study.study import Plan
     from ..tracking import RunRecord, Tracker
-    from .locations import Place
+    from .locations import Locations
 
 _PATIENCE = 600.0
 
 
-def replay(name: str, place: "Place") -> int:
+def sync(name: str, locations: "Locations") -> int:
     """Tell MLflow every trial and finalist that has ended and the outcome; return how many."""
-    ledger = opened(name, place.storage)
+    ledger = Ledger.load(locations.storage, name)
     plan = plan_of(ledger)
-    found = _records(plan, ledger, place.artifacts / name)
-    tracker, _ = open_tracker(plan, place)
+    found = _records(plan, ledger, locations.artifacts / name)
+    tracker, _ = open_tracker(plan, locations)
     for record in found:
-        tracker.project(record)
-    result = ledger.noted("result")
+        tracker.log(record)
+    result = ledger.attribute("result")
     if result is not None:
-        _finish(tracker, result, place.artifacts / name)
+        _finish(tracker, result, locations.artifacts / name)
     if not tracker.close(_PATIENCE):
         why = f" ({tracker.problems[0]})" if tracker.problems else ""
         raise SyncError(
             f"MLflow has not received all of search {name!r}{why}: run `tuner sync {name}` again "
-            f"once {place.tracking_uri} answers"
+            f"once {locations.tracking_uri} answers"
         )
     return len(found)
 
@@ -44,10 +43,10 @@ def _records(plan: "Plan", ledger: "Ledger", folder: Path) -> list["RunRecord"]:
     """Return the records of all that has ended, the best trial with the first one's pictures."""
     # which device it was is known to the run alone: saying nothing leaves that as it is
     tags = {key: text for key, text in plan_tags(plan, device="").items() if key != "device"}
-    noted: dict[str, Any] = ledger.noted("finalists") or {}
-    finalists = [Finalist.from_mapping(noted[rank]) for rank in sorted(noted, key=int)]
+    attribute: dict[str, Any] = ledger.attribute("finalists") or {}
+    finalists = [Finalist.from_mapping(attribute[rank]) for rank in sorted(attribute, key=int)]
     records = []
-    for entry in ledger.entries():
+    for entry in ledger.trials():
         if entry.state == "RUNNING":
             continue
         is_best = bool(finalists) and entry.number == finalists[0].number
@@ -55,7 +54,7 @@ def _records(plan: "Plan", ledger: "Ledger", folder: Path) -> list["RunRecord"]:
             trial_record(
                 plan,
                 entry,
-                curve(folder / f"trial-{entry.number:05d}"),
+                read_evaluations(folder / f"trial-{entry.number:05d}"),
                 {**tags, "best": "true"} if is_best else tags,
                 artifacts=_pictures(folder, 0) if is_best else None,
             )
@@ -64,7 +63,7 @@ def _records(plan: "Plan", ledger: "Ledger", folder: Path) -> list["RunRecord"]:
 
 
 def _told(finalist: Finalist, folder: Path, tags: dict[str, str]) -> "RunRecord":
-    evaluations = curve(folder / f"finalist-{finalist.rank}")
+    evaluations = read_evaluations(folder / f"finalist-{finalist.rank}")
     drawn = _pictures(folder, finalist.rank)
     return finalist_record(finalist, evaluations, tags, artifacts=drawn)
 

@@ -10,10 +10,10 @@ import torch
 
 from ..errors import NoUsableTrialError, UsageError
 from ..evaluation.objective import neighbour_graph
-from ..reports import model_pictures as gallery
+from ..reports import model_pictures
 from ..training.finalist import Watch, fit_finalist
 from ..training.saved_model import Model
-from ..training.trial import Job, curve
+from ..training.trial import TrialSpec, read_evaluations
 
 if TYPE_CHECKING:
     from ..methods.contract import Scalar
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainingResult:
     """What a training left: per replica its seed, and score and audit on the test split.
 
     `values` are the scores on the training points; `best` is the replica with the highest of
@@ -53,10 +53,10 @@ def train(
     *,
     seed: int,
     folder: Path,
-    shelf: Path | None = None,
+    pretraining_cache: Path | None = None,
     device: str | None = None,
     watch: Watch,
-) -> Trained:
+) -> TrainingResult:
     """Train the one configuration of a plan on the seeds `seed`, `seed` + 1, … and judge it.
 
     Every replica is saved in `folder` as a model, and the best one by its score on the training
@@ -67,7 +67,7 @@ def train(
     study, dataset = plan.study, plan.dataset
     _check_folder(folder)
     began = time.monotonic()
-    job = Job(
+    spec = TrialSpec(
         number=0,
         method=branch.method,
         settings=branch.config({}).to_mapping(),
@@ -75,26 +75,26 @@ def train(
         objective="score",
         folder=str(folder),
         device=_default_device() if device is None else device,
-        shelf="" if shelf is None else str(shelf),
+        pretraining_cache="" if pretraining_cache is None else str(pretraining_cache),
     )
     graph = neighbour_graph(dataset.train, fingerprint=dataset.fingerprint)
     test_graph = neighbour_graph(dataset.test, fingerprint=f"{dataset.fingerprint}/test")
-    trained = fit_finalist(job, 0, dataset, graph, test_graph, watch=watch)
+    trained = fit_finalist(spec, 0, dataset, graph, test_graph, watch=watch)
     if trained.failure is not None:
         raise NoUsableTrialError(
-            f"the training of {job.method} found no clusters ({trained.failure}): see "
+            f"the training of {spec.method} found no clusters ({trained.failure}): see "
             f"{folder / 'metrics.jsonl'}, and try other settings with --set"
         )
     model = Model.load(trained.model_folder(trained.best))
     model.save(folder / "best")
     drawn = folder / "pictures"
-    faults = gallery.draw(model, dataset, curve(folder), drawn)
-    return Trained(
-        method=job.method,
+    faults = model_pictures.draw(model, dataset, read_evaluations(folder), drawn)
+    return TrainingResult(
+        method=spec.method,
         settings=trained.settings,
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
-        seeds=job.seeds,
+        seeds=spec.seeds,
         values=trained.values,
         scores=trained.scores,
         audits=trained.audits,

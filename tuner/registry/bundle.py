@@ -14,12 +14,13 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from numpy.typing import ArrayLike
 
+from ..environment import environment, quiet_logger
 from ..errors import ServiceError, TunerError
 from ..sqlite import database_file
+from ..tracking.availability import tracking_error
 from ..tracking.records import as_text, digest
-from ..tracking.service import environment, no_service, quiet
 from ..training.saved_model import Model
-from .code_bundle import requirements, stage
+from .code_bundle import copy_source, pip_requirements
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow warns of its own type hints
@@ -56,7 +57,7 @@ def store(
             raise ServiceError(f"{location} does not hold what was stored: register it again")
     except Exception as error:  # stores for files raise errors of many kinds
         client.finalize_logged_model(logged.model_id, "FAILED")
-        raise error if isinstance(error, TunerError) else no_service(uri, error) from error
+        raise error if isinstance(error, TunerError) else tracking_error(uri, error) from error
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
     # without a server, MLflow would look a model id up in whatever database is the default
@@ -66,7 +67,7 @@ def store(
 
 def write(model: Model, bundle: Bundle, work: Path, example: ArrayLike) -> None:
     """Write an MLflow model to `work`/bundle: safetensors, JSON, and the source that it needs."""
-    package = stage(model.method, work / "code")
+    package = copy_source(model.method, work / "code")
     carried = work / "code" / package
     serving = shutil.copy(_SERVING, work)  # MLflow writes down where it was
     # otherwise MLflow adds a lock file that it finds in the current folder
@@ -80,7 +81,7 @@ def write(model: Model, bundle: Bundle, work: Path, example: ArrayLike) -> None:
             model_config={"package": package},
             signature=signature(model.n_components),
             input_example=example,
-            pip_requirements=requirements(model.method),
+            pip_requirements=pip_requirements(model.method),
         )
 
 
@@ -105,5 +106,5 @@ def fetch(location: str, into: Path, *, uri: str) -> Path:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    with quiet("mlflow.pyfunc"), environment(MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false"):
+    with quiet_logger("mlflow.pyfunc"), environment(MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false"):
         yield

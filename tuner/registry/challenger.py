@@ -18,7 +18,7 @@ _EXAMPLES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class Challenger:
     """A finalist's replica that is to be registered, and in a sentence or two why this one."""
 
     search: str
@@ -33,7 +33,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
+class PromotionOutcome:
     """A registered version and what became of it."""
 
     version: Version
@@ -42,15 +42,15 @@ class Decision:
     reason: str
 
 
-def nominate(
+def register_challenger(
     registry: Registry,
     model: "Model",
     *,
-    candidate: Candidate,
+    candidate: Challenger,
     plan: "Plan",
     run_id: str,
     audit: Mapping[str, Any] | None,
-) -> Decision:
+) -> PromotionOutcome:
     """Register a challenger; it becomes champion if there is none, or if it is surely better."""
     dataset = plan.dataset
     raw = dataset.scaling.invert(dataset.test)
@@ -74,9 +74,9 @@ def nominate(
         description=card(model, _facts(candidate, plan, own, audit)),
         example=raw[:_EXAMPLES],
     )
-    registry.nominate(version.name, version.number)
+    registry.set_challenger(version.name, version.number)
     promoted, reason = _decide(registry, version, labels, raw, plan)
-    return Decision(version=version, interval=own, promoted=promoted, reason=reason)
+    return PromotionOutcome(version=version, interval=own, promoted=promoted, reason=reason)
 
 
 def _decide(
@@ -102,7 +102,7 @@ def _decide(
 
 
 def _facts(
-    candidate: Candidate,
+    candidate: Challenger,
     plan: "Plan",
     own: tuple[float, float],
     audit: Mapping[str, Any] | None,

@@ -21,7 +21,7 @@ _PACKAGE = "tuner"
 _ALWAYS = ("mlflow", "numpy", "safetensors", "torch")
 
 
-def stage(method: str, into: Path) -> str:
+def copy_source(method: str, into: Path) -> str:
     """Copy what a model of this method needs into a package below `into`; return its name.
 
     A method of another distribution is not copied: it brings this package with it.
@@ -43,7 +43,7 @@ def stage(method: str, into: Path) -> str:
     return package
 
 
-def requirements(method: str) -> list[str]:
+def pip_requirements(method: str) -> list[str]:
     """Return what an environment needs to load a model of this method, in pip's words."""
     owner = catalog.distribution(method)
     if owner is not None:

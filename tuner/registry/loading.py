@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..redaction import redact
 from ..sqlite import database_file
 from ..tracking import connect
-from ..tracking.service import no_service
+from ..tracking.availability import tracking_error
 from ..training.checkpoint import CheckpointError
 from ..training.saved_model import DOCUMENT, Model
 from .bundle import fetch
@@ -59,7 +59,7 @@ def _fetched(text: str, scratch: Path, tracking_uri: str | None) -> Path:
     except Exception as error:  # stores for files raise errors of many kinds
         if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
             raise UsageError(f"there is nothing at {text!r}: {redact(str(error))}") from None
-        raise no_service(store, error) from error
+        raise tracking_error(store, error) from error
 
 
 def _registered(text: str, store: str) -> str:

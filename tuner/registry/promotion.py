@@ -4,18 +4,17 @@ from typing import TYPE_CHECKING
 
 from ..errors import PromotionRefusedError, UsageError
 from ..evaluation.comparison import compare
-from ..orchestration.status import opened
+from ..ledger.ledger import Ledger
 from ..sqlite import database_file
 from . import Registry, Version, load
 
 if TYPE_CHECKING:
     from ..data import Dataset
-    from ..orchestration.locations import Place
 
 _DATA = "tuner.data_fingerprint"
 
 
-def registry_at(uri: str, name: str) -> Registry:
+def open_registry(uri: str, name: str) -> Registry:
     """Return the registry at a server or database; asking for a model creates none."""
     path = database_file(uri)
     if path is not None and not path.is_file():
@@ -26,21 +25,26 @@ def registry_at(uri: str, name: str) -> Registry:
     return Registry(uri)
 
 
-def advance(name: str, number: int, place: "Place", *, force: bool) -> str:
-    """Make a version champion and return why; PromotionRefusedError where it is not better."""
-    registry = registry_at(place.tracking_uri, name)
+def promote(name: str, number: int, *, tracking_uri: str, storage: str, force: bool) -> str:
+    """Make a version champion and return why; PromotionRefusedError where it is not better.
+
+    `storage` is the ledger in which the search of the version is looked up.
+    """
+    registry = open_registry(tracking_uri, name)
     chosen, champion = registry.version(name, number), registry.champion(name)
     if champion is not None and champion.number == number:
         return "it was before"
     if champion is None:
         registry.promote(name, number, expected=None)
         return "there was none before"
-    reason = "forced, without a comparison" if force else _better(chosen, champion, place)
+    reason = (
+        "forced, without a comparison" if force else _better(chosen, champion, registry, storage)
+    )
     registry.promote(name, number, expected=champion.number)
     return reason
 
 
-def _better(chosen: Version, champion: Version, place: "Place") -> str:
+def _better(chosen: Version, champion: Version, registry: Registry, storage: str) -> str:
     made, held = chosen.tags.get(_DATA), champion.tags.get(_DATA)
     if made is None or made != held:
         raise PromotionRefusedError(
@@ -48,11 +52,10 @@ def _better(chosen: Version, champion: Version, place: "Place") -> str:
             f"{champion.number}, were made on different data and cannot be compared: say --force "
             "to promote it all the same"
         )
-    dataset = _data_of(chosen, place)
+    dataset = _data_of(chosen, storage)
     raw = dataset.scaling.invert(dataset.test)
     theirs, ours = (
-        load(version.uri, tracking_uri=place.tracking_uri).predict(raw)
-        for version in (champion, chosen)
+        load(version.uri, tracking_uri=registry.uri).predict(raw) for version in (champion, chosen)
     )
     verdict = compare(ours, theirs, dataset.test, fingerprint=dataset.fingerprint)
     figures = (
@@ -67,12 +70,12 @@ def _better(chosen: Version, champion: Version, place: "Place") -> str:
     return figures
 
 
-def _data_of(version: Version, place: "Place") -> "Dataset":
+def _data_of(version: Version, storage: str) -> "Dataset":
     """Return the data that a version was made on, found by its search in the ledger."""
     from ..data import load as load_data
 
     try:
-        study = opened(version.tags.get("tuner.search", ""), place.storage).record["study"]
+        study = Ledger.load(storage, version.tags.get("tuner.search", "")).record["study"]
     except UsageError as error:
         raise UsageError(
             f"the data of version {version.number} of {version.name!r} are not known here "

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 from ..errors import PromotionRefusedError, UsageError, did_you_mean
 from ..methods.contract import Scalar
 from ..tracking import connect
+from ..tracking.availability import tracking_error
 from ..tracking.records import digest, own_names
-from ..tracking.service import no_service
 from ..training.saved_model import Model
 from .bundle import store
 
@@ -138,7 +138,7 @@ class Registry:
         )
         return self.version(name, int(made.version))
 
-    def nominate(self, name: str, number: int) -> None:
+    def set_challenger(self, name: str, number: int) -> None:
         """Call a version the challenger."""
         self.version(name, number)
         self._set(name, CHALLENGER, number)
@@ -235,7 +235,7 @@ class Registry:
             self._client.create_registered_model(lock, tags={"tuner.token": token})
         except MlflowException as error:
             if error.error_code not in _BUSY:
-                raise no_service(self.uri, error) from None
+                raise tracking_error(self.uri, error) from None
             return self._holder(lock) == token  # it may be ours, and the answer was lost
         return True
 
@@ -253,7 +253,7 @@ class Registry:
         try:
             return question()
         except MlflowException as error:
-            raise no_service(self.uri, error) from None
+            raise tracking_error(self.uri, error) from None
 
 
 def _version(entry: ModelVersion, aliases: Mapping[str, int]) -> Version:

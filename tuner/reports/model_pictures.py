@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..methods.contract import Curve, Generates, Traverses
+from ..methods.contract import Generates, MetricInfo, Traverses
 from . import plots as pictures
 from .plots import planes
 
@@ -58,7 +58,7 @@ def _drawn(sketch: Callable[[], Figure | None], path: Path) -> list[str]:
 def _sketches(subject: "_Subject", evaluations: Sequence["Evaluation"]) -> Iterator[Sketch]:
     """Yield the pictures' names, and what draws them: None where there is nothing to see."""
     model, dataset = subject.model, subject.dataset
-    read = {f"{_TRAIN}{name}": curve for name, curve in model.config.curves().items()}
+    read = {f"{_TRAIN}{name}": curve for name, curve in model.config.metric_info().items()}
     yield "curves.png", partial(_curves, evaluations, read)
     for name, curve in read.items():
         if curve.levels:
@@ -169,7 +169,7 @@ def _sheet(points: Array, as_rows: Callable[[Array], Figure], title: str) -> Fig
 
 def _curves(
     evaluations: Sequence["Evaluation"],
-    read: Mapping[str, Curve],
+    read: Mapping[str, MetricInfo],
     names: Sequence[str] | None = None,
 ) -> Figure | None:
     """Draw what training reported over its passes: everything, or the metrics of these names."""
@@ -188,7 +188,7 @@ def _curves(
     )
 
 
-def _unit(name: str, read: Mapping[str, Curve]) -> str:
+def _unit(name: str, read: Mapping[str, MetricInfo]) -> str:
     """Return what stands at the axis of a metric: the score alone is told replica by replica."""
     if name == "score":
         return "each replica"

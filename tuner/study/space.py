@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -16,6 +17,7 @@ from annotated_types import Len
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import UsageError, did_you_mean
+from ..methods import catalog
 from ..methods.contract import Config, Scalar
 
 if TYPE_CHECKING:
@@ -120,6 +122,13 @@ class Space:
         """Return a hash of what varies; presets do not count."""
         text = json.dumps(self.to_mapping()["space"], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def method_space(name: str) -> Space:
+    """Return the search space that ships with a method."""
+    config_type = catalog.method(name).config_type
+    return read_space(catalog.space_file(name), config_type)
 
 
 def read_space(path: Path, config: type[Config]) -> Space:

@@ -93,9 +93,9 @@ class Branch:
     presets: tuple[Mapping[str, "Scalar"], ...]
     epochs: int | None
 
-    def config(self, searched: Mapping[str, "Scalar"]) -> "Config":
+    def config(self, params: Mapping[str, "Scalar"]) -> "Config":
         """Return the configuration of a trial, its schedule capped as the study says."""
-        config = self.config_type.from_mapping({**self.base, **searched})
+        config = self.config_type.from_mapping({**self.base, **params})
         return config if self.epochs is None else config.capped(self.epochs)
 
 
@@ -140,8 +140,8 @@ def prepare(study: Study) -> Plan:
     branches = {name: _branch(study, dataset, name) for name in names}
     _check_objective(study, dataset, branches)
     _check_components(branches, len(dataset.train))
-    searched = sum(len(branch.space.parameters) for branch in branches.values())
-    if searched == 0 and len(branches) == 1 and study.trials > 1:
+    params = sum(len(branch.space.parameters) for branch in branches.values())
+    if params == 0 and len(branches) == 1 and study.trials > 1:
         raise UsageError(
             f"every setting of {names[0]} is fixed, so {study.trials} trials would be the same: "
             "fix fewer with --set, or train it once with tuner train"
@@ -182,10 +182,10 @@ def settings_for(method: str, fixed: Mapping[str, "Scalar"]) -> dict[str, "Scala
 
 def _branch(study: Study, dataset: "Dataset", name: str) -> Branch:
     from ..methods import catalog
-    from .space import parse_space
+    from .space import method_space, parse_space
 
     config_type = catalog.method(name).config_type
-    space = catalog.space(name)
+    space = method_space(name)
     if name in study.spaces:
         changed = parse_space(study.spaces[name], config_type, source="--space")
         space = space.overridden(changed)
@@ -257,8 +257,8 @@ def _check_objective(study: Study, dataset: "Dataset", branches: Mapping[str, Br
 
 def _check_components(branches: Mapping[str, Branch], points: int) -> None:
     for name, branch in branches.items():
-        searched = branch.space.parameters.get("n_components")
-        most = int(searched.high) if searched is not None else int(branch.base["n_components"])
+        params = branch.space.parameters.get("n_components")
+        most = int(params.high) if params is not None else int(branch.base["n_components"])
         if most > points:
             raise DataError(
                 f"{name} would look for up to {most} clusters in {points} training points: "

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..methods import catalog
 from ..methods.contract import Clusterer, Config, Method, Report, Shape
+from ..study.space import method_space
 
 SEEDS = (0, 1, 2)
 PASSES = 4  # of a training that only has to run
@@ -33,7 +34,7 @@ class Subject:
 
         Switches that leave another clusterer are off.
         """
-        method, presets = catalog.method(name), catalog.space(name).presets
+        method, presets = catalog.method(name), method_space(name).presets
         assert "tiny" in presets, f"The search space of {name} has no preset tiny: add one."
         implied = method.config_type.implied_by(unit_interval=False)
         off = dict.fromkeys(method.clusterer_with, False)

@@ -69,7 +69,7 @@ def reports_count_passes(subject: Subject) -> None:
 def curves_are_of_reported_metrics(subject: Subject) -> None:
     """What a configuration says of curves is said of metrics that are reported, levels finite."""
     reported = {name for report in subject.trained[1] for name in report.metrics}
-    for name, curve in subject.short.curves().items():
+    for name, curve in subject.short.metric_info().items():
         told = ", ".join(sorted(reported))
         assert name in reported, f"curves() tells of {name!r}; the reports have {told}."
         odd = [key for key, level in curve.levels.items() if not math.isfinite(level)]

@@ -9,7 +9,7 @@ from sqlalchemy import NullPool, create_engine
 
 from ..errors import UsageError
 from ..sqlite import alone, database_file
-from .service import ANSWER, answer_of
+from .availability import ANSWER, answer_within
 
 _FILE_ANSWER = 60.0
 
@@ -28,7 +28,7 @@ def connect(uri: str) -> MlflowClient:
         return client
 
     seconds = ANSWER if database_file(uri) is None else _FILE_ANSWER
-    return answer_of(ask, uri=uri, seconds=seconds)
+    return answer_within(ask, uri=uri, seconds=seconds)
 
 
 def _knock(uri: str) -> None:

@@ -46,7 +46,7 @@ class RunRecord:
     value: float | None = None
     ended: int | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
-    curve: Sequence[tuple[int, Mapping[str, float]]] = ()
+    history: Sequence[tuple[int, Mapping[str, float]]] = ()
     times: Sequence[int] = ()
     artifacts: Path | None = None
 
@@ -73,7 +73,7 @@ def tags(record: RunRecord, *, search: str) -> dict[str, str]:
         "state": record.state,
         "reason": "" if record.reason is None else record.reason,
         "attempt": record.attempt,
-        "points": len(record.curve),
+        "points": len(record.history),
         "artifacts": "" if record.artifacts is None else digest(record.artifacts),
     }
     return own_names({**record.tags, **own})
@@ -97,7 +97,7 @@ def batches(
     NaN and infinity are left out: MLflow would store them as if they were numbers.
     """
     found: list[Point] = []
-    for index, (epoch, metrics) in enumerate(record.curve):
+    for index, (epoch, metrics) in enumerate(record.history):
         time = record.times[index] if index < len(record.times) else record.started + epoch
         new = {name: value for name, value in metrics.items() if (name, epoch) not in known}
         found += finite(new, time=time, step=epoch)
@@ -109,7 +109,7 @@ def outcome(record: RunRecord) -> list[Point]:
     if record.value is None or record.state == "RUNNING":
         return []
     time = record.started if record.ended is None else record.ended
-    step = max((epoch for epoch, _ in record.curve), default=0)
+    step = max((epoch for epoch, _ in record.history), default=0)
     return finite({"value": record.value}, time=time, step=step)
 
 

@@ -93,7 +93,7 @@ class Projection:
 
     def _points(self, child: _Child, record: RunRecord) -> set[tuple[str, int]]:
         """Ask which points of a curve the run holds."""
-        names = {name for _, metrics in record.curve for name in metrics}
+        names = {name for _, metrics in record.history for name in metrics}
         return {
             (name, metric.step)
             for name in sorted(names)

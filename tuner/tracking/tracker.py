@@ -12,11 +12,11 @@ from mlflow.exceptions import MlflowException
 
 from ..methods.contract import Scalar
 from . import records
+from .availability import short_timeouts, tracking_error
 from .connection import connect, experiment_id
 from .outbox import Outbox
 from .records import RunRecord
 from .runs import Projection, Summary, log_new
-from .service import impatience, no_service
 
 if TYPE_CHECKING:
     from ..data.dataset import Dataset
@@ -45,16 +45,16 @@ class Tracker:
         self, *, tags: Mapping[str, Scalar], params: Mapping[str, Scalar], dataset: "Dataset"
     ) -> str:
         """Find or create the parent run of the search and return its id."""
-        with impatience():
+        with short_timeouts():
             try:
                 parent, is_new = self._parent(tags, params, dataset)
             except MlflowException as error:
-                raise no_service(self._uri, error) from None
+                raise tracking_error(self._uri, error) from None
         projection = Projection(self._client, parent, self._search, is_new=is_new)
         self._outbox = Outbox(projection.write, is_lasting=_is_lasting)
         return str(parent.info.run_id)
 
-    def project(self, record: RunRecord) -> None:
+    def log(self, record: RunRecord) -> None:
         """Have a record written: soon if it is final, within 5 seconds if the trial runs on."""
         delay = _LINGER if record.state == "RUNNING" else 0.0
         self._opened().put(record.key, record, delay=delay)

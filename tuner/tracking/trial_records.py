@@ -9,7 +9,7 @@ from ..study.seeds import trial_seeds
 from . import RunRecord
 
 if TYPE_CHECKING:
-    from ..ledger.ledger import Entry
+    from ..ledger.ledger import TrialRecord
     from ..study.study import Plan
     from ..training.finalist import Finalist
     from ..training.trial import Evaluation
@@ -28,7 +28,7 @@ def plan_tags(plan: "Plan", *, device: str) -> dict[str, str]:
 
 def trial_record(
     plan: "Plan",
-    entry: "Entry",
+    entry: "TrialRecord",
     evaluations: Sequence["Evaluation"],
     tags: Mapping[str, str],
     *,
@@ -36,7 +36,7 @@ def trial_record(
 ) -> RunRecord:
     """Return the record of a trial."""
     branch = plan.branches[entry.method]
-    config = branch.config(entry.searched)
+    config = branch.config(entry.params)
     started = round(1000 * entry.started)
     return RunRecord(
         key=f"trial {entry.number}",
@@ -57,7 +57,7 @@ def trial_record(
         started=started,
         ended=None if entry.ended is None else round(1000 * entry.ended),
         tags={**tags, "space_hash": branch.space.digest()},
-        curve=[(e.epoch, _tracked(e)) for e in evaluations],
+        history=[(e.epoch, _tracked(e)) for e in evaluations],
         times=[started + round(1000 * e.seconds) for e in evaluations],
         artifacts=artifacts,
     )
@@ -87,7 +87,7 @@ def finalist_record(
         started=round(1000 * finalist.started),
         ended=round(1000 * finalist.ended),
         tags={**tags, "trial": str(finalist.number)},
-        curve=curve,
+        history=curve,
         artifacts=artifacts,
     )
 

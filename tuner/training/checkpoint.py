@@ -48,7 +48,7 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     )
 
 
-def save_generation(
+def save_checkpoint(
     folder: Path,
     step: int,
     tensors: Mapping[str, Tensor],
@@ -63,25 +63,25 @@ def save_generation(
     """
     place = folder / f"{_PREFIX}{step:08d}"
     write(place, tensors, document)
-    found = generations(folder)
+    found = saved_checkpoints(folder)
     here = found.index(place)
     for old in [*found[:here], *found[here + keep :], *folder.glob(f".{_PREFIX}*")]:
         shutil.rmtree(old, ignore_errors=True)
     return place
 
 
-def generations(folder: Path) -> list[Path]:
+def saved_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder of generations, newest first, unverified."""
     return sorted(folder.glob(f"{_PREFIX}[0-9]*"), reverse=True)
 
 
-def newest_valid(folder: Path) -> tuple[tuple[dict[str, Tensor], dict[str, Any]] | None, str]:
+def latest_valid(folder: Path) -> tuple[tuple[dict[str, Tensor], dict[str, Any]] | None, str]:
     """Return the newest checkpoint that verifies, or None, and a note.
 
     The note is empty unless a newer checkpoint was passed over; then it says which and why.
     """
     notes: list[str] = []
-    for place in generations(folder):
+    for place in saved_checkpoints(folder):
         try:
             return read(place), " ".join(notes)
         except CheckpointError as error:

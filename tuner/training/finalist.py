@@ -17,7 +17,7 @@ import torch
 from ..evaluation.metrics import audit
 from ..evaluation.objective import NeighbourGraph, evaluate
 from .saved_model import Model
-from .trial import Evaluation, Job, Trial, material
+from .trial import Evaluation, Trial, TrialSpec, trial_data
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -108,7 +108,7 @@ class Finalist:
 
 
 def fit_finalist(
-    job: Job,
+    spec: TrialSpec,
     rank: int,
     dataset: "Dataset",
     graph: NeighbourGraph,
@@ -122,19 +122,19 @@ def fit_finalist(
     `watch` is told every evaluation.
     """
     started = time.time()
-    trial = Trial(job, material(dataset, graph))
+    trial = Trial(spec, trial_data(dataset, graph))
     last = _run(trial, watch)
     finalist = Finalist(
         rank=rank,
-        number=job.number,
-        method=job.method,
+        number=spec.number,
+        method=spec.method,
         settings=trial.config.to_mapping(),  # its batches may have been halved
-        seeds=job.seeds,
+        seeds=spec.seeds,
         values=(),
         scores=(),
         guards={},
         audits=(),
-        folder=job.folder,
+        folder=spec.folder,
         started=started,
         ended=time.time(),
         failure=last.failure,
@@ -165,7 +165,7 @@ def _save(trial: Trial, dataset: "Dataset", finalist: Finalist, *, labels_used: 
 def _judged(
     finalist: Finalist, trial: Trial, dataset: "Dataset", test_graph: NeighbourGraph
 ) -> Finalist:
-    points = torch.tensor(dataset.test, device=trial.job.device)
+    points = torch.tensor(dataset.test, device=trial.spec.device)
     log_proba = trial.method.predict_log_proba(points).float().cpu().numpy()
     judged = evaluate(test_graph, log_proba[:, test_graph.index])
     labels = dataset.test_labels

@@ -25,14 +25,14 @@ from .checkpoint import CheckpointError
 if TYPE_CHECKING:
     from ..methods.contract import Pretraining, Scalar, Shape, State
 
-SHELF = ".pretrained"
+CACHE_FOLDER = ".pretrained"
 """Name of the folder among a place's artifacts; no search can have it."""
 
 MOST_BYTES = 2 * 2**30
 """Room on a shelf; the networks that were used last stay."""
 
 
-def shelf_key(
+def cache_key(
     settings: Mapping[str, "Scalar"],
     *,
     seeds: tuple[int, ...],
@@ -57,13 +57,13 @@ def shelf_key(
 
 
 @final
-class Loan:
+class SharedPretraining:
     """What one training takes from a shelf or, where it is not there, trains and puts there."""
 
     def __init__(
         self,
         pretraining: "Pretraining",
-        shelf: Path,
+        pretraining_cache: Path,
         *,
         settings: Mapping[str, "Scalar"],
         seeds: tuple[int, ...],
@@ -72,35 +72,39 @@ class Loan:
         device: str,
     ) -> None:
         self._pretraining, self._device = pretraining, device
-        self._spot: Spot | None = None
+        self._entry: CacheEntry | None = None
         if settings:  # a spot that nobody fills would keep all others waiting
-            key = shelf_key(
+            key = cache_key(
                 settings, seeds=seeds, shape=shape, fingerprint=fingerprint, device=device
             )
-            self._spot = Spot(shelf, key)
+            self._entry = CacheEntry(pretraining_cache, key)
 
     def take(self) -> None:
         """Take the network up if it is there, after a wait where another is training it."""
-        if self._spot is not None:
-            found = self._spot.take(self._device)
+        if self._entry is not None:
+            found = self._entry.take(self._device)
             if found is not None:
                 self._pretraining.take(found)
-                self._spot = None
+                self._entry = None
 
     def give(self) -> None:
         """Put the network there once it is pretrained; to be called after every pass."""
-        result = None if self._spot is None else self._pretraining.result()
-        if self._spot is not None and result is not None:
-            self._spot.put(result)
-            self._spot = None
+        result = None if self._entry is None else self._pretraining.result()
+        if self._entry is not None and result is not None:
+            self._entry.put(result)
+            self._entry = None
 
 
 @final
-class Spot:
+class CacheEntry:
     """One network's spot on a shelf, held by at most one trial at a time while it is empty."""
 
-    def __init__(self, shelf: Path, key: str, *, most_bytes: int = MOST_BYTES) -> None:
-        self._shelf, self._folder, self._most_bytes = shelf, shelf / key, most_bytes
+    def __init__(self, pretraining_cache: Path, key: str, *, most_bytes: int = MOST_BYTES) -> None:
+        self._cache, self._folder, self._most_bytes = (
+            pretraining_cache,
+            pretraining_cache / key,
+            most_bytes,
+        )
         self._lock: int | None = None
 
     def take(self, device: str) -> "State | None":
@@ -144,7 +148,7 @@ class Spot:
 
     def _hold(self) -> bool:
         try:
-            self._shelf.mkdir(parents=True, exist_ok=True)
+            self._cache.mkdir(parents=True, exist_ok=True)
             name = self._folder.with_suffix(".lock")
             lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError:
@@ -167,7 +171,7 @@ class Spot:
                 folder.with_suffix(".lock").unlink(missing_ok=True)
 
     def _networks(self) -> list[Path]:
-        hidden = (path for path in self._shelf.iterdir() if not path.name.startswith("."))
+        hidden = (path for path in self._cache.iterdir() if not path.name.startswith("."))
         return [path for path in hidden if path.is_dir()]
 
 

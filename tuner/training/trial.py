@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import DiskError
-from ..evaluation.metrics import LOST, audit
+from ..evaluation.metrics import DIVERGED, audit
 from ..evaluation.objective import NeighbourGraph, audit_name, evaluate, needs_labels
 from ..methods import catalog
 from ..methods.contract import Bounds, Config, Method, Pretrains, Report
 from . import checkpoint
-from .pretraining_cache import Loan
+from .pretraining_cache import SharedPretraining
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -38,7 +38,7 @@ _MOST_HALVINGS = 3
 
 @final
 @dataclass(frozen=True, eq=False)
-class Material:
+class TrialData:
     """What trials learn from and are judged by: shared by all, never changed.
 
     `labels` are those of the graph's points and serve the audit. `fingerprint` names the data.
@@ -51,7 +51,7 @@ class Material:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class TrialSpec:
     """What one trial is told: plain values, so that it can be sent anywhere.
 
     On the `shelf`, a folder, trials share what they pretrain; "" for none.
@@ -64,7 +64,7 @@ class Job:
     objective: str
     folder: str
     device: str = "cpu"
-    shelf: str = ""
+    pretraining_cache: str = ""
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the job as plain values."""
@@ -93,31 +93,31 @@ class Evaluation:
     seconds: float = 0.0
 
 
-def material(dataset: "Dataset", graph: NeighbourGraph) -> Material:
+def trial_data(dataset: "Dataset", graph: NeighbourGraph) -> TrialData:
     """Return what all trials on a dataset share."""
     labels = None if dataset.train_labels is None else dataset.train_labels[graph.index]
-    return Material(dataset.fingerprint, dataset.train, graph, labels)
+    return TrialData(dataset.fingerprint, dataset.train, graph, labels)
 
 
 @final
 class Trial:
     """A training that is advanced from evaluation to evaluation, and can be taken up again."""
 
-    def __init__(self, job: Job, shared: Material) -> None:
-        self.job = job
+    def __init__(self, spec: TrialSpec, shared: TrialData) -> None:
+        self.spec = spec
         self._shared = shared
-        self._folder = Path(job.folder)
-        self._x = torch.tensor(shared.x, device=job.device)  # what arrives is read-only
-        self._points = self._x[torch.tensor(shared.graph.index, device=job.device)]
-        self._owner = catalog.method(job.method)
-        self.config = self._owner.config_type.from_mapping(job.settings)
+        self._folder = Path(spec.folder)
+        self._x = torch.tensor(shared.x, device=spec.device)  # what arrives is read-only
+        self._points = self._x[torch.tensor(shared.graph.index, device=spec.device)]
+        self._owner = catalog.method(spec.method)
+        self.config = self._owner.config_type.from_mapping(spec.settings)
         self._every = max(1, math.ceil(self.config.passes / EVALUATIONS))
         self._epoch = self._shrunk = 0
         self.finished = False
         self.note = ""
         self._began = self._saved = time.monotonic()
         self._reports: Iterator[Report] | None = None
-        self._loan: Loan | None = None
+        self._shared_pretraining: SharedPretraining | None = None
 
     def advance(self) -> Evaluation:
         """Train until the next evaluation; what goes wrong is an outcome, not a crash."""
@@ -136,7 +136,7 @@ class Trial:
             evaluation = self._failed(f"{type(error).__name__}: {error}", traceback.format_exc())
         self.finished = evaluation.finished
         if self.finished:
-            self._loan = None
+            self._shared_pretraining = None
         self._append(evaluation)
         if not self.finished and self._is_due():
             self.save()  # never ahead of what is written: training would go on past it
@@ -149,8 +149,8 @@ class Trial:
         state = self.method.state()
         tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
         scalars = {key: value for key, value in state.items() if key not in tensors}
-        document = {"job": _identity(self.job), "epoch": self._epoch, "scalars": scalars}
-        checkpoint.save_generation(self._folder / "checkpoints", self._epoch, tensors, document)
+        document = {"job": _identity(self.spec), "epoch": self._epoch, "scalars": scalars}
+        checkpoint.save_checkpoint(self._folder / "checkpoints", self._epoch, tensors, document)
         self._saved = time.monotonic()
 
     def _halve_batches(self) -> bool:
@@ -180,33 +180,33 @@ class Trial:
 
     def _take_pretrained(self) -> None:
         """Take up a pretrained network if there is one; else be the one that trains it."""
-        method, job = self.method, self.job
-        if job.shelf and isinstance(method, Pretrains):
-            self._loan = Loan(
+        method, spec = self.method, self.spec
+        if spec.pretraining_cache and isinstance(method, Pretrains):
+            self._shared_pretraining = SharedPretraining(
                 method.pretraining,
-                Path(job.shelf),
+                Path(spec.pretraining_cache),
                 settings=self.config.pretraining,
-                seeds=job.seeds,
+                seeds=spec.seeds,
                 shape=tuple(self._shared.x.shape[1:]),
                 fingerprint=self._shared.fingerprint,
-                device=job.device,
+                device=spec.device,
             )
-            self._loan.take()
+            self._shared_pretraining.take()
 
     def _built(self) -> Method:
         shape = tuple(self._shared.x.shape[1:])
-        return self._owner(self.config, shape, self.job.seeds, device=self.job.device)
+        return self._owner(self.config, shape, self.spec.seeds, device=self.spec.device)
 
     def _advance(self, reports: Iterator[Report]) -> Evaluation:
         report = None
         for report in reports:
             self._epoch = report.epoch
-            if self._loan is not None:
-                self._loan.give()
-            lost = _all_diverged(report)
+            if self._shared_pretraining is not None:
+                self._shared_pretraining.give()
+            trial_lost = _all_diverged(report)
             last = report.epoch >= self.config.passes
-            if lost or last or report.epoch % self._every == 0:
-                return self._evaluate(report, finished=lost or last)
+            if trial_lost or last or report.epoch % self._every == 0:
+                return self._evaluate(report, finished=trial_lost or last)
         if report is None:  # resumed at its very end
             report = Report(stage="end", epoch=max(self._epoch, 1), metrics={})
         return self._evaluate(report, finished=True)
@@ -227,7 +227,7 @@ class Trial:
             metrics |= {f"audit/{name}": _mean(values) for name, values in audits.items()}
             replicas = self._values(judged.score, audits)
             sound = ~(judged.diverged | judged.collapsed)
-            value, sd = _summary(replicas, sound, self.job.objective)
+            value, sd = _summary(replicas, sound, self.spec.objective)
             failure = _reason(judged.diverged, judged.collapsed) if finished else None
         elif finished:
             failure = "no clusters"
@@ -251,7 +251,7 @@ class Trial:
         self, score: NDArray[np.float64], audits: Mapping[str, NDArray[np.float64]]
     ) -> NDArray[np.float64]:
         """Return what the objective says of every replica, shape (R,)."""
-        objective = self.job.objective
+        objective = self.spec.objective
         if objective == "score":
             return score
         if needs_labels(objective):
@@ -267,10 +267,10 @@ class Trial:
         if labels is None:
             return {}
         found = [
-            LOST if lost else audit(replica, labels)
-            for replica, lost in zip(log_proba, diverged, strict=True)
+            DIVERGED if trial_lost else audit(replica, labels)
+            for replica, trial_lost in zip(log_proba, diverged, strict=True)
         ]
-        return {name: np.array([values[name] for values in found]) for name in LOST}
+        return {name: np.array([values[name] for values in found]) for name in DIVERGED}
 
     def _failed(self, reason: str, detail: str) -> Evaluation:
         return Evaluation(
@@ -300,20 +300,24 @@ class Trial:
         """Drop what an earlier attempt wrote past the checkpoint, and a line that it tore."""
         written = self._folder / METRICS
         if written.exists():
-            kept = [json.dumps(asdict(e)) + "\n" for e in curve(self._folder) if e.epoch <= epoch]
+            kept = [
+                json.dumps(asdict(e)) + "\n"
+                for e in read_evaluations(self._folder)
+                if e.epoch <= epoch
+            ]
             beside = written.with_name(f".{METRICS}")
             beside.write_text("".join(kept), encoding="utf-8")
             beside.replace(written)
 
     def _restore(self) -> str:
         """Take up the newest valid checkpoint of the same job; say what was passed over."""
-        found, note = checkpoint.newest_valid(self._folder / "checkpoints")
+        found, note = checkpoint.latest_valid(self._folder / "checkpoints")
         if found is None:
             return note
         tensors, document = found
-        if document["job"] != _identity(self.job):
+        if document["job"] != _identity(self.spec):
             return "the checkpoint belongs to another configuration and was left alone"
-        on_device = {name: tensor.to(self.job.device) for name, tensor in tensors.items()}
+        on_device = {name: tensor.to(self.spec.device) for name, tensor in tensors.items()}
         try:
             self.method.restore({**on_device, **document["scalars"]})
         except Exception as error:  # another version of the method wrote it
@@ -328,7 +332,7 @@ def _batch_sizes(config: Config) -> dict[str, Any]:
     return {name: value for name, value in settings if name.endswith("batch_size")}
 
 
-def curve(folder: Path) -> list[Evaluation]:
+def read_evaluations(folder: Path) -> list[Evaluation]:
     """Return the evaluations that a trial wrote, one per epoch; a torn last line is dropped."""
     try:
         lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
@@ -383,7 +387,7 @@ def _reason(diverged: NDArray[np.bool_], collapsed: NDArray[np.bool_]) -> str | 
     return "collapsed" if (diverged | collapsed).all() else None
 
 
-def _identity(job: Job) -> dict[str, Any]:
+def _identity(spec: TrialSpec) -> dict[str, Any]:
     """Return what a checkpoint must share with the job that takes it up."""
-    seeds: Sequence[int] = list(job.seeds)
-    return {"method": job.method, "settings": dict(job.settings), "seeds": seeds}
+    seeds: Sequence[int] = list(spec.seeds)
+    return {"method": spec.method, "settings": dict(spec.settings), "seeds": seeds}

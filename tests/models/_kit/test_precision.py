@@ -8,6 +8,7 @@ from tuner.models._kit import loop as _loop
 from tuner.models._kit.loop import descend, fast_products
 from tuner.models._kit.mixtures import GaussianMixture
 from tuner.models._kit.networks import Draws, Head, Linear, diagonal_normal, initialise
+from tuner.study.space import method_space
 
 CPU = torch.device("cpu")
 
@@ -71,7 +72,7 @@ def test_training_is_the_same_but_for_rounding(name, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(120, 300, generator=generator)
     method = catalog.method(name)
-    tiny = dict(catalog.space(name).presets["tiny"])
+    tiny = dict(method_space(name).presets["tiny"])
     tiny = {k: v for k, v in tiny.items() if k not in ("likelihood", "output")}
     config = method.config_type.from_mapping(tiny).capped(3)
 

@@ -343,7 +343,7 @@ def test_a_traversal_keeps_the_component_and_moves_the_style() -> None:
 
 def test_curves_are_in_nats_and_the_z_term_knows_its_threshold() -> None:
     config = replace(SMALL, information_threshold=0.5)
-    curves = config.curves()
+    curves = config.metric_info()
     assert {curve.unit for curve in curves.values()} == {"nats"}
     assert curves["z_prior"].levels == pytest.approx(
         {"log K": math.log(3), "threshold λ": 0.5 * math.log(3)}

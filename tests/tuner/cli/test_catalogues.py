@@ -3,10 +3,10 @@ import json
 import pytest
 import yaml
 
-from tests.tuner.in_process import concluded
+from tests.tuner.in_process import finished_search
 from tests.tuner.mlflow_store import OLD_LOADER
 from tuner.methods import catalog
-from tuner.study.space import parse_space
+from tuner.study.space import method_space, parse_space
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 
@@ -44,7 +44,7 @@ def test_the_settings_of_a_method_come_with_default_bounds_and_meaning(tuner):
     assert [one["name"] for one in told["settings"]] == list(fields)
     starts = next(one for one in told["settings"] if one["name"] == "starts")
     assert (starts["default"], starts["type"], starts["low"]) == (10, "int", 1)
-    assert starts["searched"] == catalog.space("kmeans").parameters["starts"].describe()
+    assert starts["searched"] == method_space("kmeans").parameters["starts"].describe()
     assert tuner("methods", "kmeans", "--markdown").out.startswith("| setting |")
 
 
@@ -59,7 +59,7 @@ def test_a_method_that_is_not_there_is_refused(tuner, command):
 def test_a_printed_space_is_a_space_file(tuner, name):
     read = yaml.safe_load(tuner("space", name).out)
     space = parse_space(read, catalog.method(name).config_type, source="printed")
-    assert space == catalog.space(name)
+    assert space == method_space(name)
     assert json.loads(tuner("space", name, "--json").out) == read
 
 
@@ -86,7 +86,7 @@ def test_no_colour_and_no_markup_in_a_pipe(tuner, monkeypatch):
 
 
 def test_models_are_listed_with_alias_score_and_interval(tuner, here):
-    done = concluded()
+    done = finished_search()
     flags = done.flags[2:]
     (one,) = json.loads(tuner("models", "--json", *flags).out)
     assert (one["name"], one["version"], one["aliases"]) == ("blobs", 1, ["champion"])

@@ -2,18 +2,18 @@ import json
 
 import pytest
 
-from tests.tuner.in_process import concluded
+from tests.tuner.in_process import finished_search
 from tests.tuner.mlflow_store import OLD_LOADER
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 
 
 def flags(done):
-    return [*done.flags, "--artifacts", done.place.artifacts]
+    return [*done.flags, "--artifacts", done.locations.artifacts]
 
 
 def test_a_sound_search_is_exit_0(tuner, here):
-    done = concluded()
+    done = finished_search()
     ran = tuner("doctor", "done", *flags(done))
     assert (ran.code, ran.err) == (0, "")
     assert "NOT" not in ran.out
@@ -25,7 +25,7 @@ def test_a_sound_search_is_exit_0(tuner, here):
 
 
 def test_what_is_wrong_is_exit_1_and_said(tuner, here):
-    done = concluded()
+    done = finished_search()
     elsewhere = [*done.flags, "--artifacts", here / "moved"]
     ran = tuner("doctor", "done", *elsewhere)
     assert ran.code == 1
@@ -37,7 +37,7 @@ def test_what_is_wrong_is_exit_1_and_said(tuner, here):
 
 
 def test_without_a_name_all_searches_are_checked(tuner):
-    done = concluded()
+    done = finished_search()
     ran = tuner("doctor", *flags(done))
     assert ran.code == 0
     assert ran.out.startswith("done\n")

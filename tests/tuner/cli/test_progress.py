@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tuner.cli.progress import Lines, LiveView, counts, duration, line, pace, view
+from tuner.cli.progress import LiveView, PlainView, counts, duration, line, pace, view
 from tuner.orchestration.controller import Row, Snapshot
 
 
@@ -96,7 +96,7 @@ def test_counts_name_the_reasons_alone():
 
 def test_lines_come_every_ten_seconds_or_tenth_of_the_trials():
     stream, clock = io.StringIO(), Clock()
-    lines = Lines(stream, clock=clock)
+    lines = PlainView(stream, clock=clock)
 
     def written():
         return len(stream.getvalue().splitlines())
@@ -203,9 +203,9 @@ def test_a_live_view_leaves_only_its_remarks():
     ("is_terminal", "term", "kind"),
     [
         (True, "xterm", LiveView),
-        (True, "dumb", Lines),
-        (True, None, Lines),
-        (False, "xterm", Lines),
+        (True, "dumb", PlainView),
+        (True, None, PlainView),
+        (False, "xterm", PlainView),
     ],
 )
 def test_a_terminal_is_drawn_on_and_everything_else_gets_lines(

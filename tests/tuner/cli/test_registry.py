@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.tuner.in_process import blobs, conclude, concluded
+from tests.tuner.in_process import blobs, finished_search, run_search
 from tests.tuner.mlflow_store import OLD_LOADER
 from tuner.registry import Registry, load
 
@@ -14,12 +14,12 @@ pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A search of its own, since champions change here."""
-    return conclude(tmp_path_factory.mktemp("own"), name="own")
+    return run_search(tmp_path_factory.mktemp("own"), name="own")
 
 
 @pytest.fixture
 def model():
-    return concluded().model
+    return finished_search().model
 
 
 def points(folder, **changes):
@@ -46,10 +46,10 @@ def test_predictions_go_to_parquet_unless_told_otherwise(tuner, here, model):
 
     points(here)
     told = json.loads(tuner("predict", model, "x.npy", "--json").out)
-    table = pq.read_table("predictions.parquet")
+    table = pq.read_table("prediction.parquet")
     assert table.column_names == ["cluster"]
     assert told == {
-        "out": "predictions.parquet",
+        "out": "prediction.parquet",
         "points": 20,
         "clusters": np.bincount(table["cluster"], minlength=3).tolist(),
     }
@@ -97,7 +97,7 @@ def test_a_model_that_is_not_there_is_refused(tuner, here, command):
 
 
 def test_samples_are_a_picture_of_a_cluster_or_of_all(tuner, here):
-    gmm = concluded().other_model
+    gmm = finished_search().other_model
     assert tuner("sample", gmm, "-k", 1, "-n", 7, "--out", "one.png").code == 0
     assert tuner("sample", gmm).code == 0
     for name in ("one.png", "samples.png"):
@@ -120,7 +120,7 @@ def test_samples_are_a_picture_of_a_cluster_or_of_all(tuner, here):
     ],
 )
 def test_samples_that_cannot_be_are_refused(tuner, here, arguments, said):
-    gmm = concluded().other_model
+    gmm = finished_search().other_model
     ran = tuner("sample", gmm, *arguments)
     assert ran.code == 2
     assert said in ran.complaint
@@ -129,7 +129,7 @@ def test_samples_that_cannot_be_are_refused(tuner, here, arguments, said):
 
 def test_a_registered_model_is_found_by_its_alias(tuner, here):
     points(here)
-    uri = concluded().place.tracking_uri
+    uri = finished_search().locations.tracking_uri
     ran = tuner("predict", "models:/blobs@champion", "x.npy", "--tracking-uri", uri)
     assert ran.code == 0, ran.err
     ran = tuner("predict", "models:/blobs@champoin", "x.npy", "--tracking-uri", uri)
@@ -156,7 +156,7 @@ def test_a_model_that_cannot_sample_says_so(tuner, model):
 
 
 def test_promotion_is_by_the_rule_and_can_be_forced_and_rolled_back(tuner, here, done):
-    registry = Registry(done.place.tracking_uri)
+    registry = Registry(done.locations.tracking_uri)
     other = load(done.other_model)
     tags = {"search": "own", "data_fingerprint": _fingerprint(registry)}
     second = _registered(registry, other, tags)
@@ -179,7 +179,7 @@ def test_promotion_is_by_the_rule_and_can_be_forced_and_rolled_back(tuner, here,
 
 
 def test_versions_of_other_data_are_not_compared(tuner, done):
-    registry = Registry(done.place.tracking_uri)
+    registry = Registry(done.locations.tracking_uri)
     third = _registered(registry, load(done.model), {"search": "x", "data_fingerprint": "other"})
     ran = tuner("promote", "blobs", third, *done.flags)
     assert ran.code == 9
@@ -187,7 +187,7 @@ def test_versions_of_other_data_are_not_compared(tuner, done):
 
 
 def test_a_search_that_is_not_in_the_ledger_leaves_nothing_to_compare_on(tuner, done):
-    registry = Registry(done.place.tracking_uri)
+    registry = Registry(done.locations.tracking_uri)
     tags = {"search": "gone", "data_fingerprint": _fingerprint(registry)}
     fourth = _registered(registry, load(done.model), tags)
     ran = tuner("promote", "blobs", fourth, *done.flags)
@@ -211,7 +211,7 @@ def test_a_model_or_version_that_is_not_there_is_refused(tuner, arguments, said,
 
 
 def test_nothing_to_roll_back_is_refused(tuner):
-    ran = tuner("rollback", "blobs", *concluded().flags[2:])
+    ran = tuner("rollback", "blobs", *finished_search().flags[2:])
     assert ran.code == 2
     assert "nothing to roll back" in ran.complaint
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from tests.tuner.in_process import blobs, conclude, concluded, no_ray
+from tests.tuner.in_process import blobs, finished_search, no_ray, run_search
 from tests.tuner.mlflow_store import OLD_LOADER
 from tuner.tracking import connect
 
@@ -14,7 +14,7 @@ DRY = ["search", "--dry-run"]
 
 @pytest.fixture
 def done():
-    return concluded()
+    return finished_search()
 
 
 def held(folder):
@@ -93,12 +93,12 @@ def test_a_search_in_which_nothing_is_usable_is_exit_1(tuner, here):
 
 
 def test_a_name_that_is_taken_leaves_the_search_of_that_name_alone(tuner, here, tmp_path_factory):
-    done = conclude(tmp_path_factory.mktemp("taken"), name="taken")
+    done = run_search(tmp_path_factory.mktemp("taken"), name="taken")
     data = done.folder / "blobs.npz"
     ran = tuner("search", "-m", "gmm", "-d", data, "--name", "taken", "--epochs", 1, *done.flags)
     assert ran.code == 2
     assert "go on with `tuner resume taken`" in ran.complaint
-    client = connect(done.place.tracking_uri)
+    client = connect(done.locations.tracking_uri)
     experiments = [one.experiment_id for one in client.search_experiments()]
     (parent,) = client.search_runs(experiments, "tags.`tuner.role` = 'search'")
     assert parent.info.status == "FINISHED"
@@ -135,7 +135,7 @@ def test_a_password_in_a_url_stays_out_of_the_result(tuner, done, monkeypatch):
 
 def test_resuming_a_finished_search_tells_its_result(tuner, done):
     with no_ray():
-        ran = tuner("resume", "done", *done.flags, "--artifacts", done.place.artifacts)
+        ran = tuner("resume", "done", *done.flags, "--artifacts", done.locations.artifacts)
     assert ran.code == 0, ran.err
     assert "done: 5 trials" in ran.out
     assert "tuner predict models:/blobs@champion FILE" in ran.out
@@ -143,7 +143,9 @@ def test_resuming_a_finished_search_tells_its_result(tuner, done):
 
 def test_a_search_that_has_ended_cannot_shrink(tuner, done):
     with no_ray():
-        ran = tuner("resume", "done", "-n", 3, *done.flags, "--artifacts", done.place.artifacts)
+        ran = tuner(
+            "resume", "done", "-n", 3, *done.flags, "--artifacts", done.locations.artifacts
+        )
     assert ran.code == 2
     assert "already has 5" in ran.complaint
 
@@ -356,6 +358,6 @@ def test_a_file_that_is_no_database_is_exit_4(tuner, here):
 
 def test_a_second_search_is_compared_with_the_champion_of_the_first(tmp_path_factory):
     folder = tmp_path_factory.mktemp("twice")
-    conclude(folder, name="first")
-    second = conclude(folder, name="second").result
+    run_search(folder, name="first")
+    second = run_search(folder, name="second").result
     assert not any("other data" in note for note in second.notes)

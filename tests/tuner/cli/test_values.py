@@ -73,16 +73,16 @@ def test_methods_are_listed_with_or_without_blanks():
 def test_what_is_given_wins_over_the_default_place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TUNER_STORAGE", "sqlite:///variable.db")
-    place = values.place(None, "http://mlflow:5000", "files")
-    assert place.storage == "sqlite:///variable.db"
-    assert place.tracking_uri == "http://mlflow:5000"
-    assert place.artifacts == tmp_path / "files"
+    locations = values.locations(None, "http://mlflow:5000", "files")
+    assert locations.storage == "sqlite:///variable.db"
+    assert locations.tracking_uri == "http://mlflow:5000"
+    assert locations.artifacts == tmp_path / "files"
 
 
 @pytest.mark.parametrize("text", ["s3://bucket/folder", "a\0b"])
 def test_artifacts_that_are_no_folder_are_refused(text):
     with pytest.raises(UsageError, match="is no folder"):
-        values.place(None, None, text)
+        values.locations(None, None, text)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

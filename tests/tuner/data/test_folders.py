@@ -9,7 +9,7 @@ from torchvision.datasets import ImageFolder
 from tests.tuner.data.refusals import refusal
 from tuner.data import load
 from tuner.data.folders import ENDINGS
-from tuner.registry.prediction import read_points
+from tuner.orchestration.prediction import read_points
 
 RNG = np.random.default_rng(0)
 

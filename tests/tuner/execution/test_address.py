@@ -14,7 +14,13 @@ import pytest
 from tests.tuner.mlflow_store import free_port
 from tuner.errors import DiskError, ServiceError, UsageError
 from tuner.execution import address as joining
-from tuner.execution.address import check_address, no_cluster, overheard, unequal, witness
+from tuner.execution.address import (
+    cannot_join,
+    captured_stderr,
+    check_address,
+    machine_fault,
+    probe_machine,
+)
 
 
 def test_a_closed_port_is_named_at_once():
@@ -107,13 +113,13 @@ def test_an_address_of_the_sixth_version_is_understood():
 
 
 def test_a_refused_token_is_told_from_what_ray_wrote():
-    sentence = str(no_cluster("head:6379", "Failed", heard="… InvalidAuthToken: missing …"))
+    sentence = str(cannot_join("head:6379", "Failed", heard="… InvalidAuthToken: missing …"))
     assert "RAY_AUTH_TOKEN_PATH" in sentence
     assert "Failed" not in sentence
 
 
 def test_a_long_reason_is_one_line_and_cut():
-    sentence = str(no_cluster("head:6379", "Version mismatch:\n  Ray: 2.9\n" + 1000 * "x"))
+    sentence = str(cannot_join("head:6379", "Version mismatch:\n  Ray: 2.9\n" + 1000 * "x"))
     assert "\n" not in sentence
     assert "Version mismatch: Ray: 2.9" in sentence
     assert len(sentence) < 500
@@ -121,9 +127,9 @@ def test_a_long_reason_is_one_line_and_cut():
 
 def test_a_machine_that_sees_the_file_and_has_the_version_is_equal(tmp_path):
     file = tmp_path / "seen"
-    assert witness(str(file)) == (False, version("tuner"))
+    assert probe_machine(str(file)) == (False, version("tuner"))
     file.touch()
-    assert unequal("node", witness(str(file)), tmp_path) is None
+    assert machine_fault("node", probe_machine(str(file)), tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -135,7 +141,7 @@ def test_a_machine_that_sees_the_file_and_has_the_version_is_equal(tmp_path):
     ],
 )
 def test_what_keeps_a_machine_from_running_trials_is_named(seen, kind, words, tmp_path):
-    wrong = unequal("10.0.0.6", seen, tmp_path)
+    wrong = machine_fault("10.0.0.6", seen, tmp_path)
     assert isinstance(wrong, kind)
     assert re.search(words, str(wrong))
     assert "10.0.0.6" in str(wrong)
@@ -143,7 +149,7 @@ def test_what_keeps_a_machine_from_running_trials_is_named(seen, kind, words, tm
 
 
 def test_what_is_written_below_python_is_overheard(capfd):
-    with overheard() as heard:
+    with captured_stderr() as heard:
         os.write(2, b"from C++\n")
         subprocess.run([sys.executable, "-c", "import os; os.write(2, b'child')"], check=True)
     os.write(2, b"after\n")
@@ -152,7 +158,7 @@ def test_what_is_written_below_python_is_overheard(capfd):
 
 
 def test_the_error_stream_comes_back_after_an_error(capfd):
-    with pytest.raises(ZeroDivisionError), overheard():
+    with pytest.raises(ZeroDivisionError), captured_stderr():
         raise ZeroDivisionError
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"

@@ -19,7 +19,7 @@ from tuner.ledger import ledger
 def die_after(writes: int) -> None:
     """Let so many writes reach the ledger's database."""
     left = [writes]
-    opened = ledger.storage
+    opened = ledger.open_storage
 
     def hook(_: object) -> None:
         left[0] -= 1
@@ -31,7 +31,7 @@ def die_after(writes: int) -> None:
         event.listen(store.engine, "commit", hook)
         return store
 
-    ledger.storage = storage
+    ledger.open_storage = storage
 
 
 def main(arguments: Sequence[str]) -> int:

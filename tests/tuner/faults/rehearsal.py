@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import event
 
-from tuner.ledger.ledger import Entry, Ledger
-from tuner.orchestration.controller import Conductor
+from tuner.ledger.ledger import Ledger, TrialRecord
+from tuner.orchestration.controller import SearchController
 from tuner.study.study import Plan
-from tuner.training.trial import Evaluation, Job
+from tuner.training.trial import Evaluation, TrialSpec
 
 from .plans import record
 
@@ -29,46 +29,46 @@ class Tracker:
 
     records: dict[str, Any] = field(default_factory=dict)
 
-    def project(self, told: Any) -> None:
+    def log(self, told: Any) -> None:
         self.records[told.key] = told
 
 
-def value(job: Job, epoch: int) -> float:
+def value(spec: TrialSpec, epoch: int) -> float:
     """Return what a made-up trial is worth: a smooth function of its settings."""
-    width = math.log10(float(job.settings["width"]))
-    best = 1 - 0.3 * width**2 - 0.01 * (int(job.settings["n_components"]) - 6) ** 2
+    width = math.log10(float(spec.settings["width"]))
+    best = 1 - 0.3 * width**2 - 0.01 * (int(spec.settings["n_components"]) - 6) ** 2
     return best * (1 - 0.5**epoch)
 
 
-def evaluations(job: Job) -> Iterator[Evaluation]:
+def evaluations(spec: TrialSpec) -> Iterator[Evaluation]:
     """Yield what a made-up trial says."""
-    passes = int(job.settings["epochs"])
+    passes = int(spec.settings["epochs"])
     for epoch in range(1, passes + 1):
         yield Evaluation(
             epoch=epoch,
             passes=passes,
             stage="train",
-            value=value(job, epoch),
+            value=value(spec, epoch),
             finished=epoch == passes,
         )
 
 
-Said = Callable[[Job], Iterable[Evaluation]]
+Said = Callable[[TrialSpec], Iterable[Evaluation]]
 
 
-def execute(conductor: Conductor, said: Said = evaluations, *, workers: int = 1) -> None:
+def execute(controller: SearchController, said: Said = evaluations, *, workers: int = 1) -> None:
     """Do what an executor does, with the trials taking turns."""
     running: list[tuple[int, Iterator[Evaluation]]] = []
-    while conductor.closing is None:
-        while len(running) < workers and (job := conductor.next_job()) is not None:
-            running.append((job.number, iter(said(job))))
+    while controller.closing is None:
+        while len(running) < workers and (spec := controller.next_trial()) is not None:
+            running.append((spec.number, iter(said(spec))))
         if not running:
             return
         number, trial = running.pop(0)
         evaluation = next(trial)
-        stop = conductor.evaluated(number, evaluation)
+        stop = controller.on_evaluation(number, evaluation)
         if stop or evaluation.finished:
-            conductor.finished(number, pruned=stop)
+            controller.on_end(number, pruned=stop)
         else:
             running.append((number, trial))
 
@@ -76,17 +76,17 @@ def execute(conductor: Conductor, said: Said = evaluations, *, workers: int = 1)
 def opened(url: str, plan: Plan) -> Ledger:
     """Return a ledger of a new search, or of the one that is there."""
     try:
-        ledger = Ledger.reopen(url, NAME)
+        ledger = Ledger.load(url, NAME)
     except Exception:  # there is none
-        ledger = Ledger.open_search(url, NAME, record(plan))
+        ledger = Ledger.create(url, NAME, record(plan))
     ledger.start(plan)
     return ledger
 
 
-def conductor_of(plan: Plan, ledger: Ledger, folder: Path, **options: Any) -> Conductor:
+def controller_of(plan: Plan, ledger: Ledger, folder: Path, **options: Any) -> SearchController:
     """Return a conductor that tells a tracker in memory."""
     tracker: Any = Tracker()
-    return Conductor(plan, ledger, tracker, folder=folder, device="cpu", **options)
+    return SearchController(plan, ledger, tracker, folder=folder, device="cpu", **options)
 
 
 @contextmanager
@@ -113,8 +113,9 @@ def bury(ledger: Ledger) -> None:
     ledger._store.engine.dispose()
 
 
-def essence(entries: Iterable[Entry]) -> list[tuple[Any, ...]]:
+def essence(entries: Iterable[TrialRecord]) -> list[tuple[Any, ...]]:
     """Return what must not depend on what happened to the driver."""
     return [
-        (e.number, e.state, e.method, dict(e.searched), e.value, dict(e.curve)) for e in entries
+        (e.number, e.state, e.method, dict(e.params), e.value, dict(e.intermediate_values))
+        for e in entries
     ]

@@ -16,7 +16,8 @@ import pytest
 
 from tuner.errors import LeaseError, ServiceError, UsageError
 from tuner.ledger import lease as leases
-from tuner.ledger.ledger import Ledger, searches, storage
+from tuner.ledger.ledger import Ledger
+from tuner.ledger.storage import open_storage, search_names
 from tuner.study.study import SAMPLERS, SCHEDULERS, Plan
 
 from ..faults.plans import plan, record
@@ -24,7 +25,7 @@ from ..faults.rehearsal import (
     NAME,
     KilledError,
     bury,
-    conductor_of,
+    controller_of,
     deadly,
     essence,
     execute,
@@ -55,15 +56,15 @@ def tell(ledger: Ledger, number: int, value: float) -> None:
 
 
 def test_a_number_goes_from_asked_to_told(ledger: Ledger, url: str) -> None:
-    ticket = ledger.ask()
-    assert ticket is not None
-    assert (ticket.number, ticket.method, ticket.attempt) == (0, "plain", 0)
+    suggestion = ledger.ask()
+    assert suggestion is not None
+    assert (suggestion.number, suggestion.method, suggestion.attempt) == (0, "plain", 0)
     assert not ledger.report(0, 1, 0.25)
     assert not ledger.report(0, 2, 0.5)
     ledger.tell(0, "COMPLETE", value=0.5, outcome={"reason": None, "sd": 0.1})
-    for seen in (ledger, Ledger.reopen(url, NAME)):
-        (entry,) = seen.entries()
-        assert (entry.state, entry.value, dict(entry.curve)) == (
+    for seen in (ledger, Ledger.load(url, NAME)):
+        (entry,) = seen.trials()
+        assert (entry.state, entry.value, dict(entry.intermediate_values)) == (
             "COMPLETE",
             0.5,
             {1: 0.25, 2: 0.5},
@@ -71,15 +72,15 @@ def test_a_number_goes_from_asked_to_told(ledger: Ledger, url: str) -> None:
         assert entry.outcome == {"reason": None, "sd": 0.1}
         assert entry.ended is not None
         assert entry.started <= entry.ended
-        assert seen.missing() == 5
+        assert seen.remaining() == 5
 
 
 def test_the_preset_comes_first_and_whole(ledger: Ledger) -> None:
     first, second = ledger.ask(), ledger.ask()
     assert first is not None
     assert second is not None
-    assert first.searched == {"width": 1.0, "n_components": 5}
-    assert second.searched != first.searched
+    assert first.params == {"width": 1.0, "n_components": 5}
+    assert second.params != first.params
 
 
 def test_every_method_begins_with_its_preset(url: str) -> None:
@@ -88,21 +89,21 @@ def test_every_method_begins_with_its_preset(url: str) -> None:
     tickets = [ledger.ask() for _ in range(3)]
     assert [t and t.method for t in tickets] == ["plain", "forked", "small"]
     assert tickets[1] is not None
-    assert tickets[1].searched == {"kind": "rough", "width": 2.0}
+    assert tickets[1].params == {"kind": "rough", "width": 2.0}
     ledger.close()
 
 
 def test_conditions_hold_for_every_proposal(url: str) -> None:
     ledger = opened(url, plan("plain", "forked", trials=40, sampler="random"))
     seen = set()
-    while (ticket := ledger.ask()) is not None:
-        ledger.tell(ticket.number, "COMPLETE", value=0.1, outcome={})
-        if ticket.method == "forked":
-            rough = ticket.searched["kind"] == "rough"
-            assert ("width" in ticket.searched) == rough
+    while (suggestion := ledger.ask()) is not None:
+        ledger.tell(suggestion.number, "COMPLETE", value=0.1, outcome={})
+        if suggestion.method == "forked":
+            rough = suggestion.params["kind"] == "rough"
+            assert ("width" in suggestion.params) == rough
             seen.add(rough)
         else:
-            assert set(ticket.searched) == {"width", "n_components"}
+            assert set(suggestion.params) == {"width", "n_components"}
     stored = ledger.study.trials
     assert all(key in ("method",) or "." in key for t in stored for key in t.params)
     assert seen == {True, False}
@@ -116,11 +117,11 @@ def test_nothing_is_asked_beyond_the_number_of_trials(ledger: Ledger) -> None:
 
 def test_a_method_without_free_settings_has_a_name(url: str) -> None:
     ledger = opened(url, plan("fixed", trials=1))
-    ticket = ledger.ask()
-    assert ticket is not None
-    assert (ticket.method, dict(ticket.searched)) == ("fixed", {})
+    suggestion = ledger.ask()
+    assert suggestion is not None
+    assert (suggestion.method, dict(suggestion.params)) == ("fixed", {})
     tell(ledger, 0, 0.5)
-    assert Ledger.reopen(url, NAME).entries()[0].method == "fixed"
+    assert Ledger.load(url, NAME).trials()[0].method == "fixed"
     ledger.close()
 
 
@@ -135,14 +136,14 @@ def test_numbers_left_running_are_handed_out_first(url: str) -> None:
     second = opened(url, study)
     again = [second.ask() for _ in range(3)]
     assert [t and (t.number, t.attempt) for t in again] == [(0, 1), (2, 1), (3, 0)]
-    assert [t and t.searched for t in again[:2]] == [
-        left[0] and left[0].searched,
-        left[2] and left[2].searched,
+    assert [t and t.params for t in again[:2]] == [
+        left[0] and left[0].params,
+        left[2] and left[2].params,
     ]
     assert not second.report(2, 1, 0.9), "the first report of a step counts"
     tell(second, 2, 0.4)
-    assert dict(second.entry(2).curve) == {1: 0.1}
-    assert second.entry(2).attempt == 1
+    assert dict(second.trial(2).intermediate_values) == {1: 0.1}
+    assert second.trial(2).attempt == 1
     second.close()
 
 
@@ -152,29 +153,29 @@ def test_a_resumed_search_proposes_what_an_unbroken_one_does(sampler: str, tmp_p
     study = plan("plain", trials=14, sampler=sampler, scheduler="none", seed=3)
     urls = [f"sqlite:///{tmp_path / name}.db" for name in ("whole", "broken")]
     whole = opened(urls[0], study)
-    execute(conductor_of(study, whole, tmp_path))
+    execute(controller_of(study, whole, tmp_path))
     broken = opened(urls[1], study)
     for cut in (2, 12, 14):
-        conductor = conductor_of(study, broken, tmp_path)
-        while broken.missing() > 14 - cut:
-            job = conductor.next_job()
-            assert job is not None
-            conductor.evaluated(job.number, _done(job))
-            conductor.finished(job.number, pruned=False)
+        controller = controller_of(study, broken, tmp_path)
+        while broken.remaining() > 14 - cut:
+            spec = controller.next_trial()
+            assert spec is not None
+            controller.on_evaluation(spec.number, _done(spec))
+            controller.on_end(spec.number, pruned=False)
         if cut < 14:
             assert broken.ask() is not None, "one is under way when the driver dies"
         bury(broken)
         broken = opened(urls[1], study)
-    assert [e.searched for e in broken.entries()] == [e.searched for e in whole.entries()]
-    assert broken.missing() == 0
+    assert [e.params for e in broken.trials()] == [e.params for e in whole.trials()]
+    assert broken.remaining() == 0
     whole.close()
     broken.close()
 
 
-def _done(job: Any) -> Any:
+def _done(spec: Any) -> Any:
     from ..faults.rehearsal import evaluations
 
-    *_, last = evaluations(job)
+    *_, last = evaluations(spec)
     return last
 
 
@@ -183,7 +184,7 @@ def test_proposals_follow_the_seed_and_the_number(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         ledger = opened(f"sqlite:///{tmp_path / name}.db", plan("plain", trials=4, seed=seed))
         tickets = [ledger.ask() for _ in range(4)]
-        proposals.append([t and dict(t.searched) for t in tickets])
+        proposals.append([t and dict(t.params) for t in tickets])
         ledger.close()
     assert proposals[0] == proposals[1]
     assert proposals[0][0] == proposals[2][0], "the preset does not depend on the seed"
@@ -193,10 +194,10 @@ def test_proposals_follow_the_seed_and_the_number(tmp_path: Path) -> None:
 def test_a_grid_is_walked_to_its_end_and_beyond(url: str, tmp_path: Path) -> None:
     study = plan("small", trials=7, sampler="grid", scheduler="none")
     ledger = opened(url, study)
-    execute(conductor_of(study, ledger, tmp_path), workers=2)
-    cells = {tuple(sorted(e.searched.items())) for e in ledger.entries()}
+    execute(controller_of(study, ledger, tmp_path), workers=2)
+    cells = {tuple(sorted(e.params.items())) for e in ledger.trials()}
     assert len(cells) == 4
-    assert ledger.missing() == 0
+    assert ledger.remaining() == 0
     ledger.close()
 
 
@@ -204,11 +205,11 @@ def test_a_grid_is_walked_to_its_end_and_beyond(url: str, tmp_path: Path) -> Non
 def test_every_scheduler_ends_a_search(scheduler: str, url: str, tmp_path: Path) -> None:
     study = plan("plain", trials=30, scheduler=scheduler, sampler="random")
     ledger = opened(url, study)
-    execute(conductor_of(study, ledger, tmp_path), workers=3)
-    states = [e.state for e in ledger.entries()]
+    execute(controller_of(study, ledger, tmp_path), workers=3)
+    states = [e.state for e in ledger.trials()]
     assert states.count("COMPLETE") + states.count("PRUNED") == 30
     assert (states.count("PRUNED") > 0) == (scheduler != "none")
-    best = max(e.value or 0.0 for e in ledger.entries())
+    best = max(e.value or 0.0 for e in ledger.trials())
     assert best > 0.9
     ledger.close()
 
@@ -216,13 +217,13 @@ def test_every_scheduler_ends_a_search(scheduler: str, url: str, tmp_path: Path)
 def test_a_pruned_trial_keeps_its_curve_and_has_no_value(url: str, tmp_path: Path) -> None:
     study = plan("plain", trials=30, sampler="random")
     ledger = opened(url, study)
-    execute(conductor_of(study, ledger, tmp_path))
-    pruned = [e for e in Ledger.reopen(url, NAME).entries() if e.state == "PRUNED"]
+    execute(controller_of(study, ledger, tmp_path))
+    pruned = [e for e in Ledger.load(url, NAME).trials() if e.state == "PRUNED"]
     assert pruned
     for entry in pruned:
         assert entry.value is None
-        assert entry.curve
-        assert entry.outcome["epoch"] == max(entry.curve)
+        assert entry.intermediate_values
+        assert entry.outcome["epoch"] == max(entry.intermediate_values)
     for trial in optuna.load_study(study_name=NAME, storage=url).trials:
         if trial.state.name == "PRUNED":
             assert trial.value == trial.intermediate_values[trial.last_step]
@@ -233,12 +234,12 @@ def test_a_pruned_trial_keeps_its_curve_and_has_no_value(url: str, tmp_path: Pat
 def test_no_number_is_stored_that_is_none(value: float, ledger: Ledger, url: str) -> None:
     ledger.ask()
     assert not ledger.report(0, 1, value)
-    assert ledger.entry(0).curve == {}
+    assert ledger.trial(0).intermediate_values == {}
     with pytest.raises(ValueError, match="needs a number"):
         ledger.tell(0, "COMPLETE", value=value, outcome={})
     with pytest.raises(ValueError, match="JSON"):
         ledger.tell(0, "FAIL", value=None, outcome={"metrics": {"loss": value}})
-    assert Ledger.reopen(url, NAME).entries()[0].state == "RUNNING"
+    assert Ledger.load(url, NAME).trials()[0].state == "RUNNING"
 
 
 def test_an_outcome_is_stored_once(ledger: Ledger) -> None:
@@ -249,7 +250,7 @@ def test_an_outcome_is_stored_once(ledger: Ledger) -> None:
         ledger._write(
             lambda _: other.set_trial_state_values(ledger._ids[0], optuna.trial.TrialState.FAIL)
         )
-    assert ledger.entry(0).state == "COMPLETE"
+    assert ledger.trial(0).state == "COMPLETE"
 
 
 @pytest.mark.usefixtures("dead_owner")
@@ -257,28 +258,28 @@ def test_an_outcome_is_stored_once(ledger: Ledger) -> None:
 def test_rungs_survive_a_reopening(scheduler: str, tmp_path: Path) -> None:
     study = plan("plain", trials=20, scheduler=scheduler, sampler="random")
     whole = opened(f"sqlite:///{tmp_path / 'whole.db'}", study)
-    execute(conductor_of(study, whole, tmp_path))
+    execute(controller_of(study, whole, tmp_path))
     url = f"sqlite:///{tmp_path / 'broken.db'}"
     broken = opened(url, study)
     for done in (6, 12, 20):
-        conductor = conductor_of(study, broken, tmp_path)
-        while broken.missing() > 20 - done:
-            _one(conductor)
+        controller = controller_of(study, broken, tmp_path)
+        while broken.remaining() > 20 - done:
+            _one(controller)
         bury(broken)
         broken = opened(url, study)
-    assert essence(broken.entries()) == essence(whole.entries())
+    assert essence(broken.trials()) == essence(whole.trials())
     whole.close()
     broken.close()
 
 
-def _one(conductor: Any) -> None:
+def _one(controller: Any) -> None:
     from ..faults.rehearsal import evaluations
 
-    job = conductor.next_job()
-    for evaluation in evaluations(job):
-        stop = conductor.evaluated(job.number, evaluation)
+    spec = controller.next_trial()
+    for evaluation in evaluations(spec):
+        stop = controller.on_evaluation(spec.number, evaluation)
         if stop or evaluation.finished:
-            conductor.finished(job.number, pruned=stop)
+            controller.on_end(spec.number, pruned=stop)
             return
 
 
@@ -302,8 +303,8 @@ def _survives(scheduler: str, folder: Path, every: int) -> int:
     study = plan("plain", trials=8, scheduler=scheduler, sampler="tpe")
     whole = opened(f"sqlite:///{folder / 'whole.db'}", study)
     with deadly(whole, after=10**9) as count:
-        execute(conductor_of(study, whole, folder))
-    expected = essence(whole.entries())
+        execute(controller_of(study, whole, folder))
+    expected = essence(whole.trials())
     assert any(row[1] == "PRUNED" for row in expected)
     whole.close()
     points = range(0, count[0], every)
@@ -311,54 +312,55 @@ def _survives(scheduler: str, folder: Path, every: int) -> int:
         url = f"sqlite:///{folder / f'{after}.db'}"
         broken = opened(url, study)
         with deadly(broken, after=after), pytest.raises(KilledError):
-            execute(conductor_of(study, broken, folder))
+            execute(controller_of(study, broken, folder))
         bury(broken)
         resumed = opened(url, study)
-        assert [e.number for e in resumed.entries()] == list(range(len(resumed.entries())))
-        execute(conductor_of(study, resumed, folder))
-        assert essence(Ledger.reopen(url, NAME).entries()) == expected, f"killed after {after}"
+        assert [e.number for e in resumed.trials()] == list(range(len(resumed.trials())))
+        execute(controller_of(study, resumed, folder))
+        assert essence(Ledger.load(url, NAME).trials()) == expected, f"killed after {after}"
         resumed.close()
         bury(resumed)
     return len(points)
 
 
 def test_a_search_may_grow(ledger: Ledger, url: str) -> None:
-    while (ticket := ledger.ask()) is not None:
-        tell(ledger, ticket.number, 0.1)
-    assert ledger.missing() == 0
+    while (suggestion := ledger.ask()) is not None:
+        tell(ledger, suggestion.number, 0.1)
+    assert ledger.remaining() == 0
     ledger.resize(8)
-    assert ledger.missing() == 2
-    ticket = ledger.ask()
-    assert ticket is not None
-    assert ticket.number == 6
-    assert Ledger.reopen(url, NAME).size == 8
+    assert ledger.remaining() == 2
+    suggestion = ledger.ask()
+    assert suggestion is not None
+    assert suggestion.number == 6
+    assert Ledger.load(url, NAME).size == 8
 
 
 def test_facts_are_noted(ledger: Ledger, url: str) -> None:
-    assert ledger.noted("finalists") is None
-    ledger.note("finalists", {"0": {"score": 0.5}})
-    assert Ledger.reopen(url, NAME).noted("finalists") == {"0": {"score": 0.5}}
+    assert ledger.attribute("finalists") is None
+    ledger.set_attribute("finalists", {"0": {"score": 0.5}})
+    assert Ledger.load(url, NAME).attribute("finalists") == {"0": {"score": 0.5}}
 
 
 def test_a_name_is_given_once(ledger: Ledger, url: str) -> None:
     with pytest.raises(UsageError, match=f"tuner resume {NAME}"):
-        Ledger.open_search(url, NAME, record(plan("plain", trials=2)))
-    assert searches(url) == [NAME]
+        Ledger.create(url, NAME, record(plan("plain", trials=2)))
+    assert search_names(url) == [NAME]
 
 
 def test_resuming_nothing_suggests(ledger: Ledger, url: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"no search named 'reheersed'; did you mean '{NAME}'"):
-        Ledger.reopen(url, "reheersed")
-    with pytest.raises(UsageError, match="there is none yet"):
-        Ledger.reopen(f"sqlite:///{tmp_path / 'other.db'}", "x")
+        Ledger.load(url, "reheersed")
+    with pytest.raises(UsageError, match="there is no ledger .*other.db"):
+        Ledger.load(f"sqlite:///{tmp_path / 'other.db'}", "x")
+    assert not (tmp_path / "other.db").exists()
 
 
 def test_a_driver_that_died_before_the_record_leaves_the_name_free(url: str) -> None:
-    optuna.create_study(storage=storage(url), study_name=NAME, direction="maximize")
-    assert searches(url) == []
+    optuna.create_study(storage=open_storage(url), study_name=NAME, direction="maximize")
+    assert search_names(url) == []
     with pytest.raises(UsageError, match="there is none yet"):
-        Ledger.reopen(url, NAME)
-    ledger = Ledger.open_search(url, NAME, record(plan("plain", trials=2)))
+        Ledger.load(url, NAME)
+    ledger = Ledger.create(url, NAME, record(plan("plain", trials=2)))
     assert ledger.size == 2
 
 
@@ -379,8 +381,8 @@ def test_a_lease_that_is_given_back_is_free_at_once(ledger: Ledger, url: str) ->
 
 
 def test_of_many_drivers_one_gets_the_search(url: str) -> None:
-    ledgers = [Ledger.open_search(url, NAME, record(plan("plain", trials=6)))]
-    ledgers += [Ledger.reopen(url, NAME) for _ in range(5)]
+    ledgers = [Ledger.create(url, NAME, record(plan("plain", trials=6)))]
+    ledgers += [Ledger.load(url, NAME) for _ in range(5)]
     barrier, refused = threading.Barrier(len(ledgers)), []
 
     def reach(ledger: Ledger) -> None:
@@ -417,7 +419,7 @@ def lease_of(ledger: Ledger, clock: Clock) -> leases.Lease:
 
 def test_a_lease_that_ran_out_changes_hands_and_fences_its_owner(url: str) -> None:
     clock = Clock()
-    ledger = Ledger.open_search(url, NAME, record(plan("plain", trials=6)))
+    ledger = Ledger.create(url, NAME, record(plan("plain", trials=6)))
     asleep, next_one = lease_of(ledger, clock), lease_of(ledger, clock)
     asleep.acquire()
     asleep._stop.set()  # no one renews it: the process is stopped
@@ -436,7 +438,7 @@ def test_a_lease_that_ran_out_changes_hands_and_fences_its_owner(url: str) -> No
 
 def test_a_driver_that_slept_goes_on_where_no_one_took_over(url: str) -> None:
     clock = Clock()
-    ledger = Ledger.open_search(url, NAME, record(plan("plain", trials=6)))
+    ledger = Ledger.create(url, NAME, record(plan("plain", trials=6)))
     asleep = lease_of(ledger, clock)
     asleep.acquire()
     asleep._stop.set()
@@ -449,7 +451,7 @@ def test_a_driver_that_slept_goes_on_where_no_one_took_over(url: str) -> None:
 
 def test_a_lease_is_renewed_in_the_background(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "_RENEW_SECONDS", 0.01)
-    ledger = Ledger.open_search(url, NAME, record(plan("plain", trials=6)))
+    ledger = Ledger.create(url, NAME, record(plan("plain", trials=6)))
     ledger.lease.acquire()
     first = json.loads(ledger.lease._read())
     deadline = time.monotonic() + 20
@@ -473,8 +475,8 @@ def owner_of(process: int, host: str = "") -> dict[str, Any]:
 
 
 def held(url: str, owner: dict[str, Any]) -> Ledger:
-    ledger = Ledger.open_search(url, NAME, record(plan("plain", trials=6)))
-    ledger.note("lease", owner)
+    ledger = Ledger.create(url, NAME, record(plan("plain", trials=6)))
+    ledger.set_attribute("lease", owner)
     return ledger
 
 

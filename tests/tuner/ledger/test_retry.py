@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from tuner.errors import ServiceError
 from tuner.ledger import retry as patience
 from tuner.ledger.ledger import Ledger
-from tuner.ledger.retry import patiently
+from tuner.ledger.retry import retried
 from tuner.study.study import Study, prepare
 
 URL = "postgresql://tuner:c4n4ry@host/tuner"
@@ -53,21 +53,21 @@ def failing(times, error):
 
 def test_an_answer_is_returned_at_once():
     ask, told = failing(0, away())
-    assert patiently(ask) == "done"
+    assert retried(ask) == "done"
     assert told == [False]
 
 
 @pytest.mark.parametrize("error", [away(), wrapped(away())])
 def test_a_database_that_comes_back_is_asked_again(error):
     ask, told = failing(5, error)
-    assert patiently(ask) == "done"
+    assert retried(ask) == "done"
     assert told == [False, *[True] * 5]
 
 
 def test_a_database_that_stays_away_ends_in_a_sentence(no_waiting):
     ask, told = failing(1000, wrapped(away()))
     with pytest.raises(ServiceError, match=r"away for 60 s.*TUNER_STORAGE") as caught:
-        patiently(ask)
+        retried(ask)
     assert 50 < no_waiting[0] <= 60
     assert 10 < len(told) < 30
     assert "c4n4ry" not in str(caught.value)
@@ -86,7 +86,7 @@ def test_a_database_that_stays_away_ends_in_a_sentence(no_waiting):
 def test_other_errors_are_not_waited_for(error):
     ask, told = failing(1, error)
     with pytest.raises(type(error)):
-        patiently(ask)
+        retried(ask)
     assert told == [False]
 
 
@@ -94,7 +94,7 @@ def test_other_errors_are_not_waited_for(error):
 def ledger(tmp_path):
     plan = prepare(Study(methods=("kmeans",), trials=3, name="blobs", sampler="random"))
     record = {"study": plan.study.to_mapping(), "identity": {}, "trials": 3, "schema": 1}
-    opened = Ledger.open_search(f"sqlite:///{tmp_path / 'tuner.db'}", "blobs", record)
+    opened = Ledger.create(f"sqlite:///{tmp_path / 'tuner.db'}", "blobs", record)
     opened.start(plan)
     yield opened
     opened.close()

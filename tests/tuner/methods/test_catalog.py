@@ -7,6 +7,7 @@ import pytest
 from tuner.errors import UsageError
 from tuner.methods import catalog
 from tuner.methods.contract import Clusterer, Config, Method
+from tuner.study.space import method_space
 
 PAGES = Path(catalog.__file__).parents[1] / "models"
 
@@ -26,7 +27,7 @@ def test_a_method_comes_with_its_classes_and_a_space(name):
     assert issubclass(method.config_type, Config)
     assert issubclass(method.clusterer_type, Clusterer)
     assert method.source
-    assert catalog.space(name).parameters.keys() <= method.config_type.__dataclass_fields__.keys()
+    assert method_space(name).parameters.keys() <= method.config_type.__dataclass_fields__.keys()
     assert catalog.distribution(name) is None
 
 
@@ -38,7 +39,7 @@ def test_a_method_that_is_not_there_is_refused(name):
     assert f"no method {name!r}" in said
     assert "gmvae" in said
     with pytest.raises(UsageError):
-        catalog.space(name)
+        method_space(name)
 
 
 def test_a_near_miss_is_suggested():
@@ -64,7 +65,7 @@ def plugin(tmp_path, monkeypatch):
             """)
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    caches = [catalog.names, catalog.method, catalog.space, catalog._plugins]
+    caches = [catalog.names, catalog.method, method_space, catalog._plugins]
     for cached in caches:
         cached.cache_clear()
     yield "other"
@@ -78,4 +79,4 @@ def test_another_package_offers_a_method_by_entry_point(plugin):
     method = catalog.method(plugin)
     assert method.__module__ == "others"
     assert catalog.distribution(plugin) == "others"
-    assert "n_components" in catalog.space(plugin).parameters
+    assert "n_components" in method_space(plugin).parameters

@@ -19,6 +19,7 @@ from tuner.methods.contract import (
     Trains,
     Traverses,
 )
+from tuner.study.space import method_space
 from tuner.testing import CHECKS, Check, Subject, checks
 
 EXAMPLE = Path(__file__).parents[2] / "example"
@@ -30,7 +31,7 @@ ASKED = [check for kind in CAN for check in CHECKS[kind]]
 
 
 def forget() -> None:
-    for cached in (catalog.names, catalog.method, catalog.space, catalog._plugins):
+    for cached in (catalog.names, catalog.method, method_space, catalog._plugins):
         cached.cache_clear()
     for module in [m for m in sys.modules if m.split(".")[0] == MODULE.split(".")[0]]:
         del sys.modules[module]
@@ -64,7 +65,7 @@ def test_the_catalog_lists_the_example(example: str) -> None:
     assert example in catalog.names()
     assert catalog.distribution(example) == PROJECT["project"]["name"]
     assert catalog.method(example) is getattr(importlib.import_module(MODULE), CLASS)
-    assert {"n_components", "clustering_weight"} <= catalog.space(example).parameters.keys()
+    assert {"n_components", "clustering_weight"} <= method_space(example).parameters.keys()
 
 
 def test_the_page_of_the_example_is_short() -> None:

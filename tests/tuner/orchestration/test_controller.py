@@ -12,14 +12,14 @@ import pytest
 from tuner.errors import UsageError
 from tuner.ledger import lease
 from tuner.ledger.ledger import Ledger
-from tuner.orchestration.controller import Conductor, Row, Snapshot, is_usable
+from tuner.orchestration.controller import Row, SearchController, Snapshot, is_usable
 from tuner.study.study import Plan
-from tuner.training.trial import Evaluation, Job
+from tuner.training.trial import Evaluation, TrialSpec
 
 from ..faults.plans import plan
-from ..faults.rehearsal import NAME, Tracker, bury, conductor_of, evaluations, execute, opened
+from ..faults.rehearsal import NAME, Tracker, bury, controller_of, evaluations, execute, opened
 
-Open = Callable[..., Conductor]
+Open = Callable[..., SearchController]
 
 
 @pytest.fixture
@@ -31,25 +31,25 @@ def url(tmp_path: Path) -> str:
 def begun(url: str, tmp_path: Path) -> Iterator[Open]:
     ledgers: list[Ledger] = []
 
-    def begin(study: Plan | None = None, **options: Any) -> Conductor:
+    def begin(study: Plan | None = None, **options: Any) -> SearchController:
         study = plan("plain", trials=12, sampler="random") if study is None else study
         ledgers.append(opened(url, study))
-        return conductor_of(study, ledgers[-1], tmp_path, **options)
+        return controller_of(study, ledgers[-1], tmp_path, **options)
 
     yield begin
     for ledger in ledgers:
         ledger.close()
 
 
-def tracker(conductor: Conductor) -> Tracker:
-    kept: Any = conductor._tracker
+def tracker(controller: SearchController) -> Tracker:
+    kept: Any = controller._tracker
     assert isinstance(kept, Tracker)
     return kept
 
 
-def failing(failure: str, detail: str = "") -> Callable[[Job], list[Evaluation]]:
-    def said(job: Job) -> list[Evaluation]:
-        one = next(evaluations(job))
+def failing(failure: str, detail: str = "") -> Callable[[TrialSpec], list[Evaluation]]:
+    def said(spec: TrialSpec) -> list[Evaluation]:
+        one = next(evaluations(spec))
         return [replace(one, finished=True, failure=failure, value=None, detail=detail)]
 
     return said
@@ -57,34 +57,34 @@ def failing(failure: str, detail: str = "") -> Callable[[Job], list[Evaluation]]
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_every_number_gets_one_outcome_in_ledger_and_tracking(begun: Open, workers: int) -> None:
-    conductor = begun()
-    execute(conductor, workers=workers)
-    entries = conductor.ledger.entries()
+    controller = begun()
+    execute(controller, workers=workers)
+    entries = controller.ledger.trials()
     assert [e.number for e in entries] == list(range(12))
-    records = tracker(conductor).records
+    records = tracker(controller).records
     assert set(records) == {f"trial {n}" for n in range(12)}
     for entry in entries:
         record = records[f"trial {entry.number}"]
         assert (record.state, record.value) == (entry.state, entry.value)
-        assert [epoch for epoch, _ in record.curve] == sorted(entry.curve)
+        assert [epoch for epoch, _ in record.history] == sorted(entry.intermediate_values)
     assert {e.state for e in entries} == {"COMPLETE", "PRUNED"}
-    assert conductor.next_job() is None
+    assert controller.next_trial() is None
 
 
 def test_the_ledger_comes_before_tracking(begun: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    conductor = begun()
-    job = conductor.next_job()
-    assert job is not None
-    *_, last = evaluations(job)
-    conductor.evaluated(0, last)
+    controller = begun()
+    spec = controller.next_trial()
+    assert spec is not None
+    *_, last = evaluations(spec)
+    controller.on_evaluation(0, last)
 
     def away(*_: Any) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr(tracker(conductor), "project", away)
+    monkeypatch.setattr(tracker(controller), "log", away)
     with pytest.raises(ConnectionError):
-        conductor.finished(0, pruned=False)
-    assert conductor.ledger.entry(0).state == "COMPLETE"
+        controller.on_end(0, pruned=False)
+    assert controller.ledger.trial(0).state == "COMPLETE"
 
 
 @pytest.mark.parametrize(
@@ -108,73 +108,73 @@ def test_how_a_trial_ended_decides_its_state(
     reason: str | None,
     value: float | None,
 ) -> None:
-    conductor = begun()
-    job = conductor.next_job()
-    assert job is not None
-    *_, last = evaluations(job)
-    conductor.evaluated(0, replace(last, **change))
-    conductor.finished(0, pruned=pruned)
-    entry = conductor.ledger.entry(0)
+    controller = begun()
+    spec = controller.next_trial()
+    assert spec is not None
+    *_, last = evaluations(spec)
+    controller.on_evaluation(0, replace(last, **change))
+    controller.on_end(0, pruned=pruned)
+    entry = controller.ledger.trial(0)
     assert (entry.state, entry.outcome["reason"], entry.value) == (state, reason, value)
-    (row,) = conductor.snapshot().rows
+    (row,) = controller.snapshot().rows
     assert (row.state, row.reason) == (state, reason)
     if state == "COMPLETE":
         assert is_usable(row) == is_usable(entry) == (reason is None)
 
 
 def test_a_diverged_value_is_not_reported(begun: Open) -> None:
-    conductor = begun()
-    job = conductor.next_job()
-    assert job is not None
-    *_, last = evaluations(job)
-    conductor.evaluated(0, replace(last, value=0.0, failure="diverged"))
-    assert conductor.ledger.entry(0).curve == {}
+    controller = begun()
+    spec = controller.next_trial()
+    assert spec is not None
+    *_, last = evaluations(spec)
+    controller.on_evaluation(0, replace(last, value=0.0, failure="diverged"))
+    assert controller.ledger.trial(0).intermediate_values == {}
 
 
 def test_what_is_no_number_is_not_stored(begun: Open) -> None:
-    conductor = begun()
-    job = conductor.next_job()
-    assert job is not None
-    *_, last = evaluations(job)
-    conductor.evaluated(0, replace(last, replicas=(0.5, float("nan"))))
-    conductor.finished(0, pruned=False)
-    assert conductor.ledger.entry(0).outcome["replicas"] == [0.5, None]
+    controller = begun()
+    spec = controller.next_trial()
+    assert spec is not None
+    *_, last = evaluations(spec)
+    controller.on_evaluation(0, replace(last, replicas=(0.5, float("nan"))))
+    controller.on_end(0, pruned=False)
+    assert controller.ledger.trial(0).outcome["replicas"] == [0.5, None]
 
 
 def test_five_failures_in_a_row_close_the_search_with_one_detail(begun: Open) -> None:
-    conductor = begun()
-    execute(conductor, failing("ValueError: bad", detail="Traceback: it is bad"))
-    assert conductor.closing == "failures"
-    assert conductor.detail == "Traceback: it is bad"
-    assert [e.state for e in conductor.ledger.entries()] == ["FAIL"] * 5
-    conductor.abandon()
-    assert conductor.ledger.size == 5
-    assert conductor.ledger.missing() == 0
+    controller = begun()
+    execute(controller, failing("ValueError: bad", detail="Traceback: it is bad"))
+    assert controller.closing == "failures"
+    assert controller.detail == "Traceback: it is bad"
+    assert [e.state for e in controller.ledger.trials()] == ["FAIL"] * 5
+    controller.end_remaining()
+    assert controller.ledger.size == 5
+    assert controller.ledger.remaining() == 0
 
 
 def test_failures_between_successes_close_nothing(begun: Open) -> None:
-    conductor = begun(plan("plain", trials=12, sampler="random", scheduler="none"))
+    controller = begun(plan("plain", trials=12, sampler="random", scheduler="none"))
     bad = failing("ValueError: bad")
-    execute(conductor, lambda job: evaluations(job) if job.number % 5 == 4 else bad(job))
-    assert conductor.closing is None
-    assert conductor.ledger.missing() == 0
-    assert conductor.snapshot().failures() == {"ValueError": 10}
+    execute(controller, lambda spec: evaluations(spec) if spec.number % 5 == 4 else bad(spec))
+    assert controller.closing is None
+    assert controller.ledger.remaining() == 0
+    assert controller.snapshot().failures() == {"ValueError": 10}
 
 
 def test_a_closed_search_leaves_no_number_open(begun: Open, url: str) -> None:
-    conductor = begun(plan("plain", trials=12, sampler="random", scheduler="none"))
-    jobs = [conductor.next_job() for _ in range(4)]
-    for job in jobs[:2]:
-        assert job is not None
-        conductor.evaluated(job.number, next(evaluations(job)))
-    conductor.close("time budget")
-    assert conductor.next_job() is None
-    conductor.abandon()
-    entries = Ledger.reopen(url, NAME).entries()
+    controller = begun(plan("plain", trials=12, sampler="random", scheduler="none"))
+    specs = [controller.next_trial() for _ in range(4)]
+    for spec in specs[:2]:
+        assert spec is not None
+        controller.on_evaluation(spec.number, next(evaluations(spec)))
+    controller.close("time budget")
+    assert controller.next_trial() is None
+    controller.end_remaining()
+    entries = Ledger.load(url, NAME).trials()
     assert [e.state for e in entries] == ["PRUNED", "PRUNED", "FAIL", "FAIL"]
     assert {e.outcome["reason"] for e in entries} == {"time budget"}
-    assert conductor.ledger.size == 4
-    assert conductor.ledger.missing() == 0
+    assert controller.ledger.size == 4
+    assert controller.ledger.remaining() == 0
 
 
 def test_numbers_that_an_earlier_driver_left_are_closed_as_well(
@@ -183,21 +183,21 @@ def test_numbers_that_an_earlier_driver_left_are_closed_as_well(
     monkeypatch.setattr(lease, "_is_gone", lambda _: True)
     study = plan("plain", trials=12, sampler="random", scheduler="none")
     first = begun(study)
-    jobs = [first.next_job() for _ in range(3)]
-    assert jobs[1] is not None
-    _write(jobs[1], [next(evaluations(jobs[1]))])
+    specs = [first.next_trial() for _ in range(3)]
+    assert specs[1] is not None
+    _write(specs[1], [next(evaluations(specs[1]))])
     bury(first.ledger)
     second = begun(study)
     second.close("time budget")
-    second.abandon()
-    assert [e.state for e in second.ledger.entries()] == ["FAIL", "PRUNED", "FAIL"]
-    assert second.ledger.missing() == 0
+    second.end_remaining()
+    assert [e.state for e in second.ledger.trials()] == ["FAIL", "PRUNED", "FAIL"]
+    assert second.ledger.remaining() == 0
 
 
-def _write(job: Job, said: list[Evaluation]) -> None:
+def _write(spec: TrialSpec, said: list[Evaluation]) -> None:
     from dataclasses import asdict
 
-    folder = Path(job.folder)
+    folder = Path(spec.folder)
     folder.mkdir(parents=True)
     lines = [json.dumps(asdict(evaluation)) + "\n" for evaluation in said]
     (folder / "metrics.jsonl").write_text("".join(lines))
@@ -209,118 +209,118 @@ def test_a_trial_that_is_taken_up_again_keeps_its_curve(
     monkeypatch.setattr(lease, "_is_gone", lambda _: True)
     study = plan("plain", trials=2, scheduler="none")
     first = begun(study)
-    job = first.next_job()
-    assert job is not None
-    said = list(evaluations(job))
+    spec = first.next_trial()
+    assert spec is not None
+    said = list(evaluations(spec))
     for evaluation in said[:4]:
-        first.evaluated(0, evaluation)
-    _write(job, said[:4])
+        first.on_evaluation(0, evaluation)
+    _write(spec, said[:4])
     bury(first.ledger)
     second = begun(study)
-    again = second.next_job()
-    assert again == job, "the same settings, seeds and folder"
+    again = second.next_trial()
+    assert again == spec, "the same settings, seeds and folder"
     for evaluation in said[2:]:  # its checkpoint was older than its last evaluation
-        second.evaluated(0, evaluation)
-    second.finished(0, pruned=False)
+        second.on_evaluation(0, evaluation)
+    second.on_end(0, pruned=False)
     record = tracker(second).records["trial 0"]
-    assert [epoch for epoch, _ in record.curve] == [e.epoch for e in said]
+    assert [epoch for epoch, _ in record.history] == [e.epoch for e in said]
     assert record.attempt == 1
-    assert sorted(second.ledger.entry(0).curve) == [e.epoch for e in said]
+    assert sorted(second.ledger.trial(0).intermediate_values) == [e.epoch for e in said]
 
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_what_was_written_but_never_arrived_is_made_up_for(
     begun: Open, stopped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conductor = begun(plan("plain", trials=2, scheduler="none"))
-    job = conductor.next_job()
-    assert job is not None
-    said = list(evaluations(job))
+    controller = begun(plan("plain", trials=2, scheduler="none"))
+    spec = controller.next_trial()
+    assert spec is not None
+    said = list(evaluations(spec))
     for evaluation in said[:3]:
-        conductor.evaluated(0, evaluation)
-    _write(job, said[:5])  # its checkpoint stands at the fifth, the worker died saying so
-    conductor.mishap(0, "the worker died: SIGKILL")
+        controller.on_evaluation(0, evaluation)
+    _write(spec, said[:5])  # its checkpoint stands at the fifth, the worker died saying so
+    controller.on_worker_failure(0, "the worker died: SIGKILL")
     if stopped:
-        known = conductor.ledger.report
+        known = controller.ledger.report
         monkeypatch.setattr(
-            conductor.ledger,
+            controller.ledger,
             "report",
             lambda n, e, v, final: known(n, e, v, final=final) or e == 4,
         )
-    assert conductor.evaluated(0, said[5]) == stopped
+    assert controller.on_evaluation(0, said[5]) == stopped
     reached = 4 if stopped else 6
-    assert sorted(conductor.ledger.entry(0).curve) == list(range(1, reached + 1))
+    assert sorted(controller.ledger.trial(0).intermediate_values) == list(range(1, reached + 1))
     if stopped:
-        conductor.finished(0, pruned=True)
-        assert conductor.ledger.entry(0).outcome["epoch"] == 4
+        controller.on_end(0, pruned=True)
+        assert controller.ledger.trial(0).outcome["epoch"] == 4
     else:
-        conductor.evaluated(0, said[6])
-        assert sorted(conductor.ledger.entry(0).curve) == list(range(1, 8))
+        controller.on_evaluation(0, said[6])
+        assert sorted(controller.ledger.trial(0).intermediate_values) == list(range(1, 8))
 
 
 def test_a_lost_worker_fails_its_number_alone(begun: Open) -> None:
-    conductor = begun()
-    conductor.next_job()
-    conductor.next_job()
-    conductor.mishap(0, "the worker died: SIGKILL")
-    assert conductor.ledger.entry(0).state == "RUNNING", "Tune tries again elsewhere"
-    conductor.lost(0)
-    entries = conductor.ledger.entries()
+    controller = begun()
+    controller.next_trial()
+    controller.next_trial()
+    controller.on_worker_failure(0, "the worker died: SIGKILL")
+    assert controller.ledger.trial(0).state == "RUNNING", "Tune tries again elsewhere"
+    controller.on_trial_lost(0)
+    entries = controller.ledger.trials()
     assert [(e.state, e.outcome.get("reason")) for e in entries] == [
         ("FAIL", "worker_lost"),
         ("RUNNING", None),
     ]
-    assert conductor.detail == "the worker died: SIGKILL"
+    assert controller.detail == "the worker died: SIGKILL"
 
 
 def test_memory_that_ran_out_on_the_machine_is_oom(begun: Open) -> None:
-    conductor = begun()
+    controller = begun()
     for _ in range(3):
-        assert conductor.next_job() is not None
-        conductor.requeue(
+        assert controller.next_trial() is not None
+        controller.requeue(
             "OutOfMemoryError: Task was killed due to the node running low on memory"
         )
-    job = conductor.next_job()
-    assert job is not None
-    assert job.number == 1, "the number that was there each time is given up"
-    assert conductor.ledger.entry(0).outcome["reason"] == "oom"
+    spec = controller.next_trial()
+    assert spec is not None
+    assert spec.number == 1, "the number that was there each time is given up"
+    assert controller.ledger.trial(0).outcome["reason"] == "oom"
 
 
 def test_numbers_that_are_taken_back_are_handed_out_again(begun: Open) -> None:
-    conductor = begun()
-    before = [conductor.next_job() for _ in range(3)]
-    conductor.requeue("the run ended")
-    assert [conductor.next_job() for _ in range(3)] == before
-    assert [e.attempt for e in conductor.ledger.entries()] == [1, 1, 1]
+    controller = begun()
+    before = [controller.next_trial() for _ in range(3)]
+    controller.requeue("the run ended")
+    assert [controller.next_trial() for _ in range(3)] == before
+    assert [e.attempt for e in controller.ledger.trials()] == [1, 1, 1]
 
 
 def test_a_fault_of_all_keeps_the_numbers_open(begun: Open) -> None:
-    conductor = begun()
-    conductor.next_job()
+    controller = begun()
+    controller.next_trial()
     fault = UsageError("first")
-    conductor.give_up(fault)
-    conductor.give_up(UsageError("second"))
-    assert conductor.fault is fault
-    assert conductor.closing == "fault"
-    assert conductor.next_job() is None
-    assert conductor.ledger.entry(0).state == "RUNNING"
+    controller.abort(fault)
+    controller.abort(UsageError("second"))
+    assert controller.fault is fault
+    assert controller.closing == "fault"
+    assert controller.next_trial() is None
+    assert controller.ledger.trial(0).state == "RUNNING"
 
 
 def test_the_first_reason_to_close_counts(begun: Open) -> None:
-    conductor = begun()
-    conductor.close("interrupt")
-    conductor.close("time budget")
-    assert conductor.closing == "interrupt"
+    controller = begun()
+    controller.close("interrupt")
+    controller.close("time budget")
+    assert controller.closing == "interrupt"
 
 
 def test_a_job_says_all_that_a_worker_needs(begun: Open, tmp_path: Path) -> None:
-    job = begun().next_job()
-    assert job is not None
-    told = json.loads(json.dumps(job.to_mapping()))
-    assert Job(**{**told, "seeds": tuple(told["seeds"])}) == job
-    assert job.settings["width"] == 1.0
-    assert job.settings["epochs"] == 9
-    assert job.folder == str(tmp_path / "trial-00000")
+    spec = begun().next_trial()
+    assert spec is not None
+    told = json.loads(json.dumps(spec.to_mapping()))
+    assert TrialSpec(**{**told, "seeds": tuple(told["seeds"])}) == spec
+    assert spec.settings["width"] == 1.0
+    assert spec.settings["epochs"] == 9
+    assert spec.folder == str(tmp_path / "trial-00000")
 
 
 def test_whoever_watches_sees_every_step(begun: Open) -> None:
@@ -357,9 +357,9 @@ def test_a_conductor_leaves_nothing_in_a_pickle(begun: Open) -> None:
 
 
 def test_a_running_trial_is_not_told_at_every_evaluation(begun: Open) -> None:
-    conductor = begun(plan("plain", trials=1, scheduler="none"))
+    controller = begun(plan("plain", trials=1, scheduler="none"))
     told: list[str] = []
-    kept = tracker(conductor).project
-    tracker(conductor).project = lambda r: (told.append(r.state), kept(r))[1]  # type: ignore[method-assign]
-    execute(conductor)
+    kept = tracker(controller).log
+    tracker(controller).log = lambda r: (told.append(r.state), kept(r))[1]  # type: ignore[method-assign]
+    execute(controller)
     assert told == ["RUNNING", "COMPLETE"]

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from tests.tuner import sabotage
-from tests.tuner.in_process import conclude
+from tests.tuner.in_process import run_search
 from tests.tuner.mlflow_store import OLD_LOADER
 from tuner.errors import UsageError
 from tuner.orchestration import doctor
 from tuner.orchestration.doctor import CHECKS, examine
-from tuner.orchestration.sync import replay
+from tuner.orchestration.sync import sync
 from tuner.registry import Registry
 from tuner.tracking import connect
 
@@ -32,12 +32,12 @@ CONCLUDED = "the search has come to its end"
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    return conclude(tmp_path_factory.mktemp("patient"), name="patient")
+    return run_search(tmp_path_factory.mktemp("patient"), name="patient")
 
 
 @pytest.fixture(scope="module")
 def sound(done):
-    return doctor.case_of("patient", done.place)
+    return doctor.case_of("patient", done.locations)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def broken(case):
 
 
 def test_a_sound_search_has_nothing_wrong(done):
-    findings = examine("patient", done.place)
+    findings = examine("patient", done.locations)
     assert [finding.wrong for finding in findings] == [""] * 11
     assert all(finding.ok for finding in findings)
 
@@ -156,8 +156,8 @@ def test_a_version_that_is_not_there(sound):
 
 
 def test_an_alias_that_is_gone_and_a_version_that_was_changed(done, sound):
-    registry = Registry(done.place.tracking_uri)
-    client = connect(done.place.tracking_uri)
+    registry = Registry(done.locations.tracking_uri)
+    client = connect(done.locations.tracking_uri)
     client.delete_registered_model_alias("blobs", "champion")
     assert "no alias 'champion'" in broken(sound)[CHAMPION]
     client.set_registered_model_alias("blobs", "champion", "1")
@@ -174,28 +174,28 @@ def test_an_alias_that_is_gone_and_a_version_that_was_changed(done, sound):
 
 
 def test_what_is_missing_in_mlflow_comes_back_by_a_sync(done):
-    client = connect(done.place.tracking_uri)
-    runs = doctor.case_of("patient", done.place).runs
+    client = connect(done.locations.tracking_uri)
+    runs = doctor.case_of("patient", done.locations).runs
     assert [run.role for run in runs].count("trial") == 5
     experiments = [one.experiment_id for one in client.search_experiments()]
     (gone,) = client.search_runs(
         experiments, "tags.`tuner.role` = 'trial' and tags.`tuner.number` = '2'"
     )
     client.delete_run(gone.info.run_id)
-    wrong = {one.invariant: one.wrong for one in examine("patient", done.place) if not one.ok}
+    wrong = {one.invariant: one.wrong for one in examine("patient", done.locations) if not one.ok}
     assert wrong.keys() == {RUNS}
     for _ in range(2):
-        assert replay("patient", done.place) == 7
-        assert all(finding.ok for finding in examine("patient", done.place))
+        assert sync("patient", done.locations) == 7
+        assert all(finding.ok for finding in examine("patient", done.locations))
 
 
 def test_a_search_that_is_not_there_is_refused(done):
     with pytest.raises(UsageError, match="did you mean 'patient'"):
-        examine("patent", done.place)
+        examine("patent", done.locations)
 
 
 def test_no_tracking_at_all_is_found_and_creates_nothing(done, tmp_path):
-    elsewhere = replace(done.place, tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    elsewhere = replace(done.locations, tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
     wrong = {one.invariant for one in examine("patient", elsewhere) if not one.ok}
     assert wrong == {RUNS, BEST, VERSION, CHAMPION}
     assert not list(tmp_path.iterdir())

@@ -1,7 +1,7 @@
 import pytest
 
 from tuner.errors import DiskError, UsageError
-from tuner.orchestration.locations import Place
+from tuner.orchestration.locations import Locations
 
 
 @pytest.fixture(autouse=True)
@@ -12,10 +12,10 @@ def nothing_set(monkeypatch, tmp_path):
 
 
 def test_things_are_in_the_current_folder_unless_told_otherwise(tmp_path):
-    place = Place()
-    assert place.storage == f"sqlite:///{tmp_path}/tuner.db"
-    assert place.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
-    assert place.artifacts == tmp_path / "tuner-artifacts"
+    locations = Locations()
+    assert locations.storage == f"sqlite:///{tmp_path}/tuner.db"
+    assert locations.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
+    assert locations.artifacts == tmp_path / "tuner-artifacts"
     assert not list(tmp_path.iterdir())
 
 
@@ -23,38 +23,41 @@ def test_variables_say_otherwise_and_empty_ones_do_not(tmp_path, monkeypatch):
     monkeypatch.setenv("TUNER_STORAGE", "postgresql://host/db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000")
     monkeypatch.setenv("TUNER_ARTIFACTS", "files")
-    place = Place()
-    assert (place.storage, place.tracking_uri) == ("postgresql://host/db", "http://host:5000")
-    assert place.artifacts == tmp_path / "files"
+    locations = Locations()
+    assert (locations.storage, locations.tracking_uri) == (
+        "postgresql://host/db",
+        "http://host:5000",
+    )
+    assert locations.artifacts == tmp_path / "files"
     for name in ("TUNER_STORAGE", "TUNER_ARTIFACTS", "MLFLOW_TRACKING_URI"):
         monkeypatch.setenv(name, "")
-    assert Place().storage == f"sqlite:///{tmp_path}/tuner.db"
-    assert Place().artifacts == tmp_path / "tuner-artifacts"
+    assert Locations().storage == f"sqlite:///{tmp_path}/tuner.db"
+    assert Locations().artifacts == tmp_path / "tuner-artifacts"
 
 
 def test_a_folder_that_can_be_written_is_made_and_left_empty(tmp_path):
-    Place(artifacts=tmp_path / "a" / "b").check()
+    Locations(artifacts=tmp_path / "a" / "b").check()
     assert not list((tmp_path / "a" / "b").iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DiskError, match=r"file/below cannot be written .*--artifacts"):
-        Place(artifacts=tmp_path / "file" / "below").check()
+        Locations(artifacts=tmp_path / "file" / "below").check()
 
 
 @pytest.mark.parametrize("storage", ["tuner.db", "", "postgresql:host"])
 def test_what_is_no_url_is_refused_and_nothing_is_written(tmp_path, storage):
     with pytest.raises(UsageError, match="no database URL"):
-        Place(storage=storage).check()
+        Locations(storage=storage).check()
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["storage", "tracking_uri"])
 def test_a_file_database_serves_one_machine_alone(name):
     urls = {"storage": "postgresql://h/d", "tracking_uri": "http://h"}
-    Place(**urls).check_nodes(3)
-    local = Place(**urls | {name: "sqlite:///a.db"})
+    Locations(**urls).check_nodes(3)
+    local = Locations(**urls | {name: "sqlite:///a.db"})
     local.check_nodes(1)
     variable = {"storage": "TUNER_STORAGE", "tracking_uri": "MLFLOW_TRACKING_URI"}[name]
     with pytest.raises(UsageError, match=rf"{variable} is sqlite.*2 machines"):

@@ -11,10 +11,10 @@ from typing import Any
 import psutil
 import pytest
 
-from tuner.ledger.ledger import Entry
+from tuner.ledger.ledger import TrialRecord
 from tuner.orchestration.search import resume
 
-from ..faults.place import Field, family, forget_methods, halt, wait_until
+from ..faults.locations import Field, family, forget_methods, halt, wait_until
 from ..mlflow_store import OLD_LOADER
 
 TINY = (
@@ -38,8 +38,10 @@ def begin(field: Field, name: str, *arguments: str) -> tuple[str, ...]:
     return ("search", "-d", str(field.data), "--name", name, "--json", *arguments)
 
 
-def outcomes(entries: list[Entry]) -> list[tuple[Any, ...]]:
-    return [(e.number, e.state, dict(e.searched), e.value, dict(e.curve)) for e in entries]
+def outcomes(entries: list[TrialRecord]) -> list[tuple[Any, ...]]:
+    return [
+        (e.number, e.state, dict(e.params), e.value, dict(e.intermediate_values)) for e in entries
+    ]
 
 
 def test_a_small_search_has_a_champion_and_ends_once(field: Field) -> None:
@@ -82,14 +84,16 @@ def test_three_kills_change_nothing(field: Field) -> None:
     assert {e.state for e in entries} <= {"COMPLETE", "FAIL"}
     assert outcomes(entries) == outcomes(field.entries("whole"))
     for entry in entries:
-        written = field.curve("killed", entry.number)
-        assert {e.epoch: e.value for e in written if e.value is not None} == dict(entry.curve)
+        written = field.evaluations("killed", entry.number)
+        assert {e.epoch: e.value for e in written if e.value is not None} == dict(
+            entry.intermediate_values
+        )
     assert ended.result["best"] == whole.result["best"]
     assert field.wrong("killed") == []
 
 
 def _stamp(field: Field, name: str, number: int) -> tuple[int, bytes]:
-    path = field.place.artifacts / name / f"trial-{number:05d}" / "metrics.jsonl"
+    path = field.locations.artifacts / name / f"trial-{number:05d}" / "metrics.jsonl"
     return path.stat().st_mtime_ns, path.read_bytes()
 
 
@@ -179,8 +183,8 @@ def test_a_trial_goes_on_where_its_worker_was_lost(field: Field) -> None:
     assert driver.returncode == 0, (out, err)
     survivor, lost = field.entries("lost")
     assert (survivor.state, survivor.attempt) == ("COMPLETE", 0)
-    assert sorted(survivor.curve) == EPOCHS
-    assert [e.epoch for e in field.curve("lost", 0)] == EPOCHS
+    assert sorted(survivor.intermediate_values) == EPOCHS
+    assert [e.epoch for e in field.evaluations("lost", 0)] == EPOCHS
     assert [epoch for _, epoch in field.starts(0)] == [0, saved]
     assert (lost.state, lost.outcome["reason"]) == ("FAIL", "worker_lost")
     assert field.wrong("lost") == []
@@ -222,7 +226,7 @@ def test_signals_leave_a_search_that_can_be_resumed(field: Field) -> None:
         resumed = [epoch for _, epoch in field.starts(number)]
         assert resumed[0] == 0
         assert 0 < resumed[1] < resumed[2] <= resumed[3]
-        assert [e.epoch for e in field.curve("halted", number)] == EPOCHS
+        assert [e.epoch for e in field.evaluations("halted", number)] == EPOCHS
     assert field.wrong("halted") == []
 
 
@@ -277,7 +281,7 @@ def test_a_search_in_which_all_fails_ends_soon_and_says_why_once(field: Field) -
 
 @pytest.mark.slow
 def test_a_folder_that_cannot_be_written_ends_the_search_resumably(field: Field) -> None:
-    blocked = field.place.artifacts / "full" / "trial-00001"
+    blocked = field.locations.artifacts / "full" / "trial-00001"
     blocked.parent.mkdir(parents=True)
     blocked.write_text("no folder can be made here")
     words = (*IDLE, "--trials", "4", "--workers", "1")

@@ -29,9 +29,10 @@ from tuner.errors import (
     UsageError,
 )
 from tuner.execution.cluster import Resources
-from tuner.ledger.ledger import Ledger, searches
-from tuner.orchestration.controller import Conductor
-from tuner.orchestration.locations import Place
+from tuner.ledger.ledger import Ledger
+from tuner.ledger.storage import search_names
+from tuner.orchestration.controller import SearchController
+from tuner.orchestration.locations import Locations
 from tuner.orchestration.search import Session, plan_of, resume
 from tuner.study.result import Result
 from tuner.study.study import Plan, Study
@@ -60,7 +61,7 @@ class Tracker:
         self.patience = -1.0
         self.arrives = True
 
-    def project(self, record: Any) -> None:
+    def log(self, record: Any) -> None:
         self.told.append(record.key)
 
     def finish(self, *, status: str = "FINISHED", **_: Any) -> None:
@@ -75,7 +76,7 @@ class Executor:
     """A cluster in this thread."""
 
     device, nodes = "cpu", 1
-    act: Callable[[Conductor], None] = staticmethod(execute)
+    act: Callable[[SearchController], None] = staticmethod(execute)
 
     def __init__(self, resources: Resources) -> None:
         del resources
@@ -92,27 +93,27 @@ class Executor:
     def send(self, *_: object) -> None:
         pass
 
-    def run(self, conductor: Conductor) -> None:
-        type(self).act(conductor)
+    def run(self, controller: SearchController) -> None:
+        type(self).act(controller)
 
 
 class Stage:
     """A place for searches, and how they are run there."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.place = Place(
+        self.locations = Locations(
             storage=f"sqlite:///{folder / 'tuner.db'}",
             tracking_uri="sqlite:///unused.db",
             artifacts=folder / "artifacts",
         )
-        self.session = Session(place=self.place, resources=Resources(), say=lambda _: None)
+        self.session = Session(locations=self.locations, resources=Resources(), say=lambda _: None)
         self.tracker, self.opened = Tracker(), 0
         self.plan = _plan("plain", trials=4, scheduler="none", sampler="random")
-        self.concluded = 0
+        self.finished = 0
         monkeypatch.setattr(search, "prepare", lambda study: self._prepared(study))
         monkeypatch.setattr(search, "check", lambda uri: None)
         monkeypatch.setattr(search, "open_tracker", self._open)
-        monkeypatch.setattr(search, "Finale", lambda *_: SimpleNamespace(conclude=self._conclude))
+        monkeypatch.setattr(search, "Finalizer", lambda *_: SimpleNamespace(run=self._run))
         monkeypatch.setattr("tuner.execution.cluster.Cluster", Executor)
         self.does = lambda act: monkeypatch.setattr(Executor, "act", staticmethod(act))
 
@@ -120,7 +121,7 @@ class Stage:
         return search.search(replace(self.plan.study, name=name), self.session)
 
     def ledger(self, name: str = "s") -> Ledger:
-        return Ledger.reopen(self.place.storage, name)
+        return Ledger.load(self.locations.storage, name)
 
     def _prepared(self, study: Study) -> Plan:
         return replace(self.plan, study=study)
@@ -129,8 +130,8 @@ class Stage:
         self.opened += 1
         return self.tracker, "run"
 
-    def _conclude(self, *_: object, **__: object) -> Result:
-        self.concluded += 1
+    def _run(self, *_: object, **__: object) -> Result:
+        self.finished += 1
         return RESULT
 
 
@@ -151,18 +152,18 @@ def ended(stage: Stage) -> Stage:
     """A stage with a search that has come to its end."""
     stage.search()
     ledger = stage.ledger()
-    ledger.note("result", RESULT.to_mapping())
-    ledger.note("finalists", {"0": {}})
-    stage.opened = stage.concluded = 0
+    ledger.set_attribute("result", RESULT.to_mapping())
+    ledger.set_attribute("finalists", {"0": {}})
+    stage.opened = stage.finished = 0
     stage.tracker.told.clear()
     return stage
 
 
-def test_a_search_runs_all_its_trials_and_concludes(stage: Stage) -> None:
+def test_a_search_runs_all_its_trials_and_finishes(stage: Stage) -> None:
     assert stage.search() is RESULT
     ledger = stage.ledger()
-    assert ledger.missing() == 0
-    assert ledger.noted("lease") is None, "the next driver need not wait"
+    assert ledger.remaining() == 0
+    assert ledger.attribute("lease") is None, "the next driver need not wait"
     assert stage.tracker.told.count("trial 3") >= 1
     assert stage.tracker.patience == pytest.approx(60.0)
 
@@ -170,10 +171,10 @@ def test_a_search_runs_all_its_trials_and_concludes(stage: Stage) -> None:
 def test_a_search_is_named_after_method_and_data(stage: Stage) -> None:
     for n in (1, 2):
         search.search(stage.plan.study, stage.session)
-        assert searches(stage.place.storage)[-1] == f"plain-none-{n}"
+        assert search_names(stage.locations.storage)[-1] == f"plain-none-{n}"
     stage.plan = _plan("plain", "small", trials=2)
     search.search(stage.plan.study, stage.session)
-    assert "several-none-1" in searches(stage.place.storage)
+    assert "several-none-1" in search_names(stage.locations.storage)
 
 
 def test_a_name_that_is_taken_is_refused_before_tracking_hears_of_it(ended: Stage) -> None:
@@ -186,7 +187,7 @@ def test_what_has_ended_is_returned_at_once(ended: Stage) -> None:
     for trials in (None, 4):
         found = resume("s", ended.session, trials=trials)
         assert found.to_mapping() == json.loads(json.dumps(RESULT.to_mapping()))
-    assert (ended.opened, ended.concluded) == (0, 0)
+    assert (ended.opened, ended.finished) == (0, 0)
 
 
 def test_a_search_may_grow_but_not_shrink(ended: Stage) -> None:
@@ -194,9 +195,9 @@ def test_a_search_may_grow_but_not_shrink(ended: Stage) -> None:
         resume("s", ended.session, trials=3)
     assert resume("s", ended.session, trials=6) is RESULT
     ledger = ended.ledger()
-    assert (ledger.size, ledger.missing(), ended.concluded) == (6, 0, 1)
-    assert ledger.noted("finalists") == {}, "they are chosen again"
-    assert ledger.noted("result") is None, "only the conclusion writes one"
+    assert (ledger.size, ledger.remaining(), ended.finished) == (6, 0, 1)
+    assert ledger.attribute("finalists") == {}, "they are chosen again"
+    assert ledger.attribute("result") is None, "only the conclusion writes one"
 
 
 def test_resuming_nothing_suggests(ended: Stage) -> None:
@@ -205,13 +206,13 @@ def test_resuming_nothing_suggests(ended: Stage) -> None:
 
 
 def test_every_trial_that_ended_is_told_again(stage: Stage) -> None:
-    def half(conductor: Conductor) -> None:
+    def half(controller: SearchController) -> None:
         for _ in range(2):
-            job = conductor.next_job()
-            assert job is not None
-            *_, last = evaluations(job)
-            conductor.evaluated(job.number, last)
-            conductor.finished(job.number, pruned=False)
+            spec = controller.next_trial()
+            assert spec is not None
+            *_, last = evaluations(spec)
+            controller.on_evaluation(spec.number, last)
+            controller.on_end(spec.number, pruned=False)
         raise ServiceError("the cluster went away")
 
     stage.does(half)
@@ -224,7 +225,7 @@ def test_every_trial_that_ended_is_told_again(stage: Stage) -> None:
 
 
 def test_a_second_driver_is_refused_before_tracking_hears_of_it(stage: Stage) -> None:
-    def meanwhile(_: Conductor) -> None:
+    def meanwhile(_: SearchController) -> None:
         opened = stage.opened
         with pytest.raises(LeaseError, match=str(os.getpid())):
             resume("s", stage.session)
@@ -238,7 +239,7 @@ def test_a_second_driver_is_refused_before_tracking_hears_of_it(stage: Stage) ->
 def test_a_lease_is_given_back_where_tracking_does_not_answer(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage.does(lambda c: c.give_up(DiskError("full")))
+    stage.does(lambda c: c.abort(DiskError("full")))
     with pytest.raises(DiskError):
         stage.search()
 
@@ -248,30 +249,30 @@ def test_a_lease_is_given_back_where_tracking_does_not_answer(
     monkeypatch.setattr(search, "open_tracker", away)
     with pytest.raises(ServiceError):
         resume("s", stage.session)
-    assert stage.ledger().noted("lease") is None
+    assert stage.ledger().attribute("lease") is None
 
 
 def test_a_fault_of_all_is_raised_and_the_search_resumable(stage: Stage) -> None:
-    def full(conductor: Conductor) -> None:
-        conductor.next_job()
-        conductor.give_up(DiskError("cannot write 3 bytes"))
+    def full(controller: SearchController) -> None:
+        controller.next_trial()
+        controller.abort(DiskError("cannot write 3 bytes"))
 
     stage.does(full)
     with pytest.raises(DiskError, match="3 bytes"):
         stage.search()
-    assert [e.state for e in stage.ledger().entries()] == ["RUNNING"]
+    assert [e.state for e in stage.ledger().trials()] == ["RUNNING"]
     stage.does(execute)
     assert resume("s", stage.session) is RESULT
-    assert stage.ledger().missing() == 0
+    assert stage.ledger().remaining() == 0
 
 
 def test_a_search_without_a_usable_trial_says_why(stage: Stage) -> None:
-    def bad(conductor: Conductor) -> None:
+    def bad(controller: SearchController) -> None:
         execute(
-            conductor,
-            lambda job: [
+            controller,
+            lambda spec: [
                 replace(e, value=None, failure="diverged", finished=True)
-                for e in [next(evaluations(job))]
+                for e in [next(evaluations(spec))]
             ],
         )
 
@@ -284,10 +285,10 @@ def test_a_search_without_a_usable_trial_says_why(stage: Stage) -> None:
 
 
 def test_a_time_budget_that_ends_before_any_score_says_so(stage: Stage) -> None:
-    stage.does(lambda conductor: conductor.close("time budget"))
+    stage.does(lambda controller: controller.close("time budget"))
     with pytest.raises(NoUsableTrialError, match="the time budget ended before one was scored"):
         stage.search()
-    assert stage.ledger().missing() == 0
+    assert stage.ledger().remaining() == 0
 
 
 def test_tracking_that_lags_behind_is_told_of(stage: Stage) -> None:
@@ -297,18 +298,18 @@ def test_tracking_that_lags_behind_is_told_of(stage: Stage) -> None:
     assert caught.value.exit_code == 5
     assert caught.value.result is not None
     assert caught.value.result.trials["total"] == stage.ledger().size
-    assert stage.ledger().missing() == 0
+    assert stage.ledger().remaining() == 0
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_lets_trials_save(stage: Stage, signum: int) -> None:
     saved = []
 
-    def interrupted(conductor: Conductor) -> None:
-        conductor.next_job()
+    def interrupted(controller: SearchController) -> None:
+        controller.next_trial()
         os.kill(os.getpid(), signum)
-        assert conductor.closing == "interrupt"
-        assert conductor.next_job() is None
+        assert controller.closing == "interrupt"
+        assert controller.next_trial() is None
         saved.append(True)
 
     before = signal.getsignal(signum)
@@ -321,15 +322,15 @@ def test_the_first_signal_lets_trials_save(stage: Stage, signum: int) -> None:
     assert stage.tracker.finished == ["KILLED"]
     assert stage.tracker.patience < 10
     ledger = stage.ledger()
-    assert [x.state for x in ledger.entries()] == ["RUNNING"]
-    assert ledger.noted("lease") is None
+    assert [x.state for x in ledger.trials()] == ["RUNNING"]
+    assert ledger.attribute("lease") is None
     stage.does(execute)
     assert resume("s", stage.session) is RESULT
 
 
 def test_the_second_signal_ends_all_at_once(stage: Stage) -> None:
-    def stubborn(conductor: Conductor) -> None:
-        conductor.next_job()
+    def stubborn(controller: SearchController) -> None:
+        controller.next_trial()
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(60)
@@ -343,12 +344,12 @@ def test_the_second_signal_ends_all_at_once(stage: Stage) -> None:
 
 
 def test_a_signal_ends_what_is_no_trial(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    def conclude(*_: object, **__: object) -> Result:
+    def run(*_: object, **__: object) -> Result:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
         return RESULT
 
-    monkeypatch.setattr(search, "Finale", lambda *_: SimpleNamespace(conclude=conclude))
+    monkeypatch.setattr(search, "Finalizer", lambda *_: SimpleNamespace(run=run))
     with pytest.raises(InterruptedSearchError, match="0 of 4 trials to go") as caught:
         stage.search()
     assert caught.value.exit_code == 143
@@ -363,15 +364,15 @@ def test_another_thread_than_the_main_one_gets_no_signals(stage: Stage) -> None:
 
 
 def test_a_time_budget_closes_the_search(stage: Stage) -> None:
-    def slow(conductor: Conductor) -> None:
-        job = conductor.next_job()
-        assert job is not None
-        *_, last = evaluations(job)
-        conductor.evaluated(0, last)
-        conductor.finished(0, pruned=False)
-        conductor.next_job()
+    def slow(controller: SearchController) -> None:
+        spec = controller.next_trial()
+        assert spec is not None
+        *_, last = evaluations(spec)
+        controller.on_evaluation(0, last)
+        controller.on_end(0, pruned=False)
+        controller.next_trial()
         deadline = time.monotonic() + 30
-        while conductor.closing is None:
+        while controller.closing is None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -379,14 +380,14 @@ def test_a_time_budget_closes_the_search(stage: Stage) -> None:
     stage.session = replace(stage.session, time_budget=0.2)
     assert stage.search() is RESULT
     ledger = stage.ledger()
-    assert [e.state for e in ledger.entries()] == ["COMPLETE", "FAIL"]
-    assert (ledger.size, ledger.missing()) == (2, 0)
+    assert [e.state for e in ledger.trials()] == ["COMPLETE", "FAIL"]
+    assert (ledger.size, ledger.remaining()) == (2, 0)
 
 
 @pytest.fixture
 def begun(stage: Stage) -> Stage:
     """A stage with a search that was cut off."""
-    stage.does(lambda c: c.give_up(DiskError("full")))
+    stage.does(lambda c: c.abort(DiskError("full")))
     with pytest.raises(DiskError):
         stage.search()
     stage.does(execute)
@@ -423,15 +424,15 @@ def test_another_space_is_refused_with_the_difference(begun: Stage) -> None:
 
 def test_a_record_of_a_newer_schema_is_refused(begun: Stage) -> None:
     ledger = begun.ledger()
-    ledger.note("record", {**ledger.record, "schema": 99})
+    ledger.set_attribute("record", {**ledger.record, "schema": 99})
     with pytest.raises(UsageError, match=r"schema 99.*upgrade"):
         resume("s", begun.session)
 
 
 def _untouched(stage: Stage) -> None:
     assert stage.opened == 1, "only the search itself told tracking"
-    assert stage.ledger().entries() == []
-    assert stage.ledger().noted("lease") is None
+    assert stage.ledger().trials() == []
+    assert stage.ledger().attribute("lease") is None
 
 
 def test_the_record_is_plain(begun: Stage) -> None:
@@ -451,7 +452,7 @@ def test_a_real_study_resumes(tmp_path: Path) -> None:
         "searched": search._searched(made),
         "trials": 4,
     }
-    ledger = Ledger.open_search(f"sqlite:///{tmp_path / 'tuner.db'}", "real", record)
+    ledger = Ledger.create(f"sqlite:///{tmp_path / 'tuner.db'}", "real", record)
     again = plan_of(ledger)
     assert again.identity() == made.identity()
     assert tuple(again.branches) == ("kmeans", "gmm")

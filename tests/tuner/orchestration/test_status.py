@@ -4,11 +4,12 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.tuner.in_process import concluded
+from tests.tuner.in_process import finished_search
 from tests.tuner.mlflow_store import OLD_LOADER
 from tuner.errors import ServiceError, UsageError
 from tuner.ledger.ledger import Ledger
-from tuner.orchestration.status import names, opened, overview
+from tuner.ledger.storage import search_names
+from tuner.orchestration.status import status_of
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 
@@ -17,7 +18,7 @@ def begun(folder):
     """A ledger with one trial of each state, as a driver on another machine left it."""
     url = f"sqlite:///{folder / 'tuner.db'}"
     study = {"methods": ["gmm"], "dataset": "digits", "objective": "score"}
-    Ledger.open_search(url, "one", {"study": study, "trials": 9})
+    Ledger.create(url, "one", {"study": study, "trials": 9})
     written = optuna.load_study(study_name="one", storage=url)
     for value, reason in ((0.5, None), (0.7, None), (0.9, "collapsed")):
         trial = written.ask()
@@ -35,7 +36,7 @@ def begun(folder):
 
 def test_a_search_reads_from_its_ledger_alone(tmp_path):
     url, _ = begun(tmp_path)
-    seen = overview(opened("one", url))
+    seen = status_of(Ledger.load(url, "one"))
     assert (seen.search, seen.total, seen.done, seen.state) == ("one", 9, 4, "stopped")
     assert seen.trials == {"total": 5, "complete": 3, "pruned": 0, "failed": 1, "running": 1}
     assert seen.failures == {"RuntimeError": 1}
@@ -50,16 +51,16 @@ def test_a_driver_counts_until_its_lease_runs_out(tmp_path):
     url, written = begun(tmp_path)
     lease = {"owner": "host:1:a", "since": time.time(), "expires": time.time() + 60}
     written.set_user_attr("lease", lease)
-    seen = overview(opened("one", url))
+    seen = status_of(Ledger.load(url, "one"))
     assert (seen.state, seen.driver) == ("running", "host:1:a")
     written.set_user_attr("lease", {**lease, "expires": time.time() - 1})
-    seen = overview(opened("one", url))
+    seen = status_of(Ledger.load(url, "one"))
     assert (seen.state, seen.driver) == ("stopped", None)
 
 
 def test_a_search_that_has_ended_is_done():
-    done = concluded()
-    seen = overview(opened("done", done.place.storage), best=2)
+    done = finished_search()
+    seen = status_of(Ledger.load(done.locations.storage, "done"), best=2)
     assert seen.state == "done"
     assert len(seen.best) == 2
     assert seen.result == done.result.to_mapping() | {"finalists": list(done.result.finalists)}
@@ -68,26 +69,26 @@ def test_a_search_that_has_ended_is_done():
 
 def test_reading_creates_no_database(tmp_path):
     url = f"sqlite:///{tmp_path / 'tuner.db'}"
-    assert names(url) == []
+    assert search_names(url) == []
     with pytest.raises(UsageError, match=r"there is no ledger .*tuner.db"):
-        opened("one", url)
+        Ledger.load(url, "one")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("url", ["tuner.db", "me:canary"])
 def test_what_is_no_url_is_refused(url):
-    for read in (names, lambda u: opened("one", u)):
+    for read in (search_names, lambda u: Ledger.load(u, "one")):
         with pytest.raises(UsageError, match="is no database URL"):
             read(url)
 
 
 def test_names_and_close_matches(tmp_path):
     url, _ = begun(tmp_path)
-    assert names(url) == ["one"]
+    assert search_names(url) == ["one"]
     with pytest.raises(UsageError, match="did you mean 'one'"):
-        opened("ona", url)
+        Ledger.load(url, "ona")
 
 
 def test_a_database_of_an_unknown_kind_does_not_answer():
     with pytest.raises(ServiceError, match="TUNER_STORAGE"):
-        names("nope://host/db")
+        search_names("nope://host/db")

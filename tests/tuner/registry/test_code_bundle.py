@@ -7,13 +7,13 @@ import pytest
 
 from tests.tuner.fitted import fitted_model, raw_points
 from tuner.methods import catalog
-from tuner.registry import code_bundle as staging
+from tuner.registry import code_bundle
 
 SEARCH = ("optuna", "ray", "mlflow", "pandas", "matplotlib", "yaml", "pydantic")
 
 
 def staged(method, folder):
-    package = staging.stage(method, folder)
+    package = code_bundle.copy_source(method, folder)
     return package, {
         path.relative_to(folder / package).as_posix(): path for path in folder.rglob("*.py")
     }
@@ -45,7 +45,7 @@ def test_the_name_of_the_package_follows_its_content(tmp_path):
 
 @pytest.mark.parametrize("method", catalog.names())
 def test_an_environment_needs_four_packages_and_scientific_ones(method):
-    needed = staging.requirements(method)
+    needed = code_bundle.pip_requirements(method)
     flows = ["zuko"] if method == "em_flow" else []
     assert [line.split(">=")[0] for line in needed if "scikit-learn" not in line] == [
         "mlflow",
@@ -59,16 +59,16 @@ def test_an_environment_needs_four_packages_and_scientific_ones(method):
 
 def test_a_method_of_another_distribution_is_not_copied(tmp_path, monkeypatch):
     monkeypatch.setattr(catalog, "distribution", lambda method: "numpy")
-    assert staging.stage("elsewhere", tmp_path) == "tuner"
+    assert code_bundle.copy_source("elsewhere", tmp_path) == "tuner"
     assert list(tmp_path.iterdir()) == []
-    assert staging.requirements("elsewhere")[1] == f"numpy=={np.__version__}"
+    assert code_bundle.pip_requirements("elsewhere")[1] == f"numpy=={np.__version__}"
 
 
 @pytest.mark.slow
 def test_a_model_loads_where_this_package_is_not(tmp_path):
     model = fitted_model("kmeans")
     model.save(tmp_path / "model")
-    package = staging.stage("kmeans", tmp_path / "code")
+    package = code_bundle.copy_source("kmeans", tmp_path / "code")
     for name in ("models", "tuner"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise RuntimeError('not this one')")

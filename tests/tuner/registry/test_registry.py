@@ -138,7 +138,7 @@ def test_the_first_champion_needs_no_rival(registry, bare_versions, name):
 def test_promotion_keeps_the_champion_before(registry, bare_versions, name):
     bare_versions(3)
     registry.promote(name, 1, expected=None)
-    registry.nominate(name, 3)
+    registry.set_challenger(name, 3)
     assert registry.aliased(name, "challenger").number == 3
     registry.promote(name, 3, expected=1)
     assert registry.version(name, 3).aliases == ("champion",)
@@ -263,8 +263,8 @@ def test_a_model_is_found_by_every_address(uri, registry, champion, model, run_i
         files_of(registry, champion),
     ]
     raw = raw_points()
-    for place in places:
-        loaded = load(place, tracking_uri=uri)
+    for locations in places:
+        loaded = load(locations, tracking_uri=uri)
         assert (loaded.predict(raw) == model.predict(raw)).all()
 
 
@@ -274,7 +274,7 @@ def test_the_address_of_mlflow_may_come_from_its_variable(uri, champion, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("place", "sentence"),
+    ("locations", "sentence"),
     [
         ("models:/the-champio/1", "did you mean 'the-champion'"),
         ("models:/the-champion@champio", r"did you mean 'champion'\?; its aliases are champion"),
@@ -287,9 +287,9 @@ def test_the_address_of_mlflow_may_come_from_its_variable(uri, champion, monkeyp
         ("s3://user:c4n4ry@bucket/model", "cannot load"),
     ],
 )
-def test_an_address_without_a_model_is_a_sentence(uri, champion, place, sentence):
+def test_an_address_without_a_model_is_a_sentence(uri, champion, locations, sentence):
     with pytest.raises(UsageError, match=sentence) as caught:
-        load(place, tracking_uri=uri)
+        load(locations, tracking_uri=uri)
     assert "c4n4ry" not in str(caught.value)
 
 
@@ -326,15 +326,15 @@ def test_a_server_stores_and_gives_back_what_a_database_does(model, tmp_path):
         run = client.create_run(experiment_id(client, address, "blobs")).info.run_id
         for number, search in enumerate("ab", 1):
             assert registered(registry, model, run, "digits", search).number == number
-        registry.nominate("digits", 1)
+        registry.set_challenger("digits", 1)
         registry.promote("digits", 1, expected=None)
         with pytest.raises(PromotionRefusedError):
             registry.promote("digits", 2, expected=None)
         registry.promote("digits", 2, expected=1)
         assert registry.rollback("digits").number == 1
         raw = raw_points()
-        for place in ("models:/digits@champion", "models:/digits/2"):
-            loaded = load(place, tracking_uri=address)
+        for locations in ("models:/digits@champion", "models:/digits/2"):
+            loaded = load(locations, tracking_uri=address)
             assert (loaded.predict(raw) == model.predict(raw)).all()
         assert registry.names() == ["digits"]
         with pytest.raises(UsageError, match="did you mean 'digits'"):

@@ -141,11 +141,11 @@ def test_tampered_weights_are_not_served(folder, tmp_path):
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
     """Return a folder whose own `models` and `tuner` packages must stay out of the way."""
-    place = tmp_path_factory.mktemp("elsewhere")
+    locations = tmp_path_factory.mktemp("elsewhere")
     for name in ("models", "tuner"):
-        (place / name).mkdir()
-        (place / name / "__init__.py").write_text("raise RuntimeError('not this one')")
-    return place
+        (locations / name).mkdir()
+        (locations / name / "__init__.py").write_text("raise RuntimeError('not this one')")
+    return locations
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from tests.tuner.fitted import fitted_model, raw_points
 from tuner.data.dataset import Dataset
 from tuner.data.scaling import Scaling
 from tuner.models.gmvae.method import GMVAE, GMVAEConfig
-from tuner.reports import model_pictures as gallery
+from tuner.reports import model_pictures
 from tuner.training.saved_model import Model
 from tuner.training.trial import Evaluation
 
@@ -63,7 +63,7 @@ def gmvae(shape, *, spoil=None) -> Model:
 
 
 def drawn(model, dataset, folder, curve=CURVE):
-    faults = gallery.draw(model, dataset, curve, folder)
+    faults = model_pictures.draw(model, dataset, curve, folder)
     assert faults == []
     found = {path.name for path in folder.iterdir()}
     for path in folder.iterdir():
@@ -105,9 +105,9 @@ def shown(folder, model, dataset, monkeypatch, curve=CURVE):
     """Return the figures by name in place of their files."""
     figures = {}
     monkeypatch.setattr(
-        gallery.pictures, "save", lambda figure, path: figures.update({path.name: figure})
+        model_pictures.pictures, "save", lambda figure, path: figures.update({path.name: figure})
     )
-    assert gallery.draw(model, dataset, curve, folder) == []
+    assert model_pictures.draw(model, dataset, curve, folder) == []
     return figures
 
 
@@ -166,7 +166,7 @@ def test_one_cluster_in_use_and_constant_codes_are_drawn(tmp_path):
 
 @pytest.mark.parametrize("spoil", ["heads", "decoder"])
 def test_a_model_of_nans_costs_no_more_than_pictures(spoil, tmp_path):
-    faults = gallery.draw(gmvae((8, 8), spoil=spoil), data((8, 8)), CURVE, tmp_path)
+    faults = model_pictures.draw(gmvae((8, 8), spoil=spoil), data((8, 8)), CURVE, tmp_path)
     assert all(fault.startswith("traversals.png was not drawn (") for fault in faults)
     assert (tmp_path / "curves.png").exists()
 
@@ -190,13 +190,13 @@ def test_codes_that_are_not_finite_are_left_out(tmp_path, monkeypatch):
 def test_what_cannot_be_drawn_is_said_and_costs_nothing_else(tmp_path, monkeypatch):
     model = fitted_model("gmm")
     monkeypatch.setattr(model, "sample", lambda *_: 1 / 0)
-    faults = gallery.draw(model, data(), CURVE, tmp_path)
+    faults = model_pictures.draw(model, data(), CURVE, tmp_path)
     assert faults == ["samples.png was not drawn (ZeroDivisionError: division by zero)"]
     assert (tmp_path / "confusion.png").exists()
     (tmp_path / "file").touch()
-    faults = gallery.draw(model, data(), CURVE, tmp_path / "file")
+    faults = model_pictures.draw(model, data(), CURVE, tmp_path / "file")
     assert len(faults) == 4
     assert "choose a folder" in faults[0]
-    monkeypatch.setattr(GMVAEConfig, "curves", lambda self: 1 / 0)
-    faults = gallery.draw(gmvae((6,)), data(), CURVE, tmp_path)
+    monkeypatch.setattr(GMVAEConfig, "metric_info", lambda self: 1 / 0)
+    faults = model_pictures.draw(gmvae((6,)), data(), CURVE, tmp_path)
     assert faults == ["the pictures were left out (ZeroDivisionError: division by zero)"]

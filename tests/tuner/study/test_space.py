@@ -10,7 +10,7 @@ import yaml
 from tuner.errors import UsageError
 from tuner.methods import catalog
 from tuner.methods.contract import Config, setting
-from tuner.study.space import parse_space, read_space
+from tuner.study.space import method_space, parse_space, read_space
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +243,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, place):
 
 @pytest.mark.parametrize("name", catalog.names())
 def test_every_space_that_ships_is_sound_and_has_a_preset_for_tests(name):
-    space = catalog.space(name)
+    space = method_space(name)
     assert "tiny" in space.presets
     parameter = space.parameters["n_components"]
     assert (parameter.low, parameter.high) == (5, 30)

@@ -10,6 +10,7 @@ from tests.tuner.in_process import blobs
 from tuner.data import load
 from tuner.errors import DataError, TunerError, UsageError
 from tuner.methods import catalog
+from tuner.study.space import method_space
 from tuner.study.study import Study, check_slug, prepare, settings_for, slug
 
 KMEANS = Study(methods=("kmeans",))
@@ -131,7 +132,7 @@ def test_all_is_every_method_and_the_model_is_called_after_the_data():
 
 def test_the_first_trial_is_the_preset_of_the_data_unless_a_setting_contradicts_it():
     (first,) = prepare(KMEANS).branches["kmeans"].presets
-    assert first["n_components"] == catalog.space("kmeans").presets["digits"]["n_components"]
+    assert first["n_components"] == method_space("kmeans").presets["digits"]["n_components"]
     narrow = {"space": {"n_components": {"int": [20, 25]}}}
     assert prepare(replace(KMEANS, spaces={"kmeans": narrow})).branches["kmeans"].presets == ()
 

@@ -16,7 +16,7 @@ RECORD = RunRecord(
     started=1_000,
     ended=9_000,
     value=0.5,
-    curve=[(1, {"train/loss": 3.0, "score/score": 0.1}), (2, {"train/loss": math.nan})],
+    history=[(1, {"train/loss": 3.0, "score/score": 0.1}), (2, {"train/loss": math.nan})],
     tags={"device": "cpu"},
 )
 
@@ -57,7 +57,7 @@ def test_a_tag_of_a_record_cannot_pose_as_one_of_ours():
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_is_left_out(odd):
-    record = replace(RECORD, curve=[(1, {"train/loss": odd, "score/score": 0.1})])
+    record = replace(RECORD, history=[(1, {"train/loss": odd, "score/score": 0.1})])
     assert points(record) == [("score/score", 0.1, 1001, 1)]
     assert records.outcome(replace(RECORD, value=odd)) == []
 
@@ -72,7 +72,7 @@ def test_points_tell_when_they_were_made():
 
 
 def test_batches_are_no_larger_than_asked():
-    record = replace(RECORD, curve=[(e, {f"m{k}": 1.0 for k in range(15)}) for e in range(200)])
+    record = replace(RECORD, history=[(e, {f"m{k}": 1.0 for k in range(15)}) for e in range(200)])
     sizes = [len(batch) for batch in records.batches(record, known=(), size=999)]
     assert sizes == [999, 999, 999, 3]
 

@@ -63,7 +63,7 @@ def record(number=3, epochs=3, state="COMPLETE", **more):
         "started": 1_700_000_000_000,
         "ended": ended,
         "value": value,
-        "curve": curve,
+        "history": curve,
         "tags": {"device": "cpu"},
     }
     return RunRecord(**(values | more))
@@ -72,7 +72,7 @@ def record(number=3, epochs=3, state="COMPLETE", **more):
 def write(uri, search, *records):
     tracker, parent = opened(uri, search)
     for each in records:
-        tracker.project(each)
+        tracker.log(each)
     assert tracker.close(30)
     assert tracker.problems == []
     return parent
@@ -150,7 +150,7 @@ def test_how_a_trial_ended_is_shown(uri, search, state, status):
 
 def test_what_is_no_number_is_not_stored(uri, search):
     curve = [(1, {"train/loss": math.nan, "score/score": math.inf, "train/kl": 1.0})]
-    (run,) = children(uri, write(uri, search, record(curve=curve, value=math.nan)))
+    (run,) = children(uri, write(uri, search, record(history=curve, value=math.nan)))
     assert run.data.metrics == {"train/kl": 1.0}
 
 
@@ -159,7 +159,7 @@ def test_tracking_twice_is_tracking_once(uri, search, tmp_path):
     records = [
         record(1, artifacts=tmp_path),
         record(2, state="PRUNED"),
-        record(3, state="FAIL", curve=()),
+        record(3, state="FAIL", history=()),
         record(4, state="RUNNING"),
         record(1, key="finalist 1", role="finalist"),
     ]
@@ -183,7 +183,9 @@ def test_a_restart_goes_on_where_tracking_stood(uri, search):
 def test_figures_that_come_late_are_added(uri, search):
     parent = write(uri, search, record())
     late = record()
-    late = replace(late, curve=[*late.curve[:-1], (3, {**late.curve[-1][1], "test/score": 0.7})])
+    late = replace(
+        late, history=[*late.history[:-1], (3, {**late.history[-1][1], "test/score": 0.7})]
+    )
     write(uri, search, replace(late, reason="judged"))
     (run,) = children(uri, parent)
     assert history(uri, run, "test/score") == [(3, 0.7)]
@@ -192,7 +194,7 @@ def test_figures_that_come_late_are_added(uri, search):
 
 def test_long_curves_are_stored_whole(uri, search):
     curve = [(e, {f"train/m{k:02}": float(e * k) for k in range(15)}) for e in range(1, 151)]
-    (run,) = children(uri, write(uri, search, record(curve=curve)))
+    (run,) = children(uri, write(uri, search, record(history=curve)))
     assert history(uri, run, "train/m14") == [(e, float(e * 14)) for e in range(1, 151)]
     assert history(uri, run, "train/m00") == [(e, 0.0) for e in range(1, 151)]
 
@@ -214,7 +216,7 @@ def calls(monkeypatch, tracker, *faults):
     """Note the calls of a tracker's client; a name in `faults` fails once after it was done."""
     made, to_fail = [], list(faults)
 
-    def noted(name, real):
+    def attribute(name, real):
         def call(*args, **kwargs):
             made.append(name)
             answer = real(*args, **kwargs)
@@ -227,16 +229,16 @@ def calls(monkeypatch, tracker, *faults):
 
     client = tracker._client
     for name in ("create_run", "log_batch", "set_terminated", "update_run", "search_runs"):
-        monkeypatch.setattr(client, name, noted(name, getattr(client, name)))
+        monkeypatch.setattr(client, name, attribute(name, getattr(client, name)))
     return made
 
 
 def test_a_short_trial_costs_three_calls(uri, search, monkeypatch):
     tracker, _ = opened(uri, search)
     made = calls(monkeypatch, tracker)
-    tracker.project(record(state="RUNNING", epochs=1))
-    tracker.project(record(state="RUNNING", epochs=2))
-    tracker.project(record())
+    tracker.log(record(state="RUNNING", epochs=1))
+    tracker.log(record(state="RUNNING", epochs=2))
+    tracker.log(record())
     assert tracker.close(30)
     assert made == ["create_run", "log_batch", "set_terminated"]
 
@@ -246,7 +248,7 @@ def test_what_is_complete_costs_nothing_after_a_restart(uri, search, monkeypatch
     tracker, _ = opened(uri, search)
     made = calls(monkeypatch, tracker)
     for n in range(5):
-        tracker.project(record(n))
+        tracker.log(record(n))
     assert tracker.close(30)
     assert made == ["search_runs"]
 
@@ -255,7 +257,7 @@ def test_what_is_complete_costs_nothing_after_a_restart(uri, search, monkeypatch
 def test_a_lost_answer_doubles_nothing(uri, search, monkeypatch, call):
     tracker, parent = opened(uri, search)
     made = calls(monkeypatch, tracker, call)
-    tracker.project(record())
+    tracker.log(record())
     assert tracker.close(30)
     assert made.count(call) <= 2
     (run,) = children(uri, parent)
@@ -270,7 +272,7 @@ def test_a_server_that_hangs_holds_up_nobody(uri, search, monkeypatch):
     monkeypatch.setattr(tracker._client, "create_run", lambda *a, **k: release.wait(30))
     began = time.monotonic()
     for n in range(50):
-        tracker.project(record(n))
+        tracker.log(record(n))
     assert time.monotonic() - began < 0.5
     assert tracker.behind == 50
     assert not tracker.close(0.2)
@@ -279,8 +281,8 @@ def test_a_server_that_hangs_holds_up_nobody(uri, search, monkeypatch):
 
 def test_what_a_server_never_takes_is_told(uri, search):
     tracker, parent = opened(uri, search)
-    tracker.project(record(1, params={"a bad ~ name": 1}))
-    tracker.project(record(2))
+    tracker.log(record(1, params={"a bad ~ name": 1}))
+    tracker.log(record(2))
     assert not tracker.close(30)
     (problem,) = tracker.problems
     assert "trial 1" in problem
@@ -304,7 +306,7 @@ def test_the_outcome_is_written_to_the_search(uri, search, tmp_path):
     (tmp_path / "report.html").write_text("<p>")
     for _ in range(2):
         tracker, parent = opened(uri, search)
-        tracker.project(record())
+        tracker.log(record())
         tracker.finish(
             metrics={"best/score": 0.9, "best/odd": math.nan},
             tags={"best_trial": 3},
@@ -379,12 +381,12 @@ def test_a_server_killed_and_restarted_loses_and_doubles_nothing(tmp_path, searc
     with server(tmp_path, port):
         tracker, parent = opened(uri, search)
         for n in range(trials // 2):
-            tracker.project(record(n, epochs=5))
+            tracker.log(record(n, epochs=5))
         time.sleep(0.15)  # in the middle of it
     slowest = 0.0
     for n in range(trials // 2, trials):
         began = time.monotonic()
-        tracker.project(record(n, epochs=5))
+        tracker.log(record(n, epochs=5))
         slowest = max(slowest, time.monotonic() - began)
     assert slowest < 0.1
     with server(tmp_path, port):

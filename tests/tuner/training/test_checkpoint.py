@@ -122,11 +122,13 @@ def test_a_manifest_that_cannot_be_read_is_a_sentence(tmp_path, manifest, senten
 
 
 def steps(folder):
-    return [int(place.name.removeprefix("step-")) for place in checkpoint.generations(folder)]
+    return [
+        int(place.name.removeprefix("step-")) for place in checkpoint.saved_checkpoints(folder)
+    ]
 
 
 def save(folder, step):
-    return checkpoint.save_generation(folder, step, TENSORS, {"step": step})
+    return checkpoint.save_checkpoint(folder, step, TENSORS, {"step": step})
 
 
 def test_two_generations_are_kept(tmp_path):
@@ -140,17 +142,17 @@ def test_two_generations_are_kept(tmp_path):
 def test_a_damaged_newest_one_gives_way_to_the_one_before(tmp_path, damage, name):
     save(tmp_path, 1)
     damage(save(tmp_path, 2) / name)
-    found, note = checkpoint.newest_valid(tmp_path)
+    found, note = checkpoint.latest_valid(tmp_path)
     assert found is not None
     assert found[1] == {"step": 1}
     assert "step-00000002" in note
 
 
 def test_the_note_says_so_when_none_is_left(tmp_path):
-    assert checkpoint.newest_valid(tmp_path / "absent") == (None, "")
+    assert checkpoint.latest_valid(tmp_path / "absent") == (None, "")
     for step in (1, 2):
         sabotage.cut(save(tmp_path, step) / "document.json")
-    found, note = checkpoint.newest_valid(tmp_path)
+    found, note = checkpoint.latest_valid(tmp_path)
     assert found is None
     assert "step-00000001" in note
     assert "step-00000002" in note
@@ -158,7 +160,7 @@ def test_the_note_says_so_when_none_is_left(tmp_path):
 
 def test_a_sound_newest_one_needs_no_note(tmp_path):
     save(tmp_path, 1)
-    found, note = checkpoint.newest_valid(tmp_path)
+    found, note = checkpoint.latest_valid(tmp_path)
     assert found is not None
     assert note == ""
 
@@ -190,7 +192,7 @@ def test_a_killed_writer_never_leaves_a_half_one(tmp_path):
         time.sleep(0.05 + 0.031 * attempt)
         writer.send_signal(signal.SIGKILL)
         writer.wait()
-        found, note = checkpoint.newest_valid(tmp_path)
+        found, note = checkpoint.latest_valid(tmp_path)
         assert found is not None
         assert note == ""
         tensors, document = found

@@ -9,7 +9,7 @@ from tuner.data import load
 from tuner.evaluation.objective import modularity, neighbour_graph
 from tuner.training.finalist import Finalist, fit_finalist
 from tuner.training.saved_model import Model
-from tuner.training.trial import Job
+from tuner.training.trial import TrialSpec
 
 from ..in_process import blobs
 
@@ -52,7 +52,7 @@ def test_values_are_of_training_points_and_scores_of_test_points(tmp_path):
     dataset = load(str(blobs(tmp_path / "blobs.npz")))
     graph = neighbour_graph(dataset.train, fingerprint=dataset.fingerprint)
     test_graph = neighbour_graph(dataset.test, fingerprint=f"{dataset.fingerprint}/test")
-    job = Job(
+    spec = TrialSpec(
         number=0,
         method="kmeans",
         settings={"n_components": 4},
@@ -61,7 +61,7 @@ def test_values_are_of_training_points_and_scores_of_test_points(tmp_path):
         folder=str(tmp_path / "finalist"),
     )
     watched = []
-    finalist = fit_finalist(job, 0, dataset, graph, test_graph, watch=watched.append)
+    finalist = fit_finalist(spec, 0, dataset, graph, test_graph, watch=watched.append)
     assert watched[-1].finished
     assert finalist.settings == Model.load(finalist.model_folder(0)).config.to_mapping()
     for r in range(2):

@@ -17,8 +17,8 @@ from tuner.methods import catalog
 from tuner.methods.contract import Pretrains
 from tuner.study.seeds import finalist_seeds, trial_seeds
 from tuner.study.study import Study, prepare
-from tuner.training.pretraining_cache import Loan, Spot, shelf_key
-from tuner.training.trial import Job, Material, Trial
+from tuner.training.pretraining_cache import CacheEntry, SharedPretraining, cache_key
+from tuner.training.trial import Trial, TrialData, TrialSpec
 
 NETWORK = {"weight": torch.arange(6.0), "epoch": 3}
 PRETRAINED = 6
@@ -33,14 +33,14 @@ def key(**changes: Any) -> str:
         "device": "cpu",
     }
     facts |= changes
-    return shelf_key(facts.pop("settings"), **facts)
+    return cache_key(facts.pop("settings"), **facts)
 
 
 def test_a_network_comes_back_as_it_was_put(tmp_path: Path) -> None:
-    spot = Spot(tmp_path, key())
+    spot = CacheEntry(tmp_path, key())
     assert spot.take("cpu") is None
     spot.put(NETWORK)
-    found = Spot(tmp_path, key()).take("cpu")
+    found = CacheEntry(tmp_path, key()).take("cpu")
     assert found is not None
     assert found["epoch"] == 3
     assert torch.equal(found["weight"], NETWORK["weight"])  # type: ignore[arg-type]
@@ -61,9 +61,11 @@ def test_whatever_a_network_depends_on_is_in_its_key(change: dict[str, Any]) -> 
 
 
 def test_the_second_waits_for_the_first_and_takes_its_network(tmp_path: Path) -> None:
-    first, found = Spot(tmp_path, key()), []
+    first, found = CacheEntry(tmp_path, key()), []
     assert first.take("cpu") is None
-    waiting = threading.Thread(target=lambda: found.append(Spot(tmp_path, key()).take("cpu")))
+    waiting = threading.Thread(
+        target=lambda: found.append(CacheEntry(tmp_path, key()).take("cpu"))
+    )
     waiting.start()
     waiting.join(0.2)
     assert waiting.is_alive(), "it waits as long as the first one trains"
@@ -73,17 +75,17 @@ def test_the_second_waits_for_the_first_and_takes_its_network(tmp_path: Path) ->
 
 
 def test_one_that_gives_up_lets_the_next_train(tmp_path: Path) -> None:
-    first = Spot(tmp_path, key())
+    first = CacheEntry(tmp_path, key())
     assert first.take("cpu") is None
     first.release()
-    second = Spot(tmp_path, key())
+    second = CacheEntry(tmp_path, key())
     assert second.take("cpu") is None
     del second
-    assert Spot(tmp_path, key()).take("cpu") is None, "one that is dropped lets go as well"
+    assert CacheEntry(tmp_path, key()).take("cpu") is None, "one that is dropped lets go as well"
 
 
 def _hold(folder: Path, ready: Any) -> None:
-    spot = Spot(folder, key())
+    spot = CacheEntry(folder, key())
     spot.take("cpu")
     ready.set()
     time.sleep(600)
@@ -98,26 +100,26 @@ def test_a_holder_that_is_killed_lets_go(tmp_path: Path) -> None:
     assert holder.pid is not None
     os.kill(holder.pid, signal.SIGKILL)
     holder.join(10)
-    assert Spot(tmp_path, key()).take("cpu") is None
+    assert CacheEntry(tmp_path, key()).take("cpu") is None
 
 
 def test_a_damaged_network_is_as_none_and_replaced(tmp_path: Path) -> None:
-    Spot(tmp_path, key()).put(NETWORK)
+    CacheEntry(tmp_path, key()).put(NETWORK)
     weights = next(tmp_path.glob("*/weights.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1])
-    spot = Spot(tmp_path, key())
+    spot = CacheEntry(tmp_path, key())
     assert spot.take("cpu") is None
     spot.put(NETWORK)
-    assert Spot(tmp_path, key()).take("cpu") is not None
+    assert CacheEntry(tmp_path, key()).take("cpu") is not None
 
 
 def test_what_was_used_last_stays(tmp_path: Path) -> None:
     big = {"weight": torch.zeros(1000)}
     for i in range(3):
-        Spot(tmp_path, key(seeds=(i,))).put(big)
+        CacheEntry(tmp_path, key(seeds=(i,))).put(big)
         os.utime(tmp_path / key(seeds=(i,)), (i, i))
-    assert Spot(tmp_path, key(seeds=(0,))).take("cpu") is not None  # used now
-    Spot(tmp_path, key(seeds=(3,)), most_bytes=11_000).put(big)
+    assert CacheEntry(tmp_path, key(seeds=(0,))).take("cpu") is not None  # used now
+    CacheEntry(tmp_path, key(seeds=(3,)), most_bytes=11_000).put(big)
     there = [i for i in range(4) if (tmp_path / key(seeds=(i,))).exists()]
     assert there == [0, 3]
     assert len(list(tmp_path.glob("*.lock"))) <= 4
@@ -126,15 +128,15 @@ def test_what_was_used_last_stays(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_costs_the_sharing_alone(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    spot = Spot(blocked / "shelf", key())
+    spot = CacheEntry(blocked / "shelf", key())
     assert spot.take("cpu") is None
     spot.put(NETWORK)
 
 
-def material() -> Material:
+def trial_data() -> TrialData:
     centres = np.repeat(np.eye(4)[:3] * 6, 40, axis=0)
     x = (centres + np.random.default_rng(0).normal(size=centres.shape)).astype(np.float32)
-    return Material("f" * 64, x, neighbour_graph(x, fingerprint="f" * 64), None)
+    return TrialData("f" * 64, x, neighbour_graph(x, fingerprint="f" * 64), None)
 
 
 def trained(tmp_path: Path, name: str, **settings: Any) -> list[str]:
@@ -146,16 +148,16 @@ def trained(tmp_path: Path, name: str, **settings: Any) -> list[str]:
         "output": "identity",
         "pretraining_epochs": PRETRAINED,
     }
-    job = Job(
+    spec = TrialSpec(
         number=0,
         method="ae_gmm",
         settings=small | settings,
         seeds=(1, 2),
         objective="score",
         folder=str(tmp_path / name),
-        shelf=str(tmp_path / "shelf"),
+        pretraining_cache=str(tmp_path / "shelf"),
     )
-    trial, stages = Trial(job, material()), []
+    trial, stages = Trial(spec, trial_data()), []
     while not trial.finished:
         evaluation = trial.advance()
         assert evaluation.failure is None
@@ -182,7 +184,7 @@ def test_trials_that_pretrain_nothing_wait_for_nobody(
     method = owner(config, (4,), (1, 2))
     assert isinstance(method, Pretrains)
     facts: dict[str, Any] = {"seeds": (1, 2), "shape": (4,), "fingerprint": "f", "device": "cpu"}
-    Loan(method.pretraining, tmp_path, settings=config.pretraining, **facts).take()
+    SharedPretraining(method.pretraining, tmp_path, settings=config.pretraining, **facts).take()
     assert not list(tmp_path.iterdir()), "a spot is held that nobody will fill"
 
 
@@ -195,8 +197,8 @@ def test_trials_that_share_a_network_have_common_seeds_and_others_do_not() -> No
 def test_a_configuration_says_whether_its_trials_share() -> None:
     plan = prepare(Study(methods=("ae_gmm", "em_vae", "gmvae"), dataset="digits"))
 
-    def shares(method: str, **searched: Any) -> bool:
-        return bool(plan.branches[method].config(searched).pretraining)
+    def shares(method: str, **params: Any) -> bool:
+        return bool(plan.branches[method].config(params).pretraining)
 
     assert shares("ae_gmm")
     assert not shares("ae_gmm", pretraining_epochs=0)

@@ -15,16 +15,24 @@ from tuner.errors import DiskError
 from tuner.evaluation.objective import neighbour_graph
 from tuner.methods import catalog
 from tuner.study.seeds import finalist_seeds, trial_seeds
+from tuner.study.space import method_space
 from tuner.training import checkpoint, trial
-from tuner.training.trial import Evaluation, Job, Material, Trial, curve, material
+from tuner.training.trial import (
+    Evaluation,
+    Trial,
+    TrialData,
+    TrialSpec,
+    read_evaluations,
+    trial_data,
+)
 
 from ..faults.idle import Idle
 from ..sabotage import cut, flip
 
 
 @pytest.fixture(scope="module")
-def shared() -> Material:
-    return material(dataset(), graph())
+def shared() -> TrialData:
+    return trial_data(dataset(), graph())
 
 
 def points() -> tuple[Any, Any]:
@@ -59,8 +67,8 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "method", lambda name: Idle if name == "idle" else known(name))
 
 
-def job(folder: Path, method: str = "idle", **settings: Any) -> Job:
-    return Job(
+def spec(folder: Path, method: str = "idle", **settings: Any) -> TrialSpec:
+    return TrialSpec(
         number=3,
         method=method,
         settings={"n_components": 3, **settings},
@@ -70,10 +78,10 @@ def job(folder: Path, method: str = "idle", **settings: Any) -> Job:
     )
 
 
-def gmvae(folder: Path, **settings: Any) -> Job:
-    tiny = dict(catalog.space("gmvae").presets["tiny"])
+def gmvae(folder: Path, **settings: Any) -> TrialSpec:
+    tiny = dict(method_space("gmvae").presets["tiny"])
     own = {"likelihood": "gaussian", "epochs": 40}
-    return job(folder, "gmvae", **{**tiny, **own, **settings})
+    return spec(folder, "gmvae", **{**tiny, **own, **settings})
 
 
 def run(one: Trial) -> list[Evaluation]:
@@ -88,8 +96,8 @@ def timeless(said: list[Evaluation]) -> list[Evaluation]:
 
 
 @pytest.mark.usefixtures("idle")
-def test_a_trial_is_evaluated_at_most_twenty_times(shared: Material, tmp_path: Path) -> None:
-    said = run(Trial(job(tmp_path, epochs=47), shared))
+def test_a_trial_is_evaluated_at_most_twenty_times(shared: TrialData, tmp_path: Path) -> None:
+    said = run(Trial(spec(tmp_path, epochs=47), shared))
     assert [e.epoch for e in said] == [*range(3, 47, 3), 47]
     assert [e.finished for e in said] == [False] * 15 + [True]
     assert {e.passes for e in said} == {47}
@@ -97,10 +105,10 @@ def test_a_trial_is_evaluated_at_most_twenty_times(shared: Material, tmp_path: P
     assert last.failure is None
     assert last.value == pytest.approx(np.mean(last.replicas))
     assert {"train/loss", "score/value", "score/agreement", "audit/hungarian"} <= set(last.metrics)
-    assert curve(tmp_path) == said
+    assert read_evaluations(tmp_path) == said
 
 
-def test_a_trial_finds_separated_blobs(shared: Material, tmp_path: Path) -> None:
+def test_a_trial_finds_separated_blobs(shared: TrialData, tmp_path: Path) -> None:
     last = run(Trial(gmvae(tmp_path), shared))[-1]
     assert last.failure is None
     assert last.value is not None
@@ -108,7 +116,7 @@ def test_a_trial_finds_separated_blobs(shared: Material, tmp_path: Path) -> None
     assert last.metrics["audit/hungarian"] > 0.5
 
 
-def test_a_trial_goes_on_exactly(shared: Material, tmp_path: Path) -> None:
+def test_a_trial_goes_on_exactly(shared: TrialData, tmp_path: Path) -> None:
     whole = run(Trial(gmvae(tmp_path / "whole"), shared))
     first = Trial(gmvae(tmp_path / "broken"), shared)
     begun = [first.advance() for _ in range(7)]
@@ -118,69 +126,69 @@ def test_a_trial_goes_on_exactly(shared: Material, tmp_path: Path) -> None:
     rest = run(second)
     assert second.note == ""
     assert timeless(begun + rest) == timeless(whole)
-    assert timeless(curve(tmp_path / "broken")) == timeless(whole)
+    assert timeless(read_evaluations(tmp_path / "broken")) == timeless(whole)
 
 
-def test_a_trial_without_a_checkpoint_begins_again(shared: Material, tmp_path: Path) -> None:
+def test_a_trial_without_a_checkpoint_begins_again(shared: TrialData, tmp_path: Path) -> None:
     first = Trial(gmvae(tmp_path), shared)
     begun = [first.advance() for _ in range(3)]
     assert timeless(run(Trial(gmvae(tmp_path), shared)))[:3] == timeless(begun)
     written = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert len(written) == len(curve(tmp_path)), "no line stands twice"
+    assert len(written) == len(read_evaluations(tmp_path)), "no line stands twice"
 
 
 @pytest.mark.usefixtures("idle")
 def test_a_checkpoint_is_due_after_a_while(
-    shared: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = Trial(job(tmp_path, epochs=5), shared)
+    one = Trial(spec(tmp_path, epochs=5), shared)
     one.advance()
-    assert checkpoint.generations(tmp_path / "checkpoints") == []
+    assert checkpoint.saved_checkpoints(tmp_path / "checkpoints") == []
     monkeypatch.setattr(trial, "_CHECKPOINT_SECONDS", 0.0)
     run(one)
-    kept = [path.name for path in checkpoint.generations(tmp_path / "checkpoints")]
+    kept = [path.name for path in checkpoint.saved_checkpoints(tmp_path / "checkpoints")]
     assert kept == ["step-00000004", "step-00000003"], "the newest two, none at the very end"
 
 
 @pytest.mark.usefixtures("idle")
 def test_a_checkpoint_is_never_ahead_of_what_is_written(
-    shared: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trial, "_CHECKPOINT_SECONDS", 0.0)
     seen = []
     saved = Trial.save
 
     def save(one: Trial) -> None:
-        seen.append(curve(tmp_path)[-1].epoch)
+        seen.append(read_evaluations(tmp_path)[-1].epoch)
         saved(one)
 
     monkeypatch.setattr(Trial, "save", save)
-    run(Trial(job(tmp_path, epochs=4), shared))
+    run(Trial(spec(tmp_path, epochs=4), shared))
     assert seen == [1, 2, 3]
 
 
 @pytest.mark.usefixtures("idle")
-def test_a_trial_that_is_taken_up_at_its_end_ends(shared: Material, tmp_path: Path) -> None:
-    one = Trial(job(tmp_path, epochs=2), shared)
+def test_a_trial_that_is_taken_up_at_its_end_ends(shared: TrialData, tmp_path: Path) -> None:
+    one = Trial(spec(tmp_path, epochs=2), shared)
     run(one)
     one.save()
-    said = run(Trial(job(tmp_path, epochs=2), shared))
+    said = run(Trial(spec(tmp_path, epochs=2), shared))
     assert [(e.epoch, e.finished, e.failure) for e in said] == [(2, True, None)]
 
 
 @pytest.mark.usefixtures("idle")
 @pytest.mark.parametrize("torn", ['{"epoch": 2, "pas', "{}\n", "\x00\x00\n", '{"epoch": 9}'])
 def test_a_torn_line_is_dropped_and_what_follows_is_whole(
-    torn: str, shared: Material, tmp_path: Path
+    torn: str, shared: TrialData, tmp_path: Path
 ) -> None:
-    one = Trial(job(tmp_path, epochs=4), shared)
+    one = Trial(spec(tmp_path, epochs=4), shared)
     begun = [one.advance(), one.advance()]
     one.save()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write(torn)
-    assert curve(tmp_path) == begun
-    rest = run(Trial(job(tmp_path, epochs=4), shared))
-    assert curve(tmp_path) == begun + rest
+    assert read_evaluations(tmp_path) == begun
+    rest = run(Trial(spec(tmp_path, epochs=4), shared))
+    assert read_evaluations(tmp_path) == begun + rest
     assert [e.epoch for e in rest] == [3, 4]
     for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
         json.loads(line)
@@ -190,59 +198,59 @@ def test_a_torn_line_is_dropped_and_what_follows_is_whole(
 @pytest.mark.parametrize("harm", [cut, flip])
 @pytest.mark.parametrize("file", ["weights.safetensors", "document.json", "manifest.json"])
 def test_a_damaged_checkpoint_is_passed_over(
-    harm: Any, file: str, shared: Material, tmp_path: Path
+    harm: Any, file: str, shared: TrialData, tmp_path: Path
 ) -> None:
-    one = Trial(job(tmp_path, epochs=6), shared)
+    one = Trial(spec(tmp_path, epochs=6), shared)
     one.advance()
     one.save()
     one.advance()
     one.save()
-    newest, before = checkpoint.generations(tmp_path / "checkpoints")
+    newest, before = checkpoint.saved_checkpoints(tmp_path / "checkpoints")
     harm(newest / file)
-    second = Trial(job(tmp_path, epochs=6), shared)
+    second = Trial(spec(tmp_path, epochs=6), shared)
     said = run(second)
     assert [e.epoch for e in said] == [2, 3, 4, 5, 6]
     assert str(newest) in second.note
     assert said[0].detail == second.note
     harm(before / file)
-    third = Trial(job(tmp_path, epochs=6), shared)
+    third = Trial(spec(tmp_path, epochs=6), shared)
     assert third.advance().epoch == 1
     assert str(before) in third.note
 
 
 @pytest.mark.usefixtures("idle")
 def test_a_checkpoint_of_another_configuration_is_left_alone(
-    shared: Material, tmp_path: Path
+    shared: TrialData, tmp_path: Path
 ) -> None:
-    one = Trial(job(tmp_path, epochs=6), shared)
+    one = Trial(spec(tmp_path, epochs=6), shared)
     one.advance()
     one.save()
-    other = Trial(job(tmp_path, epochs=6, offset=0.5), shared)
+    other = Trial(spec(tmp_path, epochs=6, offset=0.5), shared)
     assert other.advance().epoch == 1
     assert "another configuration" in other.note
-    assert [e.epoch for e in curve(tmp_path)] == [1], "its curve is forgotten, too"
+    assert [e.epoch for e in read_evaluations(tmp_path)] == [1], "its curve is forgotten, too"
 
 
 @pytest.mark.usefixtures("idle")
-def test_a_checkpoint_that_does_not_fit_is_no_end(shared: Material, tmp_path: Path) -> None:
-    one = Trial(job(tmp_path, epochs=3), shared)
+def test_a_checkpoint_that_does_not_fit_is_no_end(shared: TrialData, tmp_path: Path) -> None:
+    one = Trial(spec(tmp_path, epochs=3), shared)
     one.advance()
     one.save()
-    (place,) = checkpoint.generations(tmp_path / "checkpoints")
+    (place,) = checkpoint.saved_checkpoints(tmp_path / "checkpoints")
     tensors, document = checkpoint.read(place)
     checkpoint.write(place, {"renamed": tensors["centres"]}, document)
-    second = Trial(job(tmp_path, epochs=3), shared)
+    second = Trial(spec(tmp_path, epochs=3), shared)
     assert [e.epoch for e in run(second)] == [1, 2, 3]
     assert "does not fit" in second.note
 
 
-def test_nothing_is_saved_of_a_trial_that_has_not_begun(shared: Material, tmp_path: Path) -> None:
+def test_nothing_is_saved_of_a_trial_that_has_not_begun(shared: TrialData, tmp_path: Path) -> None:
     Trial(gmvae(tmp_path), shared).save()
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("rate", [1e6])
-def test_a_diverging_training_ends_at_once(rate: float, shared: Material, tmp_path: Path) -> None:
+def test_a_diverging_training_ends_at_once(rate: float, shared: TrialData, tmp_path: Path) -> None:
     said = run(Trial(gmvae(tmp_path, learning_rate=rate), shared))
     last = said[-1]
     assert last.epoch < last.passes, "the rest would be for nothing"
@@ -264,18 +272,18 @@ def test_a_diverging_training_ends_at_once(rate: float, shared: Material, tmp_pa
     ],
 )
 def test_what_goes_wrong_is_an_outcome_with_its_reason(
-    fault: str, at: int, failure: str, shared: Material, tmp_path: Path
+    fault: str, at: int, failure: str, shared: TrialData, tmp_path: Path
 ) -> None:
-    said = run(Trial(job(tmp_path, epochs=3, fault=fault, at=at), shared))
+    said = run(Trial(spec(tmp_path, epochs=3, fault=fault, at=at), shared))
     last = said[-1]
     assert (last.finished, last.failure) == (True, failure)
     assert last.value == (0.0 if fault == "collapse" else None)
     assert ("Traceback" in last.detail) == (fault in ("memory", "raise"))
-    assert curve(tmp_path) == said
+    assert read_evaluations(tmp_path) == said
 
 
 def test_memory_that_runs_out_on_a_gpu_is_oom(
-    shared: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -288,7 +296,7 @@ def test_memory_that_runs_out_on_a_gpu_is_oom(
 
 
 def test_batches_are_halved_where_a_gpu_has_no_room_for_them(
-    shared: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tuner.models.gmvae import method as page
 
@@ -306,26 +314,26 @@ def test_batches_are_halved_where_a_gpu_has_no_room_for_them(
     assert last.failure is None
     assert one.config.batch_size == 15  # type: ignore[attr-defined]
     assert "the GPU's memory ran out, batch_size is 15" in last.detail
-    assert [epoch.epoch for epoch in curve(tmp_path)] == list(range(1, last.passes + 1))
+    assert [epoch.epoch for epoch in read_evaluations(tmp_path)] == list(range(1, last.passes + 1))
     assert set(seen) == {60, 30, 15}
 
 
 @pytest.mark.usefixtures("idle")
 def test_a_folder_that_cannot_be_written_is_no_fault_of_the_trial(
-    shared: Material, tmp_path: Path
+    shared: TrialData, tmp_path: Path
 ) -> None:
     blocked = tmp_path / "trial"
     blocked.write_text("")
-    one = Trial(job(blocked), shared)
+    one = Trial(spec(blocked), shared)
     with pytest.raises(DiskError, match=str(blocked)):
         one.advance()
 
 
 @pytest.mark.usefixtures("idle")
 def test_a_value_that_is_no_number_is_none(
-    shared: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = Trial(job(tmp_path), shared)
+    one = Trial(spec(tmp_path), shared)
     monkeypatch.setattr(one, "_values", lambda *_: np.array([0.5, np.nan]))
     said = one.advance()
     assert said.value is None
@@ -333,21 +341,21 @@ def test_a_value_that_is_no_number_is_none(
 
 
 @pytest.mark.parametrize("objective", ["acc", "nmi", "ami", "ari"])
-def test_labels_may_be_the_objective(objective: str, shared: Material, tmp_path: Path) -> None:
+def test_labels_may_be_the_objective(objective: str, shared: TrialData, tmp_path: Path) -> None:
     one = Trial(replace(gmvae(tmp_path), objective=objective), shared)
     last = run(one)[-1]
     name = {"acc": "hungarian"}.get(objective, objective)
     assert last.value == pytest.approx(last.metrics[f"audit/{name}"])
 
 
-def test_a_bound_may_be_the_objective(shared: Material, tmp_path: Path) -> None:
+def test_a_bound_may_be_the_objective(shared: TrialData, tmp_path: Path) -> None:
     last = run(Trial(replace(gmvae(tmp_path), objective="elbo"), shared))[-1]
     assert last.value is not None
     assert last.value == pytest.approx(np.mean(last.replicas))
     assert last.value not in (0.0, pytest.approx(last.metrics["score/value"]))
 
 
-def test_labels_change_nothing_but_the_audit(shared: Material, tmp_path: Path) -> None:
+def test_labels_change_nothing_but_the_audit(shared: TrialData, tmp_path: Path) -> None:
     plain = run(Trial(gmvae(tmp_path / "plain"), shared))
     blind = run(Trial(gmvae(tmp_path / "blind"), replace(shared, labels=None)))
     for with_labels, without in zip(plain, blind, strict=True):
@@ -368,4 +376,4 @@ def test_seeds_differ_between_trials_replicas_and_finalists() -> None:
 
 
 def test_no_curve_is_an_empty_one(tmp_path: Path) -> None:
-    assert curve(tmp_path / "nowhere") == []
+    assert read_evaluations(tmp_path / "nowhere") == []

@@ -16,14 +16,16 @@ from typing import Any
 import numpy as np
 import psutil
 
-from tuner.ledger.ledger import Entry, Ledger, searches
+from tuner.ledger.ledger import Ledger, TrialRecord
+from tuner.ledger.storage import search_names
 from tuner.methods import catalog
 from tuner.orchestration.doctor import examine
-from tuner.orchestration.locations import Place
+from tuner.orchestration.locations import Locations
 from tuner.orchestration.search import Session
 from tuner.study.seeds import trial_seeds
-from tuner.training.checkpoint import generations
-from tuner.training.trial import Evaluation, curve
+from tuner.study.space import method_space
+from tuner.training.checkpoint import saved_checkpoints
+from tuner.training.trial import Evaluation, read_evaluations
 
 from .plugin import offer
 
@@ -65,8 +67,8 @@ class Field:
         return self.folder / "blobs.npy"
 
     @property
-    def place(self) -> Place:
-        return Place(
+    def locations(self) -> Locations:
+        return Locations(
             storage=f"sqlite:///{self.folder / 'tuner.db'}",
             tracking_uri=f"sqlite:///{self.folder / 'mlflow.db'}",
             artifacts=self.folder / "artifacts",
@@ -77,7 +79,7 @@ class Field:
         """The place as a search in this process is told of it."""
         from tuner.execution.cluster import Resources
 
-        return Session(place=self.place, resources=Resources(), say=lambda _: None)
+        return Session(locations=self.locations, resources=Resources(), say=lambda _: None)
 
     def write_data(self, *, seed: int = 0) -> None:
         """Write three blobs of 100 points."""
@@ -117,15 +119,17 @@ class Field:
             out, err = process.communicate(timeout=PATIENCE)
         return Ended(process.returncode, out, err, time.monotonic() - began)
 
-    def entries(self, name: str) -> list[Entry]:
+    def entries(self, name: str) -> list[TrialRecord]:
         """Return what the ledger knows of a search, nothing where it has not begun."""
-        if not (self.folder / "tuner.db").is_file() or name not in searches(self.place.storage):
+        if not (self.folder / "tuner.db").is_file() or name not in search_names(
+            self.locations.storage
+        ):
             return []
-        return Ledger.reopen(self.place.storage, name).entries()
+        return Ledger.load(self.locations.storage, name).trials()
 
-    def curve(self, name: str, number: int) -> list[Evaluation]:
+    def read_evaluations(self, name: str, number: int) -> list[Evaluation]:
         """Return what a trial wrote."""
-        return curve(self.place.artifacts / name / f"trial-{number:05d}")
+        return read_evaluations(self.locations.artifacts / name / f"trial-{number:05d}")
 
     def starts(self, number: int, *, seed: int = 0) -> list[tuple[int, int]]:
         """Return which processes have trained an idle trial, and from which pass on."""
@@ -135,12 +139,12 @@ class Field:
 
     def epoch(self, name: str, number: int) -> int:
         """Return how far a trial has got."""
-        return max((e.epoch for e in self.curve(name, number)), default=0)
+        return max((e.epoch for e in self.evaluations(name, number)), default=0)
 
     def checkpoints(self, name: str, number: int) -> list[int]:
         """Return the passes at which a trial has checkpoints, newest first."""
-        folder = self.place.artifacts / name / f"trial-{number:05d}" / "checkpoints"
-        return [int(path.name.split("-")[1]) for path in generations(folder)]
+        folder = self.locations.artifacts / name / f"trial-{number:05d}" / "checkpoints"
+        return [int(path.name.split("-")[1]) for path in saved_checkpoints(folder)]
 
     def written(self) -> dict[str, Any]:
         """Return all that a search may have changed: rows of databases, files."""
@@ -148,21 +152,21 @@ class Field:
         for database in (self.folder / "tuner.db", self.folder / "mlflow.db"):
             with closing(sqlite3.connect(database)) as connection:
                 found[database.name] = sorted(connection.iterdump())
-        files = sorted(p for p in self.place.artifacts.rglob("*") if p.is_file())
+        files = sorted(p for p in self.locations.artifacts.rglob("*") if p.is_file())
         return found | {str(path): path.read_bytes() for path in files}
 
     def wrong(self, name: str) -> list[str]:
         """Return what the doctor finds wrong with a search."""
-        return [f"{f.invariant}: {f.wrong}" for f in examine(name, self.place) if not f.ok]
+        return [f"{f.invariant}: {f.wrong}" for f in examine(name, self.locations) if not f.ok]
 
     def _environment(self) -> dict[str, str]:
         own = {
             "PYTHONPATH": os.pathsep.join(
                 [str(ROOT), str(self.plugin), os.environ.get("PYTHONPATH", "")]
             ),
-            "TUNER_STORAGE": self.place.storage,
-            "MLFLOW_TRACKING_URI": self.place.tracking_uri,
-            "TUNER_ARTIFACTS": str(self.place.artifacts),
+            "TUNER_STORAGE": self.locations.storage,
+            "MLFLOW_TRACKING_URI": self.locations.tracking_uri,
+            "TUNER_ARTIFACTS": str(self.locations.artifacts),
             "IDLE_NOTES": str(self.notes),
             "OMP_NUM_THREADS": "1",
             "RAY_worker_niceness": "0",
@@ -183,7 +187,7 @@ def wait_until(met: Callable[[], Any], *, seconds: float = PATIENCE) -> Any:
 
 def forget_methods() -> None:
     """Have the catalog look for methods anew, as a new process does."""
-    for cached in (catalog.names, catalog.method, catalog.space, catalog._plugins):
+    for cached in (catalog.names, catalog.method, method_space, catalog._plugins):
         cached.cache_clear()
     sys.modules.pop("idle_method", None)
 

@@ -1,0 +1,49 @@
+"""The interface through which Ray is told what to run and passes on what happens."""
+
+from abc import ABC, abstractmethod
+
+from ..training.trial import Evaluation, TrialSpec
+
+
+class TrialController(ABC):
+    """Decides which trials run and when they stop; knows nothing of whoever executes them."""
+
+    closing: str | None
+    """Why no more trials are handed out, None while the search goes on."""
+
+    @property
+    @abstractmethod
+    def search(self) -> str:
+        """Name of the search."""
+
+    @abstractmethod
+    def remaining(self) -> int:
+        """Return how many trials have not ended yet."""
+
+    @abstractmethod
+    def next_trial(self) -> TrialSpec | None:
+        """Return the next trial to run, None when there is none left to hand out."""
+
+    @abstractmethod
+    def on_evaluation(self, number: int, evaluation: Evaluation) -> bool:
+        """Take an evaluation of a running trial; return whether the trial should stop here."""
+
+    @abstractmethod
+    def on_end(self, number: int, *, pruned: bool) -> None:
+        """Record a trial that has ended."""
+
+    @abstractmethod
+    def on_worker_failure(self, number: int, detail: str) -> None:
+        """Note that a trial's worker died; the trial may go on in another one."""
+
+    @abstractmethod
+    def on_trial_lost(self, number: int) -> None:
+        """Record a trial as failed because its worker died too often."""
+
+    @abstractmethod
+    def requeue(self, detail: str) -> None:
+        """Take back the running trials after the executor as a whole has failed."""
+
+    @abstractmethod
+    def abort(self, fault: Exception) -> None:
+        """Close the search for a fault that every other trial would meet as well."""
