@@ -350,7 +350,7 @@ def test_a_name_is_given_once(ledger: Ledger, url: str) -> None:
 def test_resuming_nothing_suggests(ledger: Ledger, url: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"no search named 'reheersed'; did you mean '{NAME}'"):
         Ledger.load(url, "reheersed")
-    with pytest.raises(UsageError, match="there is no ledger .*other.db"):
+    with pytest.raises(UsageError, match=r"there is no ledger .*other\.db"):
         Ledger.load(f"sqlite:///{tmp_path / 'other.db'}", "x")
     assert not (tmp_path / "other.db").exists()
 
