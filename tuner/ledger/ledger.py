@@ -35,7 +35,7 @@ from .storage import (
     open_storage,
     unknown_search,
 )
-from .trial_writer import TrialWriter
+from .trial_writer import trial_writer
 
 if TYPE_CHECKING:
     from ..methods.contract import Scalar
@@ -82,7 +82,7 @@ class Ledger:
         self.name = name
         self._store = store
         self._study_id = store.get_study_id_from_name(name)
-        self._rows = TrialWriter(store.engine, self._study_id)
+        self._writer = trial_writer(store, self._study_id)
         self.lease = Lease(store.engine, self._study_id, name)
         record = self.record
         self.size = int(record["trials"])
@@ -175,7 +175,7 @@ class Ledger:
         if step in known and step < max(known):
             return False  # an earlier attempt has been here, and went on
         if step not in known:
-            self._write(lambda _: self._rows.report(self._ids[number], step, value))
+            self._write(lambda _: self._writer.report(self._ids[number], step, value))
             trial.report(value, step)
         stop = trial.should_prune() and not final
         stopped = step == before.user_attrs.get(_STOPPED)
@@ -201,7 +201,7 @@ class Ledger:
         def end(again: bool) -> None:
             if again and self._store.get_trial(self._ids[number]).state.is_finished():
                 return  # it had arrived, and only the answer was lost
-            self._rows.end(self._ids[number], ended, values, said)
+            self._writer.end(self._ids[number], ended, values, said)
 
         self._write(end)
         self._memory.set_trial_user_attr(number, "outcome", said["outcome"])
@@ -256,7 +256,7 @@ class Ledger:
             ) from None
 
     def _attribute(self, number: int, key: str, value: Any) -> None:
-        self._write(lambda _: self._rows.attribute("user", self._ids[number], key, value))
+        self._write(lambda _: self._writer.set_attribute("user", self._ids[number], key, value))
         self._memory.set_trial_user_attr(number, key, value)
 
     def _publish(self, number: int) -> None:
@@ -272,7 +272,7 @@ class Ledger:
             known = self._store.get_all_trials(self._study_id, deepcopy=False) if again else []
             if len(known) > number:
                 return known[number]._trial_id  # it had arrived, and only the answer was lost
-            return self._rows.create(trial)
+            return self._writer.create(trial)
 
         self._ids.append(self._write(create))
         self._published[number] = set(trial.system_attrs)
@@ -288,7 +288,7 @@ class Ledger:
         self._published[number] |= attributes.keys()
 
     def _note_attribute(self, number: int, key: str, value: Any, _: bool) -> None:
-        self._rows.attribute("system", self._ids[number], key, value)
+        self._writer.set_attribute("system", self._ids[number], key, value)
 
     def _reopened(self, number: int) -> Suggestion:
         # all parameters are there, so no sampler is asked

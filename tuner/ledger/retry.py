@@ -1,45 +1,47 @@
-"""Calls to the ledger's database, which may be away for a moment: repeated until it is back."""
+"""Retries for calls to the ledger's database while its server is unreachable."""
 
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from tenacity import RetryError as GaveUpError
+from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_exponential
 
 from ..errors import ServiceError
 from ..redaction import redact
 
 T = TypeVar("T")
 SECONDS = 60.0
-_LONGEST_PAUSE = 4.0
 
 
-def retried(ask: Callable[[bool], T], *, seconds: float = SECONDS) -> T:
-    """Return what `ask` returns; while the database server is away, ask again, for a minute.
+def retried(call: Callable[[bool], T], *, seconds: float = SECONDS) -> T:
+    """Return what `call` returns, retrying for up to `seconds` while the server is unreachable.
 
-    `ask` is told whether it is asked again: the time before may have reached the database, and
-    only the answer been lost. A file that another process holds has been waited for already.
+    `call` is told whether it is being retried: the attempt before may have reached the database
+    and only its answer been lost. A locked SQLite file is not retried, since opening it waits
+    already. Raises ServiceError once the time is up.
     """
-    deadline, pause, again = time.monotonic() + seconds, 0.25, False
-    while True:
-        try:
-            return ask(again)
-        except (StorageInternalError, DBAPIError) as error:
-            reason = _absence(error)
-            if reason is None:
-                raise
-            if time.monotonic() + pause > deadline:
-                raise ServiceError(
-                    f"the ledger's database has been away for {seconds:.0f} s ({reason}): "
-                    "check the server that TUNER_STORAGE names, then resume the search"
-                ) from None
-        time.sleep(pause)
-        pause, again = min(2 * pause, _LONGEST_PAUSE), True
+    attempts = Retrying(
+        retry=retry_if_exception(lambda error: _outage(error) is not None),
+        wait=wait_exponential(multiplier=0.25, max=4.0),
+        stop=stop_before_delay(seconds),
+    )
+    try:
+        for attempt in attempts:
+            with attempt:
+                return call(attempt.retry_state.attempt_number > 1)
+    except GaveUpError as error:
+        reason = _outage(error.last_attempt.exception())
+        raise ServiceError(
+            f"the ledger's database has been unreachable for {seconds:.0f} s ({reason}): "
+            "check the server that TUNER_STORAGE names, then resume the search"
+        ) from None
+    raise AssertionError("an attempt either returns or raises")
 
 
-def _absence(error: Exception) -> str | None:
-    """Return why a database server could not be reached, None where that is not what happened."""
+def _outage(error: BaseException | None) -> str | None:
+    """Return why the database server is unreachable, None for every other kind of error."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     if not isinstance(cause, OperationalError | InterfaceError):
         return None
