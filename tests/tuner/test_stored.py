@@ -1,0 +1,89 @@
+"""What earlier versions stored still loads: saved models, ledgers, metrics and checkpoints."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tuner
+from tests.tuner.in_process import no_ray
+from tests.tuner.mlflow_store import OLD_LOADER
+from tuner.execution.cluster import Resources
+from tuner.ledger.ledger import Ledger, TrialRecord
+from tuner.orchestration.doctor import examine
+from tuner.orchestration.locations import Locations
+from tuner.orchestration.search import Session, resume
+from tuner.orchestration.status import status_of
+from tuner.training.trial import read_evaluations
+
+pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
+
+STORED = Path(__file__).parents[1] / "stored"
+MODELS = sorted(path.name for path in (STORED / "models").iterdir() if path.is_dir())
+
+
+def points() -> tuple[np.ndarray, np.ndarray]:
+    """Return the points that the stored models and the stored search were made on."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=120)
+    return (6 * np.eye(3, 4)[y] + rng.normal(size=(120, 4))).astype(np.float32), y
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_stored_model_answers_as_it_did(name: str) -> None:
+    model = tuner.load(STORED / "models" / name)
+    with np.load(STORED / "models" / "probabilities.npz") as expected:
+        np.testing.assert_allclose(
+            model.predict_proba(points()[0][:20]), expected[name], rtol=1e-3, atol=1e-5
+        )
+    assert model.method == name
+
+
+@pytest.fixture
+def locations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Locations:
+    """Lay the stored search and its data into a folder."""
+    x, y = points()
+    np.savez(tmp_path / "points.npz", x=x, y=y)
+    shutil.copytree(STORED / "search" / "artifacts", tmp_path / "artifacts" / "stored")
+    with sqlite3.connect(tmp_path / "tuner.db") as database:
+        database.executescript((STORED / "search" / "tuner.sql").read_text())
+    monkeypatch.chdir(tmp_path)
+    return Locations(
+        storage=f"sqlite:///{tmp_path / 'tuner.db'}",
+        tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}",
+        artifacts=tmp_path / "artifacts",
+    )
+
+
+def test_a_stored_search_shows_its_status(locations: Locations) -> None:
+    status = status_of(Ledger.load(locations.storage, "stored"))
+    assert (status.state, status.total) == ("stopped", 8)
+    assert status.trials == {"total": 8, "complete": 5, "pruned": 0, "failed": 2, "running": 1}
+    assert status.failures == {"worker_lost": 2}
+    (running,) = status.running
+    assert (running.number, running.method, running.epoch) == (7, "vae_gmm", 7)
+    assert running.params["vae_epochs"] == 75
+
+
+def test_a_stored_search_resumes_from_its_checkpoint(locations: Locations) -> None:
+    before = Ledger.load(locations.storage, "stored").trials()
+    folder = locations.artifacts / "stored" / "trial-00007"
+    written = read_evaluations(folder)
+    with no_ray():
+        result = resume("stored", Session(locations=locations, resources=Resources()))
+    after = Ledger.load(locations.storage, "stored").trials()
+    assert [ended(trial) for trial in after[:7]] == [ended(trial) for trial in before[:7]]
+    assert (len(after), after[7].state, after[7].attempt) == (8, "COMPLETE", 1)
+    assert after[7].params == before[7].params
+    resumed = read_evaluations(folder)
+    assert resumed[: len(written)] == written, "training went on at its checkpoint"
+    assert resumed[-1].epoch == 20
+    assert result.trials == {"total": 8, "complete": 6, "pruned": 0, "failed": 2}
+    assert [finding for finding in examine("stored", locations) if not finding.ok] == []
+
+
+def ended(trial: TrialRecord) -> tuple[object, ...]:
+    """Return what may not change of a trial that has ended."""
+    return trial.number, trial.state, trial.params, trial.value, dict(trial.intermediate_values)
