@@ -11,7 +11,8 @@ import tuner
 from tests.tuner.in_process import no_ray
 from tests.tuner.mlflow_store import OLD_LOADER
 from tuner.execution.cluster import Resources
-from tuner.ledger.ledger import Ledger, TrialRecord
+from tuner.ledger.ledger import Ledger
+from tuner.ledger.records import TrialRecord
 from tuner.orchestration.doctor import examine
 from tuner.orchestration.locations import Locations
 from tuner.orchestration.search import Session, resume

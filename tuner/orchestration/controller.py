@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from ..execution.trial_controller import TrialController
-from ..ledger.ledger import Ledger, State, Suggestion, TrialRecord
+from ..ledger.ledger import Ledger
+from ..ledger.records import State, Suggestion, TrialRecord
 from ..study.seeds import trial_seeds
 from ..tracking.trial_records import plan_tags, trial_record
 from ..training.pretraining_cache import CACHE_FOLDER
@@ -232,7 +233,7 @@ class SearchController(TrialController):
 
     def end_remaining(self) -> None:
         """Give the numbers that a closed search leaves behind their terminal state."""
-        while (suggestion := self.ledger.ask(left_behind=True)) is not None:
+        while (suggestion := self.ledger.ask(unfinished_only=True)) is not None:
             self._begin(suggestion)
         for number, run in list(self._runs.items()):
             last = run.evaluations[-1] if run.evaluations else None

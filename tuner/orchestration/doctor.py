@@ -19,7 +19,7 @@ from ..training.checkpoint import WEIGHTS, CheckpointError, read_files
 from ..training.saved_model import DOCUMENT, Model
 
 if TYPE_CHECKING:
-    from ..ledger.ledger import TrialRecord
+    from ..ledger.records import TrialRecord
     from .locations import Locations
 
 _MOST_NAMED = 5

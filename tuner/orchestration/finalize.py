@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..execution.cluster import Cluster
-    from ..ledger.ledger import Ledger, TrialRecord
+    from ..ledger.ledger import Ledger
+    from ..ledger.records import TrialRecord
     from ..study.study import Plan
     from ..tracking import Tracker
     from .locations import Locations

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
 
 if TYPE_CHECKING:
-    from ..ledger.ledger import Ledger, TrialRecord
+    from ..ledger.ledger import Ledger
+    from ..ledger.records import TrialRecord
     from ..methods.contract import Scalar
 
 

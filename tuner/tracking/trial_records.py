@@ -9,7 +9,7 @@ from ..study.seeds import trial_seeds
 from . import RunRecord
 
 if TYPE_CHECKING:
-    from ..ledger.ledger import TrialRecord
+    from ..ledger.records import TrialRecord
     from ..study.study import Plan
     from ..training.finalist import Finalist
     from ..training.trial import Evaluation

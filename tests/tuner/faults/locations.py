@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from tuner.ledger.ledger import Ledger, TrialRecord
+from tuner.ledger.ledger import Ledger
+from tuner.ledger.records import TrialRecord
 from tuner.ledger.storage import search_names
 from tuner.methods import catalog
 from tuner.orchestration.doctor import examine

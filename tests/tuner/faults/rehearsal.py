@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import event
 
-from tuner.ledger.ledger import Ledger, TrialRecord
+from tuner.ledger.ledger import Ledger
+from tuner.ledger.records import TrialRecord
 from tuner.orchestration.controller import SearchController
 from tuner.study.study import Plan
 from tuner.training.trial import Evaluation, TrialSpec
@@ -99,18 +100,18 @@ def deadly(ledger: Ledger, *, after: int) -> Iterator[list[int]]:
         if count[0] > after:
             raise KilledError
 
-    event.listen(ledger._store.engine, "commit", hook)
+    event.listen(ledger._storage.engine, "commit", hook)
     try:
         yield count
     finally:
-        event.remove(ledger._store.engine, "commit", hook)
+        event.remove(ledger._storage.engine, "commit", hook)
 
 
 def bury(ledger: Ledger) -> None:
     """Leave things as a killed driver does: the lease stays, no one renews it."""
     ledger.lease._stop.set()
-    ledger._store.scoped_session.remove()
-    ledger._store.engine.dispose()
+    ledger._storage.scoped_session.remove()
+    ledger._storage.engine.dispose()
 
 
 def essence(entries: Iterable[TrialRecord]) -> list[tuple[Any, ...]]:

@@ -245,7 +245,7 @@ def test_no_number_is_stored_that_is_none(value: float, ledger: Ledger, url: str
 def test_an_outcome_is_stored_once(ledger: Ledger) -> None:
     ledger.ask()
     tell(ledger, 0, 0.5)
-    other = ledger._store
+    other = ledger._storage
     with pytest.raises(LeaseError, match="another driver has ended a trial"):
         ledger._write(
             lambda _: other.set_trial_state_values(ledger._ids[0], optuna.trial.TrialState.FAIL)
@@ -414,7 +414,7 @@ class Clock:
 
 
 def lease_of(ledger: Ledger, clock: Clock) -> leases.Lease:
-    return leases.Lease(ledger._store.engine, ledger._study_id, ledger.name, clock=clock)
+    return leases.Lease(ledger._storage.engine, ledger._study_id, ledger.name, clock=clock)
 
 
 def test_a_lease_that_ran_out_changes_hands_and_fences_its_owner(url: str) -> None:

@@ -101,12 +101,12 @@ def ledger(tmp_path):
 
 def stored(ledger):
     """Return what the database itself holds of a search."""
-    return ledger._store.get_all_trials(ledger._study_id)
+    return ledger._storage.get_all_trials(ledger._study_id)
 
 
 def deaf(monkeypatch, ledger, name):
     """Let a write reach the database once and its answer be lost."""
-    original, lost = getattr(ledger._store, name), []
+    original, lost = getattr(ledger._writer, name), []
 
     def call(*arguments, **named):
         answer = original(*arguments, **named)
@@ -115,34 +115,38 @@ def deaf(monkeypatch, ledger, name):
             raise wrapped(away())
         return answer
 
-    monkeypatch.setattr(ledger._store, name, call)
+    monkeypatch.setattr(ledger._writer, name, call)
+    return lost
 
 
 def test_a_number_of_which_nothing_was_heard_is_one_number(ledger, monkeypatch):
-    deaf(monkeypatch, ledger, "create_new_trial")
+    lost = deaf(monkeypatch, ledger, "create")
     assert [ledger.ask().number for _ in range(3)] == [0, 1, 2]
     assert ledger.ask() is None
     assert [trial.number for trial in stored(ledger)] == [0, 1, 2]
+    assert lost, "the first answer was lost"
 
 
 def test_an_outcome_that_arrived_unheard_is_not_written_twice(ledger, monkeypatch):
     number = ledger.ask().number
-    deaf(monkeypatch, ledger, "set_trial_state_values")
+    lost = deaf(monkeypatch, ledger, "end")
     ledger.tell(number, "COMPLETE", value=0.5, outcome={"reason": None})
     (trial,) = stored(ledger)
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.5)
+    assert lost, "the first answer was lost"
 
 
 def test_an_outcome_that_did_not_arrive_is_written(ledger, monkeypatch):
     number = ledger.ask().number
-    write, _ = failing(3, wrapped(away()))
-    original = ledger._store.set_trial_state_values
+    write, attempts = failing(3, wrapped(away()))
+    original = ledger._writer.end
 
     def late(*arguments):
         write(True)
         return original(*arguments)
 
-    monkeypatch.setattr(ledger._store, "set_trial_state_values", late)
+    monkeypatch.setattr(ledger._writer, "end", late)
     ledger.tell(number, "FAIL", value=None, outcome={"reason": "oom"})
     (trial,) = stored(ledger)
     assert trial.state == TrialState.FAIL
+    assert len(attempts) == 4

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tuner.ledger.ledger import TrialRecord
+from tuner.ledger.records import TrialRecord
 from tuner.orchestration.search import resume
 
 from ..faults.locations import Field, family, forget_methods, halt, wait_until

@@ -1,0 +1,63 @@
+"""Trials as the ledger hands them out and as it reads them back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from optuna.trial import FrozenTrial
+
+if TYPE_CHECKING:
+    from ..methods.contract import Scalar
+
+State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """A trial to run: its number, its parameters, and how often it was begun before."""
+
+    number: int
+    method: str
+    params: Mapping[str, "Scalar"]
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """A trial in the ledger; `outcome` is what it reported when it ended.
+
+    `value` is None unless the trial is complete; `intermediate_values` are by epoch, `started` and
+    `ended` in seconds since 1970.
+    """
+
+    number: int
+    state: State
+    method: str
+    params: Mapping[str, "Scalar"]
+    value: float | None
+    attempt: int
+    outcome: Mapping[str, Any] = field(default_factory=dict)
+    intermediate_values: Mapping[int, float] = field(default_factory=dict)
+    started: float = 0.0
+    ended: float | None = None
+
+
+def trial_record(trial: FrozenTrial, *, only_method: str) -> TrialRecord:
+    """Return an Optuna trial as a record.
+
+    `only_method` is the method of a search of one method, whose name is not among the parameters.
+    """
+    params = dict(trial.params)
+    state = trial.state.name
+    return TrialRecord(
+        number=trial.number,
+        state=cast(State, "RUNNING" if state == "WAITING" else state),
+        method=str(params.pop("method", only_method)),
+        params={key.split(".", 1)[1]: value for key, value in params.items()},
+        value=trial.value if state == "COMPLETE" else None,
+        attempt=int(trial.user_attrs.get("attempt", 0)),
+        outcome=trial.user_attrs.get("outcome", {}),
+        intermediate_values=trial.intermediate_values,
+        started=trial.datetime_start.timestamp() if trial.datetime_start else 0.0,
+        ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
+    )
