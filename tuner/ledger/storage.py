@@ -42,7 +42,7 @@ def check_url(url: str) -> None:
     """Raise UsageError unless the ledger's URL is a database URL."""
     if "://" not in url:
         raise UsageError(
-            f"--storage {redact(url)!r} is no database URL: write "
+            f"--storage {redact(url)!r} is not a database URL: write "
             "sqlite:////absolute/file.db or postgresql+psycopg://user@host/database"
         )
 

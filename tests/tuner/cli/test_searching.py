@@ -265,7 +265,7 @@ def test_all_methods_are_searched_by_one_word(tuner):
         (["-d", "plain.npy", "--labels", "y"], 3, "plain array"),
         (["--labels", "y"], 3, "brings its own labels"),
         (["--space", "nope.yaml"], 2, "cannot be read"),
-        (["--storage", "tuner.db"], 2, "is no database URL"),
+        (["--storage", "tuner.db"], 2, "is not a database URL"),
         (["--storage", "nope://x/y"], 4, "does not answer"),
         (["--artifacts", "s3://bucket"], 2, "is no folder"),
     ],

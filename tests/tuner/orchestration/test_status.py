@@ -78,7 +78,7 @@ def test_reading_creates_no_database(tmp_path):
 @pytest.mark.parametrize("url", ["tuner.db", "me:canary"])
 def test_what_is_no_url_is_refused(url):
     for read in (search_names, lambda u: Ledger.load(u, "one")):
-        with pytest.raises(UsageError, match="is no database URL"):
+        with pytest.raises(UsageError, match="is not a database URL"):
             read(url)
 
 
