@@ -1,0 +1,39 @@
+"""The documents point at what exists, and the map names every package."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "deploy").glob("*.md"),
+]
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)\)")
+CODE = re.compile(r"`((?:tuner|models|search_spaces|tests|docs|deploy)/[A-Za-z0-9_./]*)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_paths_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    linked = [page.parent / target for target in LINK.findall(text)]
+    named = [ROOT / path for path in CODE.findall(text) if "NAME" not in path]
+    assert [str(path) for path in (*linked, *named) if not path.exists()] == []
+
+
+def test_modules_that_are_named_exist() -> None:
+    for page in PAGES:
+        for dotted in re.findall(r"`(tuner(?:\.[a-z_]+)+)[`.(]", page.read_text(encoding="utf-8")):
+            path = ROOT.joinpath(*dotted.split("."))
+            known = path.is_dir() or path.with_suffix(".py").is_file()
+            assert known or path.parent.with_suffix(".py").is_file() or path.parent.is_dir(), (
+                dotted
+            )
+
+
+def test_the_map_names_every_package() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    packages = [path.parent.name for path in (ROOT / "tuner").glob("*/__init__.py")]
+    assert [name for name in packages if not re.search(rf"\b{name}\b", text)] == []
