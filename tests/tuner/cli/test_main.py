@@ -152,7 +152,7 @@ def test_a_wrong_variable_is_named(tuner, monkeypatch):
     monkeypatch.setenv("TUNER_STORAGE", "tuner.db")
     ran = tuner("status")
     assert ran.code == 2
-    assert "'tuner.db' is no database URL" in ran.complaint
+    assert "'tuner.db' is not a database URL" in ran.complaint
 
 
 def test_the_package_runs_as_a_module(here):

@@ -70,7 +70,7 @@ def test_a_search_that_has_ended_is_done():
 def test_reading_creates_no_database(tmp_path):
     url = f"sqlite:///{tmp_path / 'tuner.db'}"
     assert search_names(url) == []
-    with pytest.raises(UsageError, match=r"there is no ledger .*tuner.db"):
+    with pytest.raises(UsageError, match=r"the ledger .*tuner.db does not exist"):
         Ledger.load(url, "one")
     assert not list(tmp_path.iterdir())
 
@@ -78,7 +78,7 @@ def test_reading_creates_no_database(tmp_path):
 @pytest.mark.parametrize("url", ["tuner.db", "me:canary"])
 def test_what_is_no_url_is_refused(url):
     for read in (search_names, lambda u: Ledger.load(u, "one")):
-        with pytest.raises(UsageError, match="is no database URL"):
+        with pytest.raises(UsageError, match="is not a database URL"):
             read(url)
 
 
