@@ -73,7 +73,7 @@ def test_mlflow_that_is_not_there_is_exit_4_before_any_trial(tuner, here):
     with no_ray():
         ran = tuner("search", "-m", "kmeans", "--tracking-uri", "http://me:canary@127.0.0.1:9")
     assert ran.code == 4
-    assert "set MLFLOW_TRACKING_URI to one that answers" in ran.complaint
+    assert "set MLFLOW_TRACKING_URI to a reachable server" in ran.complaint
     assert "canary" not in ran.complaint
     assert json.loads(tuner("status", "--json").out) == []
 
@@ -363,4 +363,4 @@ def test_a_second_search_is_compared_with_the_champion_of_the_first(tmp_path_fac
     folder = tmp_path_factory.mktemp("twice")
     run_search(folder, name="first")
     second = run_search(folder, name="second").result
-    assert not any("other data" in note for note in second.notes)
+    assert not any("different data" in note for note in second.notes)
