@@ -1,8 +1,8 @@
-"""Who drives a search: one process at a time, by a lease among the attributes of its study.
+"""The lease that lets one process at a time drive a search, stored as an attribute of its study.
 
-The lease is an owner and an expiry, renewed in the background. It changes hands by
-compare-and-swap in the database, so of two drivers that reach for it at once one gets it, and one
-that was asleep past its expiry finds out before it writes.
+A lease is an owner and an expiry, which a background thread renews. It is taken by
+compare-and-swap in the database: of two drivers that try at the same time, only one succeeds, and
+a driver that was suspended past the expiry notices before it writes.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from ..errors import LeaseError
 
-SECONDS = 60.0
+LEASE_SECONDS = 60.0
 _RENEW_SECONDS = 10.0
 _KEY = "lease"
 _ATTRIBUTES = table(
@@ -32,7 +32,7 @@ _ATTRIBUTES = table(
 
 @final
 class Lease:
-    """The right to write to one search; `clock` tells the time, in seconds since 1970."""
+    """The right to write to one search; `clock` returns the time in seconds since 1970."""
 
     def __init__(
         self, engine: Engine, study_id: int, name: str, *, clock: Callable[[], float] = time.time
@@ -46,81 +46,81 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether this process has taken the lease and not given it back."""
+        """Whether this process holds the lease."""
         return self._held is not None
 
     def acquire(self) -> None:
-        """Take the lease, or raise naming who holds it; renew it in the background."""
+        """Take the lease and renew it in the background, or raise LeaseError naming its owner."""
         if self.is_held:
             return
         text = self._read()
-        before = json.loads(text)
+        current = json.loads(text)
         now = self._clock()
-        if before is not None and before["expires"] > now and not _is_gone(before):
-            raise self._refusal(before)
+        if current is not None and current["expires"] > now and not _has_exited(current):
+            raise self._held_error(current)
         self._since = now
-        if not self._swap(text):
-            raise self._refusal(json.loads(self._read()) or {"owner": "another driver"})
+        if not self._replace(text):
+            raise self._held_error(json.loads(self._read()) or {"owner": "another driver"})
         self._thread.start()
 
     def check(self) -> None:
-        """Raise when another driver has taken over; ask the database only past the expiry."""
+        """Raise LeaseError if another driver took over; only an expired lease is looked up."""
         if self._held is None or self._clock() < json.loads(self._held)["expires"]:
             return
-        if not self._swap(self._held):
+        if not self._replace(self._held):
             raise LeaseError(
-                f"another driver took over search {self._name!r} while this one was not "
-                "answering: leave it to that one"
+                f"another driver took over search {self._name!r}, as this one had not renewed its "
+                "lease: let the other driver finish it"
             )
 
     def release(self) -> None:
-        """Stop renewing and let the next driver in at once."""
+        """Stop renewing the lease and free it for the next driver."""
         if self._held is None:
             return
         self._stop.set()
         self._thread.join()
-        with contextlib.suppress(SQLAlchemyError):  # it runs out by itself, then
-            self._put(self._held, "null")
+        with contextlib.suppress(SQLAlchemyError):  # then the lease expires
+            self._compare_and_swap(self._held, "null")
         self._held = None
 
     def _renew(self) -> None:
         while not self._stop.wait(_RENEW_SECONDS):
             try:
-                if self._held is None or not self._swap(self._held):
-                    return  # the next write past the expiry finds out and raises
+                if self._held is None or not self._replace(self._held):
+                    return  # the next write after the expiry raises
             except SQLAlchemyError:
-                continue  # the database is away: the lease lasts a while yet
+                continue  # the database is unreachable: try again
 
-    def _swap(self, before: str) -> bool:
-        """Write a new lease in place of `before`; return whether that was still there."""
+    def _replace(self, before: str) -> bool:
+        """Replace the lease `before` with a new one; return whether it was still stored."""
         with self._lock:
             if self._held is not None:
-                before = self._held  # the other thread may have renewed it just now
-            expires = self._clock() + SECONDS
+                before = self._held  # the other thread may just have renewed it
+            expires = self._clock() + LEASE_SECONDS
             after = json.dumps(
                 {
                     "owner": self.owner,
-                    "processes": _processes(),
+                    "processes": _pid_namespace(),
                     "since": self._since,
                     "expires": expires,
                 }
             )
-            if not self._put(before, after):
+            if not self._compare_and_swap(before, after):
                 return False
             self._held = after
             return True
 
-    def _put(self, before: str, after: str) -> bool:
-        mine = (_ATTRIBUTES.c.study_id == self._study_id) & (_ATTRIBUTES.c.key == _KEY)
-        change = update(_ATTRIBUTES).where(mine, _ATTRIBUTES.c.value_json == before)
+    def _compare_and_swap(self, before: str, after: str) -> bool:
+        own = (_ATTRIBUTES.c.study_id == self._study_id) & (_ATTRIBUTES.c.key == _KEY)
+        statement = update(_ATTRIBUTES).where(own, _ATTRIBUTES.c.value_json == before)
         with self._engine.begin() as connection:
-            return connection.execute(change.values(value_json=after)).rowcount == 1
+            return connection.execute(statement.values(value_json=after)).rowcount == 1
 
     def _read(self) -> str:
-        """Return what stands in the database, an empty lease where nothing did."""
-        mine = (_ATTRIBUTES.c.study_id == self._study_id) & (_ATTRIBUTES.c.key == _KEY)
+        """Return the stored lease as JSON, after storing an empty one if there is none."""
+        own = (_ATTRIBUTES.c.study_id == self._study_id) & (_ATTRIBUTES.c.key == _KEY)
         with self._engine.connect() as connection:
-            text = connection.execute(select(_ATTRIBUTES.c.value_json).where(mine)).scalar()
+            text = connection.execute(select(_ATTRIBUTES.c.value_json).where(own)).scalar()
         if text is not None:
             return str(text)
         row = {"study_id": self._study_id, "key": _KEY, "value_json": "null"}
@@ -128,35 +128,35 @@ class Lease:
             with self._engine.begin() as connection:
                 connection.execute(insert(_ATTRIBUTES).values(row))
         except IntegrityError:
-            return self._read()  # another driver was a moment earlier
+            return self._read()  # another driver was faster
         return "null"
 
-    def _refusal(self, held: Mapping[str, Any]) -> LeaseError:
+    def _held_error(self, lease: Mapping[str, Any]) -> LeaseError:
         now = self._clock()
-        age, left = now - held.get("since", now), held.get("expires", now) - now
+        age, left = now - lease.get("since", now), lease.get("expires", now) - now
         return LeaseError(
-            f"search {self._name!r} is driven by {held['owner']} since {age:.0f} s: "
-            f"wait for it, or stop it and try again in {max(left, 0.0):.0f} s"
+            f"search {self._name!r} has been driven by {lease['owner']} for {age:.0f} s: "
+            f"wait until it ends, or stop it and try again in {max(left, 0.0):.0f} s"
         )
 
 
-def _processes() -> str:
-    """Return what tells one world of process numbers from another: containers have their own."""
+def _pid_namespace() -> str:
+    """Return the PID namespace of this process, since each container has its own."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""
 
 
-def _is_gone(held: Mapping[str, Any]) -> bool:
-    """Return whether a driver of this machine has ended; of another machine only time can tell."""
-    host, number, _ = held["owner"].rsplit(":", 2)
-    if host != socket.gethostname() or held.get("processes", "") != _processes():
+def _has_exited(lease: Mapping[str, Any]) -> bool:
+    """Return whether the owner has exited; False if it runs on another machine or container."""
+    host, pid, _ = lease["owner"].rsplit(":", 2)
+    if host != socket.gethostname() or lease.get("processes", "") != _pid_namespace():
         return False
     try:
-        process = psutil.Process(int(number))
-        # a number is given out again, and a process that nobody waited for keeps its own
-        reused = process.create_time() > held["since"] + 1.0
+        process = psutil.Process(int(pid))
+        # the system may reuse the PID, and an ended process that nobody waited for is a zombie
+        reused = process.create_time() > lease["since"] + 1.0
         return bool(reused or process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True

@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners by name."""
+"""Optuna's samplers and pruners, by their names in a study."""
 
 import math
 import warnings
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from ..study.study import Plan
 
 _GRID_POINTS = 5
-_MOST_CELLS = 100_000
+_MAX_GRID_SIZE = 100_000
 
 
 def sampler(plan: "Plan", number: int) -> optuna.samplers.BaseSampler:
-    """Return the sampler that proposes one number, seeded by the study's seed and the number.
+    """Return the sampler for one trial, seeded with the study's seed and the trial's number.
 
-    It is built anew for each number, so that a resumed search proposes what an unbroken one would.
+    Each trial has a new sampler, so that a resumed search suggests the same params as one that
+    was never interrupted.
     """
     study = plan.study
     seed = int(np.random.SeedSequence([study.seed, number]).generate_state(1)[0])
@@ -37,7 +38,7 @@ def sampler(plan: "Plan", number: int) -> optuna.samplers.BaseSampler:
                 return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
             case "nsga2":
                 return samplers.NSGAIISampler(seed=seed)
-            case "qmc":  # the points of one sequence: the seed may not change with the number
+            case "qmc":  # all trials share one sequence, so the seed must not depend on the number
                 return samplers.QMCSampler(
                     seed=study.seed, scramble=True, warn_independent_sampling=False
                 )
@@ -46,14 +47,15 @@ def sampler(plan: "Plan", number: int) -> optuna.samplers.BaseSampler:
         return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
 
 
-def pruner(scheduler: str, passes: int) -> optuna.pruners.BasePruner:
-    """Return the rule of early stopping; its rungs are passes over the data.
+def pruner(scheduler: str, epochs: int) -> optuna.pruners.BasePruner:
+    """Return the pruner for a schedule of `epochs` epochs, which are its resource.
 
-    Asynchronous successive halving keeps a third at each rung, first at a ninth of the schedule
-    (A System for Massively Parallel Hyperparameter Tuning, Li et al., 2020, algorithm 2).
+    Asynchronous successive halving keeps a third of the trials at each rung, the first at a ninth
+    of the schedule (A System for Massively Parallel Hyperparameter Tuning, Li et al., 2020,
+    algorithm 2).
     """
     pruners = optuna.pruners
-    first = max(1, math.ceil(passes / 9))
+    first = max(1, math.ceil(epochs / 9))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         match scheduler:
@@ -61,7 +63,7 @@ def pruner(scheduler: str, passes: int) -> optuna.pruners.BasePruner:
                 return pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=3)
             case "hyperband":
                 return pruners.HyperbandPruner(
-                    min_resource=first, max_resource=max(passes, first), reduction_factor=3
+                    min_resource=first, max_resource=max(epochs, first), reduction_factor=3
                 )
             case "median":
                 return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=first)
@@ -69,23 +71,27 @@ def pruner(scheduler: str, passes: int) -> optuna.pruners.BasePruner:
 
 
 def grid(plan: "Plan") -> dict[str, list["Scalar"]]:
-    """Return the grid of a study: all choices, and up to five values of every range."""
+    """Return the grid of a study: all values of a choice, and up to five of a range."""
     if len(plan.branches) > 1:
         raise UsageError(
-            "sampler 'grid' lays one grid: name one method, or choose another sampler"
+            f"sampler 'grid' supports one method, not {len(plan.branches)}: name one method, or "
+            "choose another sampler"
         )
     branch = next(iter(plan.branches.values()))
-    cells = {f"{branch.method}.{p.name}": _values(p) for p in branch.space.parameters.values()}
-    count = math.prod(len(values) for values in cells.values())
-    if count > _MOST_CELLS:
+    parameters = branch.space.parameters.values()
+    values = {
+        f"{branch.method}.{parameter.name}": _grid_values(parameter) for parameter in parameters
+    }
+    size = math.prod(len(each) for each in values.values())
+    if size > _MAX_GRID_SIZE:
         raise UsageError(
-            f"sampler 'grid' would lay {count:,} cells, at most {_MOST_CELLS:,} are allowed: "
-            "fix settings with --set, or choose another sampler"
+            f"sampler 'grid' would search {size:,} combinations, but at most {_MAX_GRID_SIZE:,} "
+            "are allowed: fix settings with --set, or choose another sampler"
         )
-    return cells
+    return values
 
 
-def _values(parameter: "Parameter") -> list["Scalar"]:
+def _grid_values(parameter: "Parameter") -> list["Scalar"]:
     if parameter.kind == "choice":
         return list(parameter.choices)
     space = np.geomspace if parameter.log else np.linspace

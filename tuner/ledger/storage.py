@@ -1,4 +1,4 @@
-"""The database of the ledger: how it is opened, and which searches it holds."""
+"""Open the ledger's database and look up the searches in it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
 RECORD = "record"
-"""The study attribute with what a search was started with; a search without it has not begun."""
+"""Study attribute that records how a search was started; a study without it is not a search."""
 
 
 def open_storage(url: str) -> "RDBStorage":
-    """Open the ledger's database, or raise ServiceError with one sentence."""
-    from optuna.storages import RDBStorage  # half a second, which `tuner status` need not wait
+    """Open the ledger's database, or raise ServiceError."""
+    from optuna.storages import RDBStorage  # takes half a second, so only when needed
 
     sqlite = url.startswith("sqlite")
-    # wait for a file that another process has locked, but not for a server that is silent
-    wait = {"timeout": 60} if sqlite else {"connect_timeout": 8}
+    # seconds: long for a file that another process has locked, short for a server that is down
+    timeouts = {"timeout": 60} if sqlite else {"connect_timeout": 8}
     try:
         storage = RDBStorage(
-            url, engine_kwargs={"connect_args": wait, "pool_pre_ping": not sqlite}
+            url, engine_kwargs={"connect_args": timeouts, "pool_pre_ping": not sqlite}
         )
     except (SQLAlchemyError, ImportError, ValueError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise ServiceError(
-            f"the ledger {redact(url)} does not answer ({redact(reason)}): "
+            f"cannot open the ledger {redact(url)} ({redact(reason)}): "
             "check --storage or TUNER_STORAGE"
         ) from None
     if sqlite:
@@ -39,16 +39,16 @@ def open_storage(url: str) -> "RDBStorage":
 
 
 def check_url(url: str) -> None:
-    """Raise UsageError unless the ledger's URL is a database URL."""
+    """Raise UsageError unless `url` is a database URL."""
     if "://" not in url:
         raise UsageError(
-            f"--storage {redact(url)!r} is not a database URL: write "
+            f"--storage {redact(url)!r} is not a database URL: use "
             "sqlite:////absolute/file.db or postgresql+psycopg://user@host/database"
         )
 
 
 def search_names(url: str) -> list[str]:
-    """Return the names of all searches; a database that does not exist is not created."""
+    """Return the names of all searches, without creating a database that does not exist."""
     check_url(url)
     path = database_file(url)
     if path is not None and not path.is_file():
@@ -57,41 +57,43 @@ def search_names(url: str) -> list[str]:
 
 
 def names_in(storage: "RDBStorage") -> list[str]:
-    """Return the searches that have a record: a driver may die before it has written one."""
+    """Return the names of the studies with a record; one without a record was never started."""
     return sorted(s.study_name for s in storage.get_all_studies() if RECORD in s.user_attrs)
 
 
 def check_exists(url: str, name: str) -> None:
-    """Raise UsageError unless the database of the ledger exists."""
+    """Raise UsageError for the search `name` if the ledger's database file does not exist."""
     check_url(url)
     path = database_file(url)
     if path is not None and not path.is_file():
         raise UsageError(
-            f"no search named {name!r}: there is no ledger {path}: go to the folder of the "
-            "search, or name its ledger with --storage or TUNER_STORAGE"
+            f"no search named {name!r}, because the ledger {path} does not exist: change to the "
+            "folder of the search, or set --storage or TUNER_STORAGE"
         )
 
 
 def name_taken(name: str) -> UsageError:
-    """Return the error for a second search of the same name."""
+    """Return the error for a new search with the name of an existing one."""
     return UsageError(
-        f"a search named {name!r} exists: go on with `tuner resume {name}`, "
+        f"a search named {name!r} already exists: continue it with `tuner resume {name}`, "
         "or choose another --name"
     )
 
 
 def unknown_search(name: str, names: list[str]) -> UsageError:
-    """Return the error for a search that the ledger does not hold, with the nearest name."""
-    known = f"; there are: {', '.join(names[:8])}" if names else "; there is none yet"
-    return UsageError(f"no search named {name!r}{did_you_mean(name, names)}{known}")
+    """Return the error for an unknown search, with the closest of the names in the ledger."""
+    known = ", ".join(names[:8]) or "none"
+    return UsageError(
+        f"no search named {name!r}{did_you_mean(name, names)}; existing searches: {known}"
+    )
 
 
 def _use_write_ahead_log(storage: "RDBStorage") -> None:
-    """Let SQLite use a write-ahead log: a write costs a tenth, and readers never wait."""
+    """Make SQLite use a write-ahead log: writes take a tenth of the time, readers never wait."""
 
-    def pragmas(connection: Any, _: Any) -> None:
+    def set_pragmas(connection: Any, _: Any) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
 
-    event.listen(storage.engine, "connect", pragmas)
-    storage.engine.dispose()  # connections made before the listener are not asked again
+    event.listen(storage.engine, "connect", set_pragmas)
+    storage.engine.dispose()  # drop connections opened before the listener was added

@@ -15,7 +15,7 @@ from ..execution.trial_controller import TrialController
 from ..ledger.ledger import Ledger
 from ..ledger.records import State, Suggestion, TrialRecord
 from ..study.seeds import trial_seeds
-from ..tracking.trial_records import plan_tags, trial_record
+from ..tracking.records import plan_tags, trial_run_record
 from ..training.pretraining_cache import CACHE_FOLDER
 from ..training.trial import Evaluation, TrialSpec, read_evaluations
 
@@ -309,7 +309,7 @@ class SearchController(TrialController):
 
     def _track(self, run: _Run) -> None:
         entry = self.ledger.trial(run.suggestion.number)
-        self._tracker.log(trial_record(self.plan, entry, run.evaluations, self._tags))
+        self._tracker.log(trial_run_record(self.plan, entry, run.evaluations, self._tags))
 
     def _show(self, row: Row) -> None:
         self._rows[row.number] = row

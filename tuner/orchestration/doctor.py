@@ -190,7 +190,7 @@ def _champion_whole(case: Case) -> str:
     if not case.result:
         return "there is none yet"
     name = case.result["champion"]["name"]
-    return _trouble(case, name, lambda registry: registry.aliased(name, CHAMPION))
+    return _trouble(case, name, lambda registry: registry.version_by_alias(name, CHAMPION))
 
 
 CHECKS: Mapping[str, Callable[[Case], str]] = {

@@ -15,7 +15,7 @@ from ..registry.challenger import Challenger, PromotionOutcome, register_challen
 from ..reports import model_pictures
 from ..study.result import Result
 from ..study.seeds import finalist_seeds
-from ..tracking.trial_records import finalist_record, plan_tags, trial_record
+from ..tracking.records import finalist_run_record, plan_tags, trial_run_record
 from ..training.finalist import Finalist
 from ..training.pretraining_cache import CACHE_FOLDER
 from ..training.saved_model import Model
@@ -76,7 +76,7 @@ class Finalizer:
         decision = register_challenger(
             Registry(self._locations.tracking_uri),
             model,
-            candidate=self._candidate(challenger),
+            challenger=self._candidate(challenger),
             plan=self._plan,
             run_id=self._parent_run,
             audit=audit,
@@ -162,11 +162,11 @@ class Finalizer:
             for fault in model_pictures.draw(model, self._plan.dataset, evaluations, pictures):
                 self._say(fault)
             drawn = pictures if pictures.is_dir() else None
-        self._tracker.log(finalist_record(finalist, evaluations, tags, artifacts=drawn))
+        self._tracker.log(finalist_run_record(finalist, evaluations, tags, artifacts=drawn))
         if finalist.rank == 0:
             entry = best[0]
             evaluations = read_evaluations(self._folder / f"trial-{entry.number:05d}")
-            record = trial_record(
+            record = trial_run_record(
                 self._plan, entry, evaluations, {**tags, "best": "true"}, artifacts=drawn
             )
             self._tracker.log(record)
@@ -177,7 +177,7 @@ class Finalizer:
             search=self._ledger.name,
             finalist=challenger,
             replica=challenger.best,
-            chosen=(
+            selection=(
                 f"The best of {len(challenger.seeds)} fresh seeds of trial {challenger.number}, "
                 f"one of the {self._plan.study.finalists} best of {trials} trials, by the "
                 f"objective {self._plan.study.objective} on the training points. Over its seeds "

@@ -16,7 +16,7 @@ from ..redaction import redact
 from ..study.result import Result
 from ..study.study import Plan, Study, prepare, slug
 from ..tracking import Tracker, check
-from ..tracking.trial_records import plan_tags, trial_record
+from ..tracking.records import plan_tags, trial_run_record
 from ..training.trial import read_evaluations
 from .controller import SearchController, Watch
 from .finalize import Finalizer
@@ -176,7 +176,7 @@ def log_all_trials(
     for entry in ledger.trials():
         if entry.state != "RUNNING":
             evaluations = read_evaluations(folder / f"trial-{entry.number:05d}")
-            tracker.log(trial_record(plan, entry, evaluations, tags))
+            tracker.log(trial_run_record(plan, entry, evaluations, tags))
 
 
 def _run(plan: Plan, ledger: Ledger, tracking: tuple[Tracker, str], session: Session) -> Result:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SyncError
 from ..ledger.ledger import Ledger
-from ..tracking.trial_records import finalist_record, plan_tags, trial_record
+from ..tracking.records import finalist_run_record, plan_tags, trial_run_record
 from ..training.finalist import Finalist
 from ..training.trial import read_evaluations
 from .search import open_tracker, plan_of
@@ -51,7 +51,7 @@ def _records(plan: "Plan", ledger: "Ledger", folder: Path) -> list["RunRecord"]:
             continue
         is_best = bool(finalists) and entry.number == finalists[0].number
         records.append(
-            trial_record(
+            trial_run_record(
                 plan,
                 entry,
                 read_evaluations(folder / f"trial-{entry.number:05d}"),
@@ -65,7 +65,7 @@ def _records(plan: "Plan", ledger: "Ledger", folder: Path) -> list["RunRecord"]:
 def _told(finalist: Finalist, folder: Path, tags: dict[str, str]) -> "RunRecord":
     evaluations = read_evaluations(folder / f"finalist-{finalist.rank}")
     drawn = _pictures(folder, finalist.rank)
-    return finalist_record(finalist, evaluations, tags, artifacts=drawn)
+    return finalist_run_record(finalist, evaluations, tags, artifacts=drawn)
 
 
 def _finish(tracker: "Tracker", result: dict[str, Any], folder: Path) -> None:

@@ -1,7 +1,8 @@
-"""The MLflow registry: complete, verified versions, and the aliases that say which one counts.
+"""The MLflow model registry: verified model versions and the aliases that mark their use.
 
-A version is created only after its files have been read back. `champion` is the model in use,
-`challenger` one that has been nominated, `previous` the champion before.
+A version is created only after its uploaded files have been downloaded and compared. The alias
+`champion` marks the model in use, `challenger` the latest candidate, and `previous` the champion
+before.
 """
 
 from .loading import load

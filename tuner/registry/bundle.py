@@ -1,4 +1,4 @@
-"""The files of a registered model: written, uploaded, read back."""
+"""The MLflow model of a registered version: write its files, upload and verify them."""
 
 import shutil
 import warnings
@@ -9,7 +9,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import LoggedModelOutput
-from mlflow.models import Model as Bundle
+from mlflow.models import Model as MlflowModel
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from numpy.typing import ArrayLike
@@ -18,18 +18,18 @@ from ..environment import environment, quiet_logger
 from ..errors import ServiceError, TunerError
 from ..sqlite import database_file
 from ..tracking.availability import tracking_error
-from ..tracking.records import as_text, digest
+from ..tracking.run_data import as_text, folder_digest
 from ..training.saved_model import Model
 from .code_bundle import copy_source, pip_requirements
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # MLflow warns of its own type hints
+    warnings.simplefilter("ignore")  # MLflow triggers warnings about its own type hints
     from mlflow.pyfunc import save_model
 
-_SERVING = Path(__file__).with_name("serving.py")
+_SERVING_SCRIPT = Path(__file__).with_name("serving.py")
 
 
-def store(
+def upload(
     client: MlflowClient,
     uri: str,
     model: Model,
@@ -38,9 +38,9 @@ def store(
     run_id: str,
     example: ArrayLike,
 ) -> tuple[str, str]:
-    """Upload a model that is saved in `work`/model; return the id and what a version's source is.
+    """Upload the model saved in `work`/model to a run; return its id and the source of a version.
 
-    It is read back before it is called ready.
+    The model becomes READY only after a download equals what was uploaded.
     """
     logged = client.create_logged_model(
         client.get_run(run_id).info.experiment_id,
@@ -50,34 +50,38 @@ def store(
         model_type="clusterer",
     )
     location = str(logged.artifact_location)
-    write(model, Bundle(location, run_id, model_id=logged.model_id), work, example)
+    write(model, MlflowModel(location, run_id, model_id=logged.model_id), work, example)
     try:
         client.log_model_artifacts(logged.model_id, str(work / "bundle"))
-        if digest(fetch(location, work / "fetched", uri=uri)) != digest(work / "bundle"):
-            raise ServiceError(f"{location} does not hold what was stored: register it again")
-    except Exception as error:  # stores for files raise errors of many kinds
+        downloaded = fetch(location, work / "fetched", uri=uri)
+        if folder_digest(downloaded) != folder_digest(work / "bundle"):
+            raise ServiceError(
+                f"the files at {location} differ from those uploaded: register the model again"
+            )
+    except Exception as error:  # artifact stores raise errors of many types
         client.finalize_logged_model(logged.model_id, "FAILED")
         raise error if isinstance(error, TunerError) else tracking_error(uri, error) from error
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
-    # without a server, MLflow would look a model id up in whatever database is the default
+    # without a server, MLflow would look up a model id in its default database
     source = f"models:/{logged.model_id}" if database_file(uri) is None else location
     return str(logged.model_id), source
 
 
-def write(model: Model, bundle: Bundle, work: Path, example: ArrayLike) -> None:
-    """Write an MLflow model to `work`/bundle: safetensors, JSON, and the source that it needs."""
+def write(model: Model, mlflow_model: MlflowModel, work: Path, example: ArrayLike) -> None:
+    """Write an MLflow model to `work`/bundle: safetensors, JSON and the source code it needs."""
     package = copy_source(model.method, work / "code")
-    carried = work / "code" / package
-    serving = shutil.copy(_SERVING, work)  # MLflow writes down where it was
-    # otherwise MLflow adds a lock file that it finds in the current folder
-    with _silence(), environment(MLFLOW_UV_AUTO_DETECT="false"):
+    copied = work / "code" / package
+    # MLflow records the path of the script: a copy keeps the installation folder out of it
+    serving = shutil.copy(_SERVING_SCRIPT, work)
+    # otherwise MLflow adds any uv.lock in the current folder
+    with _quiet_mlflow(), environment(MLFLOW_UV_AUTO_DETECT="false"):
         save_model(
             str(work / "bundle"),
-            mlflow_model=bundle,
+            mlflow_model=mlflow_model,
             python_model=str(serving),
             artifacts={"model": str(work / "model")},
-            code_paths=[str(carried)] if carried.is_dir() else None,
+            code_paths=[str(copied)] if copied.is_dir() else None,
             model_config={"package": package},
             signature=signature(model.n_components),
             input_example=example,
@@ -86,10 +90,10 @@ def write(model: Model, bundle: Bundle, work: Path, example: ArrayLike) -> None:
 
 
 def signature(n_components: int) -> ModelSignature:
-    """Return the columns that a served model answers with, and its parameter.
+    """Return the output columns of a served model and its parameter `output`.
 
-    It declares no input: MLflow takes a declared type by the letter and would refuse float64
-    where float32 stands, integers, or points that keep their shape. The model checks them.
+    No input schema is declared, because MLflow enforces types strictly: it would reject float64
+    for float32, integers, and points that keep their shape. The model checks its input itself.
     """
     probabilities = [ColSpec(DataType.float, f"probability_{k}") for k in range(n_components)]
     return ModelSignature(
@@ -99,12 +103,12 @@ def signature(n_components: int) -> ModelSignature:
 
 
 def fetch(location: str, into: Path, *, uri: str) -> Path:
-    """Download the files at a location of the tracking server or database at `uri`."""
-    with _silence():
+    """Download the files at `location` into a folder; `uri` is the tracking URI."""
+    with _quiet_mlflow():
         return Path(download_artifacts(location, dst_path=str(into), tracking_uri=uri))
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def _quiet_mlflow() -> Iterator[None]:
     with quiet_logger("mlflow.pyfunc"), environment(MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false"):
         yield

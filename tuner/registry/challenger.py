@@ -1,4 +1,4 @@
-"""From a challenger to a decision: register it, compare it with the champion, promote or not."""
+"""Register a challenger, compare it with the champion, and promote it if it is better."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..evaluation.comparison import Verdict, compare, interval
 from ..methods import catalog
 from . import Registry, Version, load
-from .model_card import Facts, card
+from .model_card import ModelCardData, render_card
 
 if TYPE_CHECKING:
     from ..study.study import Plan
@@ -19,12 +19,12 @@ _EXAMPLES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Challenger:
-    """A finalist's replica that is to be registered, and in a sentence or two why this one."""
+    """A replica of a finalist to register; `selection` describes how it was chosen."""
 
     search: str
     finalist: "Finalist"
     replica: int
-    chosen: str
+    selection: str
 
     @property
     def score(self) -> float:
@@ -34,7 +34,7 @@ class Challenger:
 
 @dataclass(frozen=True, kw_only=True)
 class PromotionOutcome:
-    """A registered version and what became of it."""
+    """A registered version, the 95 % interval of its score, and whether it became champion."""
 
     version: Version
     interval: tuple[float, float]
@@ -46,88 +46,94 @@ def register_challenger(
     registry: Registry,
     model: "Model",
     *,
-    candidate: Challenger,
+    challenger: Challenger,
     plan: "Plan",
     run_id: str,
     audit: Mapping[str, Any] | None,
 ) -> PromotionOutcome:
-    """Register a challenger; it becomes champion if there is none, or if it is surely better."""
+    """Register a challenger, and promote it if it beats the champion or there is none."""
     dataset = plan.dataset
     raw = dataset.scaling.invert(dataset.test)
     labels = model.predict(raw)
-    own = interval(labels, dataset.test, score=candidate.score, fingerprint=dataset.fingerprint)
+    score_interval = interval(
+        labels, dataset.test, score=challenger.score, fingerprint=dataset.fingerprint
+    )
     version = registry.register(
         model,
         name=str(plan.study.register),
         run_id=run_id,
         tags={
-            "search": candidate.search,
-            "trial": candidate.finalist.number,
-            "replica": candidate.replica,
-            "score": candidate.score,
-            "interval_low": own[0],
-            "interval_high": own[1],
+            "search": challenger.search,
+            "trial": challenger.finalist.number,
+            "replica": challenger.replica,
+            "score": challenger.score,
+            "interval_low": score_interval[0],
+            "interval_high": score_interval[1],
             "objective": plan.study.objective,
             "labels_used": plan.study.use_labels,
             "data_fingerprint": dataset.fingerprint,
         },
-        description=card(model, _facts(candidate, plan, own, audit)),
+        description=render_card(model, _card_data(challenger, plan, score_interval, audit)),
         example=raw[:_EXAMPLES],
     )
     registry.set_challenger(version.name, version.number)
-    promoted, reason = _decide(registry, version, labels, raw, plan)
-    return PromotionOutcome(version=version, interval=own, promoted=promoted, reason=reason)
+    promoted, reason = _promote_if_better(registry, version, labels, raw, plan)
+    return PromotionOutcome(
+        version=version, interval=score_interval, promoted=promoted, reason=reason
+    )
 
 
-def _decide(
+def _promote_if_better(
     registry: Registry, version: Version, labels: Any, raw: Any, plan: "Plan"
 ) -> tuple[bool, str]:
     name, number = version.name, version.number
     champion = registry.champion(name)
     if champion is None:
         registry.promote(name, number, expected=None)
-        return True, f"{name} had no champion before"
+        return True, f"{name} had no champion"
     if champion.number == number:
-        return True, f"this very model is the champion of {name} already"
+        return True, f"this model is already the champion of {name}"
     if champion.tags.get("tuner.data_fingerprint") != plan.dataset.fingerprint:
         return False, (
-            f"champion version {champion.number} of {name} was made on other data, so the two "
-            "cannot be compared: choose another --register"
+            f"champion version {champion.number} of {name} was trained on different data, so the "
+            "two cannot be compared: choose another --register"
         )
-    held = load(champion.uri, tracking_uri=registry.uri).predict(raw)
-    verdict = compare(labels, held, plan.dataset.test, fingerprint=plan.dataset.fingerprint)
+    champion_labels = load(champion.uri, tracking_uri=registry.uri).predict(raw)
+    verdict = compare(
+        labels, champion_labels, plan.dataset.test, fingerprint=plan.dataset.fingerprint
+    )
     if verdict.promoted:
         registry.promote(name, number, expected=champion.number)
-    return verdict.promoted, _sentence(verdict, champion.number)
+    return verdict.promoted, _reason(verdict, champion.number)
 
 
-def _facts(
-    candidate: Challenger,
+def _card_data(
+    challenger: Challenger,
     plan: "Plan",
-    own: tuple[float, float],
+    score_interval: tuple[float, float],
     audit: Mapping[str, Any] | None,
-) -> Facts:
+) -> ModelCardData:
     dataset = plan.dataset
-    return Facts(
+    return ModelCardData(
         name=str(plan.study.register),
-        search=candidate.search,
-        data=dataset.name,
+        search=challenger.search,
+        dataset=dataset.name,
         fingerprint=dataset.fingerprint,
         train_points=len(dataset.train),
         test_points=len(dataset.test),
-        source=catalog.method(candidate.finalist.method).source,
+        source=catalog.method(challenger.finalist.method).source,
         objective="score",
-        score=candidate.score,
-        interval=own,
-        chosen=candidate.chosen,
-        guards=candidate.finalist.guards,
+        score=challenger.score,
+        interval=score_interval,
+        selection=challenger.selection,
+        guards=challenger.finalist.guards,
         audit={k: v for k, v in (audit or {}).items() if isinstance(v, float)},
     )
 
 
-def _sentence(verdict: Verdict, champion: int) -> str:
-    word = "better" if verdict.promoted else "not surely better"
+def _reason(verdict: Verdict, champion: int) -> str:
+    result = "better" if verdict.promoted else "not clearly better"
     return (
-        f"{word} than champion version {champion}: ahead in {verdict.wins:.0%} of the draws, "
-        f"by {verdict.mean_difference:+.4f} in the mean (95 % and +0.005 are asked for)"
+        f"{result} than champion version {champion}: ahead in {verdict.wins:.0%} of the draws, "
+        f"by {verdict.mean_difference:+.4f} on average (required: 95 % and +0.005)"
     )

@@ -1,8 +1,8 @@
-"""The source that a registered model takes along, so that it loads where this package is not.
+"""The source code stored with a registered model, so that it loads where tuner is not installed.
 
-Every import inside the package is relative, so the few files that one method needs work under any
-package name. They get a private one, made from their content: no folder of the reader's can hide
-it, and models of different versions live in one process.
+All imports inside the package are relative, so the files that one method needs work under any
+package name. Their name is derived from their content. No local package can shadow it, and models
+of different versions can be loaded into one process.
 """
 
 import ast
@@ -22,13 +22,13 @@ _ALWAYS = ("mlflow", "numpy", "safetensors", "torch")
 
 
 def copy_source(method: str, into: Path) -> str:
-    """Copy what a model of this method needs into a package below `into`; return its name.
+    """Copy the code that a model of this method needs to a package in `into`; return its name.
 
-    A method of another distribution is not copied: it brings this package with it.
+    A method of another distribution is not copied: installing that one also installs tuner.
     """
     if catalog.distribution(method) is not None:
         return _PACKAGE
-    sources = {path: (_ROOT / path).read_bytes() for path in sorted(_needed(method))}
+    sources = {path: (_ROOT / path).read_bytes() for path in sorted(_required_files(method))}
     packages = {folder / "__init__.py" for file in sources for folder in file.parents}
     for path in packages - sources.keys():
         sources[path] = b'"""Part of a registered model."""\n'
@@ -44,29 +44,30 @@ def copy_source(method: str, into: Path) -> str:
 
 
 def pip_requirements(method: str) -> list[str]:
-    """Return what an environment needs to load a model of this method, in pip's words."""
-    owner = catalog.distribution(method)
-    if owner is not None:
-        return [f"mlflow{_bound('mlflow')}", f"{owner}=={version(owner)}"]
-    imported = {name for path in _needed(method) for name in _foreign(_ROOT / path)}
+    """Return the pip requirements for loading a model of this method."""
+    distribution = catalog.distribution(method)
+    if distribution is not None:
+        return [f"mlflow{_specifier('mlflow')}", f"{distribution}=={version(distribution)}"]
+    files = _required_files(method)
+    imported = {name for path in files for name in _third_party_imports(_ROOT / path)}
     names = {_DISTRIBUTIONS.get(name, name) for name in imported} | set(_ALWAYS)
-    return sorted(name + _bound(name) for name in names)
+    return sorted(name + _specifier(name) for name in names)
 
 
-def _needed(method: str) -> set[Path]:
-    """Return the files that a saved model and the method's module import, directly or not."""
+def _required_files(method: str) -> set[Path]:
+    """Return the files that a saved model and the method import, directly or indirectly."""
     found: set[Path] = set()
-    to_do = [Path("training", "saved_model.py"), *_modules(Path("models", method))]
-    while to_do:
-        path = to_do.pop()
+    pending = [Path("training", "saved_model.py"), *_modules(Path("models", method))]
+    while pending:
+        path = pending.pop()
         if path not in found:
             found.add(path)
-            to_do += _own(path)
+            pending += _local_imports(path)
     return found
 
 
-def _own(path: Path) -> Iterator[Path]:
-    """Yield the files of this package that one of its files imports."""
+def _local_imports(path: Path) -> Iterator[Path]:
+    """Yield the files of this package that a file imports."""
     for node in _imports(_ROOT / path):
         if isinstance(node, ast.ImportFrom) and node.level > 0:
             start = path.parents[node.level - 1]
@@ -77,15 +78,15 @@ def _own(path: Path) -> Iterator[Path]:
 
 
 def _modules(path: Path) -> Iterator[Path]:
-    """Yield the file of a module; a package counts only among the methods."""
+    """Yield the file of a module, or the `__init__.py` of a package that holds a method."""
     files = [path.with_suffix(".py")]
     if path.parts[0] == "models":
         files.append(path / "__init__.py")
     yield from (file for file in files if (_ROOT / file).is_file())
 
 
-def _foreign(file: Path) -> Iterator[str]:
-    """Yield the packages outside the standard library that a file imports."""
+def _third_party_imports(file: Path) -> Iterator[str]:
+    """Yield the top-level packages outside the standard library that a file imports."""
     for node in _imports(file):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -97,14 +98,14 @@ def _foreign(file: Path) -> Iterator[str]:
 
 
 def _imports(file: Path) -> list[ast.Import | ast.ImportFrom]:
-    """Return the imports that loading the file runs; a method's page may also import later."""
+    """Return the module-level imports of a file; in methods, those inside functions as well."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     nodes = list(ast.walk(tree)) if "models" in file.relative_to(_ROOT).parts else tree.body
     return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
-def _bound(name: str) -> str:
-    """Return the versions of a distribution that this package asks for."""
+def _specifier(name: str) -> str:
+    """Return the version specifier of one of this package's requirements, or an empty string."""
     for requirement in requires(_PACKAGE) or ():
         match = re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*([^;]*)", requirement)
         if match is not None and match[1].lower() == name:

@@ -1,4 +1,4 @@
-"""A model from wherever it is: the registry, a run, a folder."""
+"""Load a model from the registry, from a run or from a folder."""
 
 import re
 from pathlib import Path
@@ -25,59 +25,62 @@ _FORMS = "models:/NAME@champion, models:/NAME/3, runs:/RUN_ID/PATH, or the folde
 def load(
     uri: str | Path, *, tracking_uri: str | None = None, device: torch.device | str = "cpu"
 ) -> Model:
-    """Return the model at `uri`, verified, and built by the installed code.
+    """Return the model at `uri`, with its checksums verified, using the installed code.
 
     `uri` is models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME (its champion),
-    runs:/RUN_ID/PATH, or a folder. `tracking_uri` is MLflow's own setting unless given.
+    runs:/RUN_ID/PATH, or a folder. `tracking_uri` defaults to MLflow's own setting.
     """
     text = str(uri)
     if text.startswith(("models:", "runs:")):
         with TemporaryDirectory() as scratch:
-            folder = _fetched(text, Path(scratch), tracking_uri)
-            return Model.load(_inside(folder, text), device=device)
+            folder = _download(text, Path(scratch), tracking_uri)
+            return Model.load(_model_folder(folder, text), device=device)
     parts = urlsplit(text)
-    if len(parts.scheme) > 1 and parts.scheme != "file":  # one letter is a drive
+    if len(parts.scheme) > 1 and parts.scheme != "file":  # a single letter is a Windows drive
         raise UsageError(f"cannot load {redact(text)!r}: give {_FORMS}")
     folder = Path(unquote(parts.path)) if parts.scheme == "file" else Path(text)
     if not folder.is_dir():
-        raise UsageError(f"no folder {text!r}: give {_FORMS}")
-    return Model.load(_inside(folder, text), device=device)
+        raise UsageError(f"{text!r} is not a folder: give {_FORMS}")
+    return Model.load(_model_folder(folder, text), device=device)
 
 
-def _fetched(text: str, scratch: Path, tracking_uri: str | None) -> Path:
-    store = str(mlflow.get_tracking_uri()) if tracking_uri is None else tracking_uri
-    path = database_file(store)
+def _download(text: str, scratch: Path, tracking_uri: str | None) -> Path:
+    uri = str(mlflow.get_tracking_uri()) if tracking_uri is None else tracking_uri
+    path = database_file(uri)
     if path is not None and not path.is_file():  # connecting would create it
-        raise UsageError(f"there is no {path}: set MLFLOW_TRACKING_URI to where {text!r} is")
+        raise UsageError(
+            f"the MLflow database {path} does not exist: set MLFLOW_TRACKING_URI to the one that "
+            f"holds {text!r}"
+        )
     if text.startswith("runs:"):
-        connect(store)
+        connect(uri)
         location = text
     else:
-        location = _registered(text, store)
+        location = _registered_location(text, uri)
     try:
-        return fetch(location, scratch, uri=store)
-    except Exception as error:  # stores for files raise errors of many kinds
+        return fetch(location, scratch, uri=uri)
+    except Exception as error:  # artifact stores raise errors of many types
         if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
-            raise UsageError(f"there is nothing at {text!r}: {redact(str(error))}") from None
-        raise tracking_error(store, error) from error
+            raise UsageError(f"nothing found at {text!r}: {redact(str(error))}") from None
+        raise tracking_error(uri, error) from error
 
 
-def _registered(text: str, store: str) -> str:
+def _registered_location(text: str, tracking_uri: str) -> str:
     match = _REGISTERED.fullmatch(text)
     if match is None:
         raise UsageError(f"cannot load {text!r}: give {_FORMS}")
-    registry, name = Registry(store), match["name"]
+    registry, name = Registry(tracking_uri), match["name"]
     if match["number"] is not None:
         version = registry.version(name, int(match["number"]))
     else:
         alias = CHAMPION if match["alias"] is None else match["alias"]
-        version = registry.aliased(name, alias)
+        version = registry.version_by_alias(name, alias)
     return registry.location(version)
 
 
-def _inside(folder: Path, text: str) -> Path:
-    """Return the folder of the model itself: this one, or one below it."""
-    found = sorted(folder.rglob(DOCUMENT), key=lambda path: len(path.parts))
-    if not found:
-        raise CheckpointError(f"{text!r} holds no {DOCUMENT}: it is no model of this package")
-    return found[0].parent
+def _model_folder(folder: Path, text: str) -> Path:
+    """Return the folder that holds the model: `folder` or one below it."""
+    documents = sorted(folder.rglob(DOCUMENT), key=lambda path: len(path.parts))
+    if not documents:
+        raise CheckpointError(f"{text!r} contains no {DOCUMENT}: give the folder of a saved model")
+    return documents[0].parent

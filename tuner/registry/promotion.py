@@ -1,4 +1,4 @@
-"""A promotion that a person asks for: by the same rule as a search's own, unless forced."""
+"""Promote a version on request, by the same rule as a search unless forced."""
 
 from typing import TYPE_CHECKING
 
@@ -11,80 +11,82 @@ from . import Registry, Version, load
 if TYPE_CHECKING:
     from ..data import Dataset
 
-_DATA = "tuner.data_fingerprint"
+_FINGERPRINT_TAG = "tuner.data_fingerprint"
 
 
 def open_registry(uri: str, name: str) -> Registry:
-    """Return the registry at a server or database; asking for a model creates none."""
+    """Return the registry at a server or database, without creating the database."""
     path = database_file(uri)
     if path is not None and not path.is_file():
         raise UsageError(
-            f"no registered model {name!r}: there is no {path}; set MLFLOW_TRACKING_URI to where "
-            "it is"
+            f"no registered model {name!r}, because the MLflow database {path} does not exist: "
+            "set MLFLOW_TRACKING_URI to the one that holds it"
         )
     return Registry(uri)
 
 
 def promote(name: str, number: int, *, tracking_uri: str, storage: str, force: bool) -> str:
-    """Make a version champion and return why; PromotionRefusedError where it is not better.
+    """Make a version the champion and return the reason.
 
-    `storage` is the ledger in which the search of the version is looked up.
+    The search that made the version is looked up in the ledger `storage`. Raises
+    PromotionRefusedError unless the version is better than the champion or `force` is set.
     """
     registry = open_registry(tracking_uri, name)
-    chosen, champion = registry.version(name, number), registry.champion(name)
+    version, champion = registry.version(name, number), registry.champion(name)
     if champion is not None and champion.number == number:
-        return "it was before"
+        return "it already was"
     if champion is None:
         registry.promote(name, number, expected=None)
-        return "there was none before"
-    reason = (
-        "forced, without a comparison" if force else _better(chosen, champion, registry, storage)
-    )
+        return "there was no champion before"
+    reason = "forced, without a comparison"
+    if not force:
+        reason = _compare(version, champion, registry, storage)
     registry.promote(name, number, expected=champion.number)
     return reason
 
 
-def _better(chosen: Version, champion: Version, registry: Registry, storage: str) -> str:
-    made, held = chosen.tags.get(_DATA), champion.tags.get(_DATA)
-    if made is None or made != held:
+def _compare(version: Version, champion: Version, registry: Registry, storage: str) -> str:
+    """Return by how much a version is better than the champion, or raise if it is not."""
+    fingerprint = version.tags.get(_FINGERPRINT_TAG)
+    if fingerprint is None or fingerprint != champion.tags.get(_FINGERPRINT_TAG):
         raise PromotionRefusedError(
-            f"version {chosen.number} of {chosen.name!r} and its champion, version "
-            f"{champion.number}, were made on different data and cannot be compared: say --force "
-            "to promote it all the same"
+            f"version {version.number} of {version.name!r} and its champion, version "
+            f"{champion.number}, were trained on different data and cannot be compared: use "
+            "--force to promote it anyway"
         )
-    dataset = _data_of(chosen, storage)
+    dataset = _load_dataset(version, storage)
     raw = dataset.scaling.invert(dataset.test)
-    theirs, ours = (
-        load(version.uri, tracking_uri=registry.uri).predict(raw) for version in (champion, chosen)
+    champion_labels, labels = (
+        load(each.uri, tracking_uri=registry.uri).predict(raw) for each in (champion, version)
     )
-    verdict = compare(ours, theirs, dataset.test, fingerprint=dataset.fingerprint)
-    figures = (
+    verdict = compare(labels, champion_labels, dataset.test, fingerprint=dataset.fingerprint)
+    result = (
         f"ahead of version {champion.number} in {verdict.wins:.0%} of the draws, by "
-        f"{verdict.mean_difference:+.4f} in the mean"
+        f"{verdict.mean_difference:+.4f} on average"
     )
     if not verdict.promoted:
         raise PromotionRefusedError(
-            f"version {chosen.number} of {chosen.name!r} is {figures}; 95 % and +0.005 are asked "
-            "for: keep the champion, or say --force"
+            f"version {version.number} of {version.name!r} is {result}, but promotion requires "
+            "95 % and +0.005: keep the champion, or use --force"
         )
-    return figures
+    return result
 
 
-def _data_of(version: Version, storage: str) -> "Dataset":
-    """Return the data that a version was made on, found by its search in the ledger."""
+def _load_dataset(version: Version, storage: str) -> "Dataset":
+    """Return the data set that a version was trained on, as its search in the ledger names it."""
     from ..data import load as load_data
 
     try:
         study = Ledger.load(storage, version.tags.get("tuner.search", "")).record["study"]
     except UsageError as error:
         raise UsageError(
-            f"the data of version {version.number} of {version.name!r} are not known here "
-            f"({error}), so it cannot be compared: give --storage, or say --force"
+            f"cannot compare version {version.number} of {version.name!r}, as its data set is "
+            f"unknown ({error}): set --storage to the ledger of its search, or use --force"
         ) from None
     dataset = load_data(study["dataset"], labels=study["labels"])
-    if dataset.fingerprint != version.tags.get(_DATA):
+    if dataset.fingerprint != version.tags.get(_FINGERPRINT_TAG):
         raise PromotionRefusedError(
-            f"{study['dataset']} is no longer what version {version.number} of {version.name!r} "
-            "was made on: put the data back, or say --force"
+            f"{study['dataset']} has changed since version {version.number} of {version.name!r} "
+            "was trained on it: restore the data, or use --force"
         )
     return dataset

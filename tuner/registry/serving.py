@@ -1,6 +1,7 @@
-"""The registered model as MLflow serves it; MLflow runs this file, nothing imports it.
+"""The MLflow pyfunc of a registered model; MLflow runs this file, and no module imports it.
 
-The code that builds the model lies beside it, under the package name that the artifact states.
+The code that loads the model is stored in the same artifact. The model config of the artifact
+holds its package name.
 """
 
 from importlib import import_module
@@ -17,25 +18,25 @@ OUTPUTS = ("predict", "predict_proba", "embed")
 
 
 class ServedModel(PythonModel):
-    """Answers with a table: clusters and probabilities, probabilities alone, or codes."""
+    """Returns a table of clusters with probabilities, of probabilities only, or of codes."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Build the model from safetensors and JSON, verified."""
+        """Load the model from safetensors and JSON, and verify its checksums."""
         package = context.model_config["package"]
         self._model = import_module(f"{package}.training.saved_model").Model.load(
             context.artifacts["model"]
         )
-        self._refusal = import_module(f"{package}.errors").TunerError
+        self._model_error = import_module(f"{package}.errors").TunerError
 
     def predict(
         self,
         context: PythonModelContext,
-        model_input: pd.DataFrame,  # or an array: MLflow hands on what it gets
+        model_input: pd.DataFrame,  # or an array: MLflow passes its input on
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
         """Return one row per point.
 
-        The parameter `output` says which columns: `predict` (cluster, probability_0, …),
+        The parameter `output` selects the columns: `predict` (cluster, probability_0, …),
         `predict_proba` (probability_0, …) or `embed` (code_0, …).
         """
         del context
@@ -45,19 +46,19 @@ class ServedModel(PythonModel):
             raise BadRequest(f"output={output!r} is unknown: give one of {allowed}", _INVALID)
         try:
             return self._table(np.asarray(model_input), output)
-        except self._refusal as error:
+        except self._model_error as error:
             raise BadRequest(str(error), _INVALID) from None
 
     def _table(self, raw: Any, output: str) -> pd.DataFrame:
         if output == "embed":
-            return _columns("code", self._model.embed(raw))
-        table = _columns("probability", self._model.predict_proba(raw))
+            return _numbered_columns("code", self._model.embed(raw))
+        table = _numbered_columns("probability", self._model.predict_proba(raw))
         if output == "predict":
             table.insert(0, "cluster", table.to_numpy().argmax(axis=1))
         return table
 
 
-def _columns(name: str, values: Any) -> pd.DataFrame:
+def _numbered_columns(name: str, values: Any) -> pd.DataFrame:
     return pd.DataFrame(values, columns=[f"{name}_{i}" for i in range(values.shape[1])])
 
 

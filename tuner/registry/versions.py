@@ -1,4 +1,4 @@
-"""The versions of registered models, and the aliases that say which one counts."""
+"""The versions of registered models and their aliases champion, challenger and previous."""
 
 import re
 import time
@@ -18,23 +18,26 @@ from ..errors import PromotionRefusedError, UsageError, did_you_mean
 from ..methods.contract import Scalar
 from ..tracking import connect
 from ..tracking.availability import tracking_error
-from ..tracking.records import digest, own_names
+from ..tracking.run_data import folder_digest, prefixed
 from ..training.saved_model import Model
-from .bundle import store
+from .bundle import upload
 
 T = TypeVar("T")
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_DIGEST = "tuner.digest"
-_LOCK = ".promotion"  # ends the name of the empty model that stands while aliases change
-_BUSY = ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST")  # the latter: just released
-_PATIENCE = 30.0  # seconds after which a promotion that does not end is taken for dead
+_DIGEST_TAG = "tuner.digest"
+_LOCK_SUFFIX = ".promotion"  # of the empty registered model that serves as a lock on aliases
+_LOCK_CONFLICTS = (
+    "RESOURCE_ALREADY_EXISTS",
+    "RESOURCE_DOES_NOT_EXIST",
+)  # the latter: just released
+_LOCK_TIMEOUT = 30.0  # seconds after which the owner of a lock is presumed dead
 
 
 @final
 @dataclass(frozen=True)
 class Version:
-    """One registered version; `tags` are as MLflow stores them, `created` is in milliseconds."""
+    """A model version: `tags` as MLflow stores them, `created` in milliseconds since 1970."""
 
     name: str
     number: int
@@ -46,13 +49,13 @@ class Version:
 
     @property
     def uri(self) -> str:
-        """Where `load` and MLflow find it."""
+        """URI of the version, for `load` and for MLflow."""
         return f"models:/{self.name}/{self.number}"
 
 
 @final
 class Registry:
-    """The registered models at one tracking server or database."""
+    """The registered models of a tracking server or database."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -60,13 +63,13 @@ class Registry:
 
     def names(self) -> list[str]:
         """Return the names of the registered models."""
-        found = self._ask(lambda: self._client.search_registered_models(max_results=1000))
-        return sorted(model.name for model in found if not model.name.endswith(_LOCK))
+        found = self._call(lambda: self._client.search_registered_models(max_results=1000))
+        return sorted(model.name for model in found if not model.name.endswith(_LOCK_SUFFIX))
 
     def versions(self, name: str) -> list[Version]:
         """Return the versions of a model, newest first."""
         aliases = self._aliases(name)
-        found = self._ask(
+        found = self._call(
             lambda: self._client.search_model_versions(f"name='{name}'", max_results=1000)
         )
         versions = [_version(entry, aliases) for entry in found]
@@ -77,25 +80,25 @@ class Registry:
         for version in (versions := self.versions(name)):
             if version.number == number:
                 return version
-        known = ", ".join(str(version.number) for version in versions) or "none yet"
-        raise UsageError(f"no version {number} of {name!r}: its versions are {known}")
+        known = ", ".join(str(version.number) for version in versions) or "none"
+        raise UsageError(f"no version {number} of {name!r}; existing versions: {known}")
 
-    def aliased(self, name: str, alias: str) -> Version:
-        """Return the version that an alias points at."""
+    def version_by_alias(self, name: str, alias: str) -> Version:
+        """Return the version that an alias refers to."""
         aliases = self._aliases(name)
         if alias not in aliases:
-            known = ", ".join(sorted(aliases)) or "none yet"
+            known = ", ".join(sorted(aliases)) or "none"
             raise UsageError(
                 f"no alias {alias!r} of {name!r}{did_you_mean(alias, aliases)}; "
-                f"its aliases are {known}"
+                f"existing aliases: {known}"
             )
         return self.version(name, aliases[alias])
 
     def champion(self, name: str) -> Version | None:
-        """Return the champion of a model, None before the first one."""
+        """Return the champion of a model, or None if it has none."""
         if name not in self.names() or CHAMPION not in self._aliases(name):
             return None
-        return self.aliased(name, CHAMPION)
+        return self.version_by_alias(name, CHAMPION)
 
     def register(
         self,
@@ -107,26 +110,27 @@ class Registry:
         description: str,
         example: ArrayLike,
     ) -> Version:
-        """Store a model with its run and register it; the same model of a search only once.
+        """Log a model to a run and register it, or return its version if it is already registered.
 
-        `example` is a few raw points, `description` the model card.
+        `example` is a few raw points, `description` the model card. Two models are the same if
+        their files and their searches are.
         """
-        if _NAME.fullmatch(name) is None or name.endswith(_LOCK):
+        if _NAME.fullmatch(name) is None or name.endswith(_LOCK_SUFFIX):
             raise UsageError(
-                f"{name!r} cannot name a model: use 1 to 64 letters, digits, '.', '_' and '-', "
-                "the first of them a letter or digit"
+                f"{name!r} is not a valid model name: use 1 to 64 letters, digits, '.', '_' and "
+                f"'-', starting with a letter or digit and not ending in {_LOCK_SUFFIX!r}"
             )
         with TemporaryDirectory() as scratch:
             work = Path(scratch)
             model.save(work / "model")
-            own = own_names(tags) | {_DIGEST: digest(work / "model")}
-            if (known := self._registered(name, own)) is not None:
-                return known
-            model_id, source = self._ask(
-                lambda: store(self._client, self.uri, model, work, name, run_id, example)
+            own = prefixed(tags) | {_DIGEST_TAG: folder_digest(work / "model")}
+            if (existing := self._find_registered(name, own)) is not None:
+                return existing
+            model_id, source = self._call(
+                lambda: upload(self._client, self.uri, model, work, name, run_id, example)
             )
-        self._ask(lambda: self._create(name))
-        made = self._ask(
+        self._call(lambda: self._create_registered_model(name))
+        created = self._call(
             lambda: self._client.create_model_version(
                 name,
                 source,
@@ -136,47 +140,49 @@ class Registry:
                 model_id=model_id,
             )
         )
-        return self.version(name, int(made.version))
+        return self.version(name, int(created.version))
 
     def set_challenger(self, name: str, number: int) -> None:
-        """Call a version the challenger."""
+        """Make a version the challenger."""
         self.version(name, number)
-        self._set(name, CHALLENGER, number)
+        self._set_alias(name, CHALLENGER, number)
 
     def promote(self, name: str, number: int, *, expected: int | None) -> None:
-        """Make a version champion unless the champion is no longer the `expected` version."""
+        """Make a version the champion, or raise if the champion is not the `expected` version."""
         chosen = self.version(name, number)
-        with self._alone(name):
+        with self._locked(name):
             champion = self.champion(name)
-            found = None if champion is None else champion.number
-            if found != expected:
+            current = None if champion is None else champion.number
+            if current != expected:
                 raise PromotionRefusedError(
-                    f"version {number} of {name!r} was compared with {_called(expected)}, but "
-                    f"the champion is now {_called(found)}: compare again"
+                    f"version {number} of {name!r} was compared with {_described(expected)}, but "
+                    f"the champion is now {_described(current)}: compare again"
                 )
-            if found == number:
+            if current == number:
                 return
-            if found is not None:
-                self._set(name, PREVIOUS, found)
-            self._set(name, CHAMPION, number)
+            if current is not None:
+                self._set_alias(name, PREVIOUS, current)
+            self._set_alias(name, CHAMPION, number)
             if CHALLENGER in chosen.aliases:
-                self._ask(lambda: self._client.delete_registered_model_alias(name, CHALLENGER))
+                self._call(lambda: self._client.delete_registered_model_alias(name, CHALLENGER))
 
     def rollback(self, name: str) -> Version:
-        """Make the champion before champion again, and the present one `previous`; return it."""
-        with self._alone(name):
+        """Swap the champion with the previous one; return the new champion."""
+        with self._locked(name):
             aliases = self._aliases(name)
             if PREVIOUS not in aliases or aliases[PREVIOUS] == aliases.get(CHAMPION):
-                raise UsageError(f"{name!r} has no champion before this one: nothing to roll back")
+                raise UsageError(
+                    f"{name!r} has no previous champion: there is nothing to roll back"
+                )
             if CHAMPION in aliases:
-                self._set(name, PREVIOUS, aliases[CHAMPION])
-            self._set(name, CHAMPION, aliases[PREVIOUS])
-        return self.aliased(name, CHAMPION)
+                self._set_alias(name, PREVIOUS, aliases[CHAMPION])
+            self._set_alias(name, CHAMPION, aliases[PREVIOUS])
+        return self.version_by_alias(name, CHAMPION)
 
     def location(self, version: Version) -> str:
-        """Return where the files of a version are."""
+        """Return the URI of a version's artifacts."""
         return str(
-            self._ask(
+            self._call(
                 lambda: self._client.get_model_version_download_uri(
                     version.name, str(version.number)
                 )
@@ -184,74 +190,76 @@ class Registry:
         )
 
     def _aliases(self, name: str) -> dict[str, int]:
-        """Return the aliases of a model, or raise with the nearest name there is."""
+        """Return the version number of each alias of a model, or raise if no such model exists."""
         names = self.names()
         if name not in names:
-            known = ", ".join(names) or "none yet"
+            known = ", ".join(names) or "none"
             raise UsageError(
-                f"no registered model {name!r}{did_you_mean(name, names)}; there are: {known}"
+                f"no registered model {name!r}{did_you_mean(name, names)}; "
+                f"existing models: {known}"
             )
-        model = self._ask(lambda: self._client.get_registered_model(name))
+        model = self._call(lambda: self._client.get_registered_model(name))
         return {alias: int(number) for alias, number in model.aliases.items()}
 
-    def _registered(self, name: str, tags: Mapping[str, str]) -> Version | None:
+    def _find_registered(self, name: str, tags: Mapping[str, str]) -> Version | None:
         if name not in self.names():
             return None
-        same = ("tuner.search", _DIGEST)
+        identity = ("tuner.search", _DIGEST_TAG)
         for version in self.versions(name):
-            if all(version.tags.get(key) == tags.get(key) for key in same):
+            if all(version.tags.get(key) == tags.get(key) for key in identity):
                 return version
         return None
 
-    def _create(self, name: str) -> None:
+    def _create_registered_model(self, name: str) -> None:
         try:
             self._client.create_registered_model(name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def _set(self, name: str, alias: str, number: int) -> None:
-        self._ask(lambda: self._client.set_registered_model_alias(name, alias, str(number)))
+    def _set_alias(self, name: str, alias: str, number: int) -> None:
+        self._call(lambda: self._client.set_registered_model_alias(name, alias, str(number)))
 
     @contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
-        """Hold the right to change aliases: setting one overwrites, creating a name does not."""
-        lock, token = name + _LOCK, uuid.uuid4().hex
-        holder, since = "", time.monotonic()
-        while not self._take(lock, token):
-            seen = self._holder(lock)
-            if seen != holder:
-                holder, since = seen, time.monotonic()
-            elif time.monotonic() - since > _PATIENCE:
-                self._release(lock, seen)
+    def _locked(self, name: str) -> Iterator[None]:
+        """Lock the aliases of a model with a name: creating one fails if it exists already."""
+        lock, token = name + _LOCK_SUFFIX, uuid.uuid4().hex
+        owner, since = "", time.monotonic()
+        while not self._acquire(lock, token):
+            current = self._owner(lock)
+            if current != owner:
+                owner, since = current, time.monotonic()
+            elif time.monotonic() - since > _LOCK_TIMEOUT:
+                self._release(lock, owner)
             time.sleep(0.1)
         try:
             yield
         finally:
             self._release(lock, token)
 
-    def _take(self, lock: str, token: str) -> bool:
+    def _acquire(self, lock: str, token: str) -> bool:
         try:
             self._client.create_registered_model(lock, tags={"tuner.token": token})
         except MlflowException as error:
-            if error.error_code not in _BUSY:
+            if error.error_code not in _LOCK_CONFLICTS:
                 raise tracking_error(self.uri, error) from None
-            return self._holder(lock) == token  # it may be ours, and the answer was lost
+            # the call may have succeeded, and only its response was lost
+            return self._owner(lock) == token
         return True
 
-    def _holder(self, lock: str) -> str:
+    def _owner(self, lock: str) -> str:
         try:
             return str(self._client.get_registered_model(lock).tags.get("tuner.token", "?"))
         except MlflowException:
             return ""
 
     def _release(self, lock: str, token: str) -> None:
-        if self._holder(lock) == token:
-            self._ask(lambda: self._client.delete_registered_model(lock))
+        if self._owner(lock) == token:
+            self._call(lambda: self._client.delete_registered_model(lock))
 
-    def _ask(self, question: Callable[[], T]) -> T:
+    def _call(self, call: Callable[[], T]) -> T:
         try:
-            return question()
+            return call()
         except MlflowException as error:
             raise tracking_error(self.uri, error) from None
 
@@ -269,5 +277,5 @@ def _version(entry: ModelVersion, aliases: Mapping[str, int]) -> Version:
     )
 
 
-def _called(number: int | None) -> str:
+def _described(number: int | None) -> str:
     return "no champion" if number is None else f"version {number}"

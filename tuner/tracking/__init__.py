@@ -1,7 +1,8 @@
-"""MLflow runs as a projection of the ledger: off the training path, and harmless to repeat.
+"""MLflow tracking: writes the ledger's trials to MLflow runs in the background.
 
-One experiment per data set, a parent run per search, a child run per trial or finalist. All calls
-name their run; there is no active run. What is already there is asked for once, after a restart.
+Each data set has one experiment, each search a parent run, and each trial or finalist a child run.
+Writing the same record twice has no further effect. Every call names its run, so no active run is
+needed.
 """
 
 from .connection import check, connect

@@ -1,4 +1,4 @@
-"""Services that may be down: asked with little patience, and named in one sentence if silent."""
+"""Short timeouts for MLflow, and one error message for a server that cannot be used."""
 
 import threading
 from collections.abc import Callable
@@ -10,17 +10,21 @@ from ..errors import ServiceError, TunerError
 from ..redaction import redact
 
 T = TypeVar("T")
-ANSWER = 9.0  # seconds within which a service must show that it is there
+TIMEOUT_SECONDS = 9.0
 
 
-def answer_within(ask: Callable[[], T], *, uri: str, seconds: float = ANSWER) -> T:
-    """Return what `ask` returns, or raise after some seconds: it runs in a thread of its own."""
+def call_with_timeout(call: Callable[[], T], *, uri: str, seconds: float = TIMEOUT_SECONDS) -> T:
+    """Return the result of `call`, which runs in a daemon thread.
+
+    Raises ServiceError after `seconds` without a result, or if the call fails. A TunerError is
+    raised unchanged.
+    """
     outcome: list[tuple[T, None] | tuple[None, Exception]] = []
 
     def run() -> None:
         try:
-            outcome.append((ask(), None))
-        except Exception as error:  # whatever it is, the caller gets it as a sentence
+            outcome.append((call(), None))
+        except Exception as error:  # raised again in the calling thread
             outcome.append((None, error))
 
     with short_timeouts(), quiet_logger("mlflow.store.db.utils"):
@@ -34,18 +38,19 @@ def answer_within(ask: Callable[[], T], *, uri: str, seconds: float = ANSWER) ->
             raise error
         case [(_, Exception() as error)]:
             raise tracking_error(uri, error) from None
-    return outcome[0][0]  # type: ignore[return-value]  # without an error, it is the answer
+    return outcome[0][0]  # type: ignore[return-value]  # a result, as there is no error
 
 
 def tracking_error(uri: str, error: Exception) -> ServiceError:
-    """Return the sentence for a tracking server or database that cannot be used."""
+    """Return the error for a tracking server or database that cannot be used."""
     reason = redact(str(error).strip().partition("\n")[0])[:300]
     return ServiceError(
-        f"MLflow at {redact(uri)} cannot be used ({reason}): set MLFLOW_TRACKING_URI to one that "
-        "answers, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if it asks for them"
+        f"cannot use MLflow at {redact(uri)} ({reason}): set MLFLOW_TRACKING_URI to a reachable "
+        "server or database, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if it "
+        "requires a login"
     )
 
 
 def short_timeouts() -> AbstractContextManager[None]:
-    """Let MLflow's calls over HTTP fail within seconds."""
+    """Make MLflow's HTTP requests fail within seconds."""
     return environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="1", MLFLOW_HTTP_REQUEST_TIMEOUT="4")

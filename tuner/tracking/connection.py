@@ -1,4 +1,4 @@
-"""The way to MLflow: a client that answers, and the experiment of a data set."""
+"""Connections to MLflow: a client that has been checked, and the experiment of a data set."""
 
 import os
 import re
@@ -9,30 +9,31 @@ from sqlalchemy import NullPool, create_engine
 
 from ..errors import UsageError
 from ..sqlite import alone, database_file
-from .availability import ANSWER, answer_within
+from .availability import TIMEOUT_SECONDS, call_with_timeout
 
-_FILE_ANSWER = 60.0
+_FILE_TIMEOUT_SECONDS = 60.0
 
 
 def connect(uri: str) -> MlflowClient:
     """Return a client of a tracking server or database, which must answer within 10 seconds.
 
-    A file has a minute: another process may be creating its tables, or hold a lock.
+    An SQLite file may take a minute, because another process may be creating its tables or
+    holding a lock.
     """
 
-    def ask() -> MlflowClient:
-        _knock(uri)
+    def connected_client() -> MlflowClient:
+        _check_postgresql(uri)
         with alone(uri):
             client = MlflowClient(uri, os.environ.get("MLFLOW_REGISTRY_URI", uri))
             client.search_experiments(max_results=1)
         return client
 
-    seconds = ANSWER if database_file(uri) is None else _FILE_ANSWER
-    return answer_within(ask, uri=uri, seconds=seconds)
+    seconds = TIMEOUT_SECONDS if database_file(uri) is None else _FILE_TIMEOUT_SECONDS
+    return call_with_timeout(connected_client, uri=uri, seconds=seconds)
 
 
-def _knock(uri: str) -> None:
-    """Connect to a PostgreSQL once: MLflow would try for minutes, and tell of each time."""
+def _check_postgresql(uri: str) -> None:
+    """Connect once: MLflow itself would retry for minutes and log every attempt."""
     if uri.startswith("postgresql"):
         engine = create_engine(uri, poolclass=NullPool, connect_args={"connect_timeout": 8})
         engine.connect().close()
@@ -43,23 +44,23 @@ def check(uri: str) -> None:
     connect(uri)
 
 
-def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
-    """Return the experiment of this name; of two that create it at once, one creates it."""
-    found = client.get_experiment_by_name(name)
-    if found is None:
+def get_or_create_experiment(client: MlflowClient, uri: str, name: str) -> str:
+    """Return the id of the experiment with this name, also if another process creates it."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         path = database_file(uri)
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
-        # beside the database: the default would follow whatever folder a search starts in
-        place = None if path is None else (path.parent / "mlruns" / slug).as_uri()
+        # next to the database: MLflow's default depends on the current folder
+        location = None if path is None else (path.parent / "mlruns" / slug).as_uri()
         try:
-            return str(client.create_experiment(name, artifact_location=place))
+            return str(client.create_experiment(name, artifact_location=location))
         except MlflowException:
-            found = client.get_experiment_by_name(name)
-            if found is None:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
                 raise
-    if found.lifecycle_stage != "active":
+    if experiment.lifecycle_stage != "active":
         raise UsageError(
-            f"the MLflow experiment {name!r} was deleted: bring it back with "
-            f"mlflow experiments restore -x {found.experiment_id}"
+            f"the MLflow experiment {name!r} was deleted: restore it with "
+            f"`mlflow experiments restore -x {experiment.experiment_id}`"
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)

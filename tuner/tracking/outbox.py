@@ -1,4 +1,4 @@
-"""Messages that a background thread delivers, so that whoever writes them never waits."""
+"""A queue of messages that a background thread sends, so that the caller never waits."""
 
 import logging
 import threading
@@ -14,117 +14,122 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Letter(Generic[T]):
+class _Queued(Generic[T]):
     message: T
     due: float
 
 
 @final
 class Outbox(Generic[T]):
-    """Delivers the newest message of every key, one after the other, until it is closed.
+    """Sends the newest message of every key, one at a time, until it is closed.
 
-    `send` delivers one message and raises when it cannot. Unless `is_lasting` says that the error
-    would only come again, the message is tried again after 1, 2, 4, … up to `longest_pause`
-    seconds. `problems` holds one sentence for each message that was given up.
+    `send` sends one message and raises if it fails. The message is then retried after 1, 2, 4, …
+    up to `max_retry_delay` seconds, or dropped if `is_permanent` says that the error would recur.
+    `problems` holds one sentence for each dropped message.
     """
 
     def __init__(
         self,
         send: Callable[[T], None],
         *,
-        is_lasting: Callable[[Exception], bool],
-        longest_pause: float = 30.0,
+        is_permanent: Callable[[Exception], bool],
+        max_retry_delay: float = 30.0,
     ) -> None:
         self.problems: list[str] = []
-        self._send, self._is_lasting, self._longest_pause = send, is_lasting, longest_pause
-        self._letters: dict[str, _Letter[T]] = {}
-        self._under_way: str | None = None
+        self._send, self._is_permanent = send, is_permanent
+        self._max_retry_delay = max_retry_delay
+        self._queue: dict[str, _Queued[T]] = {}
+        self._in_flight: str | None = None
         self._failures = 0
         self._closing = self._stopped = False
-        self._change = threading.Condition()
-        self._thread = threading.Thread(target=self._deliver, name="tuner-outbox", daemon=True)
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="tuner-outbox", daemon=True)
         self._thread.start()
 
     def put(self, key: str, message: T, *, delay: float = 0.0) -> None:
-        """Leave a message, in place of an undelivered one of the same key.
+        """Queue a message, replacing an unsent one with the same key.
 
-        It goes out within `delay` seconds, or when the message that it replaces was to go out.
+        It is sent in `delay` seconds, or earlier if the replaced message was due earlier.
         """
-        with self._change:
+        with self._changed:
             due = time.monotonic() + delay
-            before = self._letters.get(key)
-            self._letters[key] = _Letter(message, due if before is None else min(due, before.due))
-            self._change.notify_all()
+            if key in self._queue:
+                due = min(due, self._queue[key].due)
+            self._queue[key] = _Queued(message, due)
+            self._changed.notify_all()
 
     def __len__(self) -> int:
-        with self._change:
-            return len(self._letters) + (self._under_way is not None)
+        with self._changed:
+            return len(self._queue) + (self._in_flight is not None)
 
     def close(self, timeout: float) -> bool:
-        """Deliver what is left at once, for at most `timeout` seconds; say whether all arrived."""
-        with self._change:
+        """Send all queued messages now, for at most `timeout` seconds.
+
+        Returns whether every message was sent.
+        """
+        with self._changed:
             self._closing = True
-            self._change.notify_all()
-            self._change.wait_for(self._is_empty, timeout)
+            self._changed.notify_all()
+            self._changed.wait_for(self._is_empty, timeout)
             self._stopped = True
-            self._change.notify_all()
+            self._changed.notify_all()
             return self._is_empty() and not self.problems
 
     def _is_empty(self) -> bool:
-        return not self._letters and self._under_way is None
+        return not self._queue and self._in_flight is None
 
-    def _deliver(self) -> None:
-        while (taken := self._next()) is not None:
-            key, letter = taken
+    def _run(self) -> None:
+        while (taken := self._take_next()) is not None:
+            key, message = taken
             try:
-                self._send(letter.message)
-            except Exception as error:  # whatever it is, it must not end the thread
-                self._keep(key, letter, error)
+                self._send(message)
+            except Exception as error:  # no error may end the thread
+                self._handle_failure(key, message, error)
             else:
-                self._succeed()
+                self._handle_success()
 
-    def _next(self) -> tuple[str, _Letter[T]] | None:
-        """Wait for a letter that is due and take it; None when there is nothing more to do."""
-        with self._change:
+    def _take_next(self) -> tuple[str, T] | None:
+        """Wait for a message that is due and take it, or return None once all work is done."""
+        with self._changed:
             while not self._stopped:
-                key = min(self._letters, key=lambda k: self._letters[k].due, default=None)
+                key = min(self._queue, key=lambda k: self._queue[k].due, default=None)
                 if key is None:
                     if self._closing:
                         return None
-                    self._change.wait()
+                    self._changed.wait()
                     continue
-                wait = self._letters[key].due - time.monotonic()
+                wait = self._queue[key].due - time.monotonic()
                 if wait <= 0 or self._closing:
-                    self._under_way = key
-                    return key, self._letters.pop(key)
-                self._change.wait(wait)
+                    self._in_flight = key
+                    return key, self._queue.pop(key).message
+                self._changed.wait(wait)
             return None
 
-    def _keep(self, key: str, letter: _Letter[T], error: Exception) -> None:
-        """Put a letter back unless a newer one has come, and pause; or give it up."""
-        sentence = redact(f"{key}: {type(error).__name__}: {error}")
-        with self._change:
-            self._under_way = None
-            if self._is_lasting(error):
-                self.problems.append(sentence)
-                _log.error("tracking gives up on %s", sentence)
-                self._change.notify_all()
+    def _handle_failure(self, key: str, message: T, error: Exception) -> None:
+        """Drop the message, or queue it again unless a newer one replaces it, and wait."""
+        problem = redact(f"{key}: {type(error).__name__}: {error}")
+        with self._changed:
+            self._in_flight = None
+            if self._is_permanent(error):
+                self.problems.append(problem)
+                _log.error("MLflow tracking failed for %s", problem)
+                self._changed.notify_all()
                 return
             if self._failures == 0:
-                _log.warning("tracking will be tried again: %s", sentence)
-            pause = min(self._longest_pause, 2.0**self._failures)
+                _log.warning("MLflow tracking failed and will be retried: %s", problem)
+            delay = min(self._max_retry_delay, 2.0**self._failures)
             self._failures = min(self._failures + 1, 10)
-            # behind all that is due by then: what fails alone must not hold up the rest
-            self._letters.setdefault(key, _Letter(letter.message, time.monotonic() + pause))
+            # behind all messages due by then, so that one that keeps failing does not block others
+            self._queue.setdefault(key, _Queued(message, time.monotonic() + delay))
             was_closing = self._closing
-            self._change.wait_for(
-                lambda: self._stopped or (self._closing and not was_closing), pause
+            self._changed.wait_for(
+                lambda: self._stopped or (self._closing and not was_closing), delay
             )
 
-    def _succeed(self) -> None:
-        with self._change:
+    def _handle_success(self) -> None:
+        with self._changed:
             if self._failures:
-                _log.warning("tracking is back")
+                _log.warning("MLflow tracking works again")
             self._failures = 0
-            self._under_way = None
-            self._change.notify_all()
+            self._in_flight = None
+            self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""What a driver tells MLflow of a search, written by a thread of its own."""
+"""Logs a search to MLflow in the background."""
 
 import json
 import os
@@ -11,35 +11,35 @@ from mlflow.entities import DatasetInput, InputTag, Run
 from mlflow.exceptions import MlflowException
 
 from ..methods.contract import Scalar
-from . import records
+from . import run_data
 from .availability import short_timeouts, tracking_error
-from .connection import connect, experiment_id
+from .connection import connect, get_or_create_experiment
 from .outbox import Outbox
 from .records import RunRecord
-from .runs import Projection, Summary, log_new
+from .run_writer import RunWriter, SearchSummary, log_new
 
 if TYPE_CHECKING:
     from ..data.dataset import Dataset
 
-_LASTING = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
-_LINGER = 5.0  # seconds that the curve of a running trial may lag behind
+_PERMANENT_ERRORS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+_RUNNING_DELAY = 5.0  # seconds within which the metrics of a running trial are written
 _SEARCH = "search"
 
 
 @final
 class Tracker:
-    """Writes one search to MLflow from the driver, in a thread of its own.
+    """Writes one search to MLflow in a background thread.
 
-    `experiment` is the name of the data set, `search` the name of the search, by which its parent
-    run is found again.
+    `experiment` is the name of the data set. `search` is the name of the search, by which a
+    resumed search finds its parent run.
     """
 
     def __init__(self, uri: str, *, experiment: str, search: str) -> None:
-        # it would print a line per run to stdout, which carries results here
+        # MLflow would print a line per run to stdout, which is reserved for results
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         self._uri, self._experiment, self._search = uri, experiment, search
         self._client = connect(uri)
-        self._outbox: Outbox[RunRecord | Summary] | None = None
+        self._outbox: Outbox[RunRecord | SearchSummary] | None = None
 
     def open(
         self, *, tags: Mapping[str, Scalar], params: Mapping[str, Scalar], dataset: "Dataset"
@@ -47,17 +47,17 @@ class Tracker:
         """Find or create the parent run of the search and return its id."""
         with short_timeouts():
             try:
-                parent, is_new = self._parent(tags, params, dataset)
+                parent, is_new = self._get_or_create_parent(tags, params, dataset)
             except MlflowException as error:
                 raise tracking_error(self._uri, error) from None
-        projection = Projection(self._client, parent, self._search, is_new=is_new)
-        self._outbox = Outbox(projection.write, is_lasting=_is_lasting)
+        writer = RunWriter(self._client, parent, self._search, is_new=is_new)
+        self._outbox = Outbox(writer.write, is_permanent=_is_permanent)
         return str(parent.info.run_id)
 
     def log(self, record: RunRecord) -> None:
-        """Have a record written: soon if it is final, within 5 seconds if the trial runs on."""
-        delay = _LINGER if record.state == "RUNNING" else 0.0
-        self._opened().put(record.key, record, delay=delay)
+        """Queue a record: a running trial is written within 5 seconds, any other at once."""
+        delay = _RUNNING_DELAY if record.state == "RUNNING" else 0.0
+        self._get_outbox().put(record.key, record, delay=delay)
 
     def finish(
         self,
@@ -67,43 +67,47 @@ class Tracker:
         artifacts: Path | None = None,
         status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED",
     ) -> None:
-        """Have the outcome of the search written to the parent run."""
-        self._opened().put(_SEARCH, Summary(metrics, tags, artifacts, status))
+        """Queue the outcome of the search for the parent run."""
+        self._get_outbox().put(_SEARCH, SearchSummary(metrics, tags, artifacts, status))
 
     def close(self, timeout: float) -> bool:
-        """Write what is left, for at most `timeout` seconds; say whether all of it arrived."""
+        """Write all queued records, for at most `timeout` seconds; return whether all were."""
         return self._outbox is None or self._outbox.close(timeout)
 
     @property
-    def behind(self) -> int:
-        """Number of records that are still to be written."""
+    def pending(self) -> int:
+        """Number of records that have not been written yet."""
         return 0 if self._outbox is None else len(self._outbox)
 
     @property
     def problems(self) -> list[str]:
-        """One sentence for each record that the server will never take."""
+        """One sentence for each record that the server has rejected."""
         return [] if self._outbox is None else list(self._outbox.problems)
 
-    def _opened(self) -> "Outbox[RunRecord | Summary]":
+    def _get_outbox(self) -> "Outbox[RunRecord | SearchSummary]":
         assert self._outbox is not None, "call open first"
         return self._outbox
 
-    def _parent(
+    def _get_or_create_parent(
         self, tags: Mapping[str, Scalar], params: Mapping[str, Scalar], dataset: "Dataset"
     ) -> tuple[Run, bool]:
+        """Return the parent run, and whether it is new."""
         client = self._client
-        experiment = experiment_id(client, self._uri, self._experiment)
-        own = records.own_names({**tags, "search": self._search, "role": _SEARCH})
+        experiment_id = get_or_create_experiment(client, self._uri, self._experiment)
+        own = run_data.prefixed({**tags, "search": self._search, "role": _SEARCH})
         found = client.search_runs(
-            [experiment],
+            [experiment_id],
             f"tags.`tuner.search` = '{self._search}' and tags.`tuner.role` = '{_SEARCH}'",
             max_results=1,
             order_by=["attributes.start_time ASC"],
         )
-        run = found[0] if found else client.create_run(experiment, tags=own, run_name=self._search)
+        if found:
+            run = found[0]
+        else:
+            run = client.create_run(experiment_id, tags=own, run_name=self._search)
         if run.info.status != "RUNNING":
             client.update_run(run.info.run_id, status="RUNNING")
-        log_new(client, run, tags=own, params=records.as_text(params))
+        log_new(client, run, tags=own, params=run_data.as_text(params))
         if run.inputs is None or not run.inputs.dataset_inputs:
             client.log_inputs(run.info.run_id, [_dataset_input(dataset)])
         return run, not found
@@ -113,7 +117,7 @@ def _dataset_input(dataset: "Dataset") -> DatasetInput:
     profile = {"train": len(dataset.train), "test": len(dataset.test), "shape": dataset.shape}
     entity = DatasetEntity(
         name=dataset.name,
-        digest=dataset.fingerprint[:32],  # MLflow stores 36 characters
+        digest=dataset.fingerprint[:32],  # MLflow stores at most 36 characters
         source_type="tuner",
         source=json.dumps({"name": dataset.name, "sha256": dataset.fingerprint}),
         profile=json.dumps(profile),
@@ -121,5 +125,5 @@ def _dataset_input(dataset: "Dataset") -> DatasetInput:
     return DatasetInput(entity, [InputTag("mlflow.data.context", "train")])
 
 
-def _is_lasting(error: Exception) -> bool:
-    return isinstance(error, MlflowException) and error.error_code in _LASTING
+def _is_permanent(error: Exception) -> bool:
+    return isinstance(error, MlflowException) and error.error_code in _PERMANENT_ERRORS

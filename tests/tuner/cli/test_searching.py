@@ -73,7 +73,7 @@ def test_mlflow_that_is_not_there_is_exit_4_before_any_trial(tuner, here):
     with no_ray():
         ran = tuner("search", "-m", "kmeans", "--tracking-uri", "http://me:canary@127.0.0.1:9")
     assert ran.code == 4
-    assert "set MLFLOW_TRACKING_URI to one that answers" in ran.complaint
+    assert "set MLFLOW_TRACKING_URI to a reachable server" in ran.complaint
     assert "canary" not in ran.complaint
     assert json.loads(tuner("status", "--json").out) == []
 
@@ -97,7 +97,7 @@ def test_a_name_that_is_taken_leaves_the_search_of_that_name_alone(tuner, here, 
     data = done.folder / "blobs.npz"
     ran = tuner("search", "-m", "gmm", "-d", data, "--name", "taken", "--epochs", 1, *done.flags)
     assert ran.code == 2
-    assert "go on with `tuner resume taken`" in ran.complaint
+    assert "continue it with `tuner resume taken`" in ran.complaint
     client = connect(done.locations.tracking_uri)
     experiments = [one.experiment_id for one in client.search_experiments()]
     (parent,) = client.search_runs(experiments, "tags.`tuner.role` = 'search'")
@@ -154,7 +154,7 @@ def test_a_search_that_has_ended_cannot_shrink(tuner, done):
 def test_a_search_that_is_not_there_is_named_and_nothing_is_written(tuner, here, command, done):
     ran = tuner(command, "dome")
     assert ran.code == 2
-    assert "no search named 'dome': there is no ledger" in ran.complaint
+    assert "no search named 'dome', because the ledger" in ran.complaint
     assert held(here) == []
     ran = tuner(command, "dome", *done.flags[:2])
     assert ran.code == 2
@@ -266,7 +266,7 @@ def test_all_methods_are_searched_by_one_word(tuner):
         (["--labels", "y"], 3, "brings its own labels"),
         (["--space", "nope.yaml"], 2, "cannot be read"),
         (["--storage", "tuner.db"], 2, "is not a database URL"),
-        (["--storage", "nope://x/y"], 4, "does not answer"),
+        (["--storage", "nope://x/y"], 4, "cannot open the ledger"),
         (["--artifacts", "s3://bucket"], 2, "is no folder"),
     ],
 )
@@ -288,7 +288,10 @@ def test_what_cannot_run_is_refused_before_anything_is_written(
 def test_a_name_that_is_taken_is_refused_by_a_dry_run_too(tuner, done):
     ran = tuner(*DRY, "-m", "kmeans", "--name", "done", *done.flags)
     assert ran.code == 2
-    assert "a search named 'done' exists: go on with `tuner resume done`" in ran.complaint
+    assert (
+        "a search named 'done' already exists: continue it with `tuner resume done`"
+        in ran.complaint
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes of folders")
@@ -360,4 +363,4 @@ def test_a_second_search_is_compared_with_the_champion_of_the_first(tmp_path_fac
     folder = tmp_path_factory.mktemp("twice")
     run_search(folder, name="first")
     second = run_search(folder, name="second").result
-    assert not any("other data" in note for note in second.notes)
+    assert not any("different data" in note for note in second.notes)

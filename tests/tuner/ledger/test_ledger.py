@@ -41,7 +41,7 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def dead_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     """All drivers of a test share its process: call the earlier ones dead."""
-    monkeypatch.setattr(leases, "_is_gone", lambda _: True)
+    monkeypatch.setattr(leases, "_has_exited", lambda _: True)
 
 
 @pytest.fixture
@@ -350,7 +350,7 @@ def test_a_name_is_given_once(ledger: Ledger, url: str) -> None:
 def test_resuming_nothing_suggests(ledger: Ledger, url: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"no search named 'reheersed'; did you mean '{NAME}'"):
         Ledger.load(url, "reheersed")
-    with pytest.raises(UsageError, match=r"there is no ledger .*other\.db"):
+    with pytest.raises(UsageError, match=r"the ledger .*other\.db does not exist"):
         Ledger.load(f"sqlite:///{tmp_path / 'other.db'}", "x")
     assert not (tmp_path / "other.db").exists()
 
@@ -358,7 +358,7 @@ def test_resuming_nothing_suggests(ledger: Ledger, url: str, tmp_path: Path) -> 
 def test_a_driver_that_died_before_the_record_leaves_the_name_free(url: str) -> None:
     optuna.create_study(storage=open_storage(url), study_name=NAME, direction="maximize")
     assert search_names(url) == []
-    with pytest.raises(UsageError, match="there is none yet"):
+    with pytest.raises(UsageError, match="existing searches: none"):
         Ledger.load(url, NAME)
     ledger = Ledger.create(url, NAME, record(plan("plain", trials=2)))
     assert ledger.size == 2
@@ -367,7 +367,7 @@ def test_a_driver_that_died_before_the_record_leaves_the_name_free(url: str) -> 
 def test_a_second_driver_is_refused_and_told_who_holds_the_search(
     ledger: Ledger, url: str
 ) -> None:
-    with pytest.raises(LeaseError, match=rf"driven by {ledger.lease.owner} since \d+ s") as caught:
+    with pytest.raises(LeaseError, match=rf"driven by {ledger.lease.owner} for \d+ s") as caught:
         opened(url, plan("plain", trials=6))
     assert caught.value.exit_code == 75
     assert str(os.getpid()) in ledger.lease.owner
@@ -425,7 +425,7 @@ def test_a_lease_that_ran_out_changes_hands_and_fences_its_owner(url: str) -> No
     asleep._stop.set()  # no one renews it: the process is stopped
     with pytest.raises(LeaseError):
         next_one.acquire()
-    clock.now += leases.SECONDS + 1
+    clock.now += leases.LEASE_SECONDS + 1
     next_one.acquire()
     with pytest.raises(LeaseError, match="took over"):
         asleep.check()
@@ -442,7 +442,7 @@ def test_a_driver_that_slept_goes_on_where_no_one_took_over(url: str) -> None:
     asleep = lease_of(ledger, clock)
     asleep.acquire()
     asleep._stop.set()
-    clock.now += 10 * leases.SECONDS
+    clock.now += 10 * leases.LEASE_SECONDS
     asleep.check()
     with pytest.raises(LeaseError, match=asleep.owner):
         lease_of(ledger, clock).acquire()
@@ -468,7 +468,7 @@ def owner_of(process: int, host: str = "") -> dict[str, Any]:
     now = time.time()
     return {
         "owner": f"{host}:{process}:abcdef01",
-        "processes": leases._processes(),
+        "processes": leases._pid_namespace(),
         "since": now - 5,
         "expires": now + 50,
     }

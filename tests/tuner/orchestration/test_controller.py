@@ -180,7 +180,7 @@ def test_a_closed_search_leaves_no_number_open(begun: Open, url: str) -> None:
 def test_numbers_that_an_earlier_driver_left_are_closed_as_well(
     begun: Open, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "_is_gone", lambda _: True)
+    monkeypatch.setattr(lease, "_has_exited", lambda _: True)
     study = plan("plain", trials=12, sampler="random", scheduler="none")
     first = begun(study)
     specs = [first.next_trial() for _ in range(3)]
@@ -206,7 +206,7 @@ def _write(spec: TrialSpec, said: list[Evaluation]) -> None:
 def test_a_trial_that_is_taken_up_again_keeps_its_curve(
     begun: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "_is_gone", lambda _: True)
+    monkeypatch.setattr(lease, "_has_exited", lambda _: True)
     study = plan("plain", trials=2, scheduler="none")
     first = begun(study)
     spec = first.next_trial()

@@ -48,7 +48,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 @pytest.mark.parametrize("storage", ["tuner.db", "", "postgresql:host"])
 def test_what_is_no_url_is_refused_and_nothing_is_written(tmp_path, storage):
-    with pytest.raises(UsageError, match="no database URL"):
+    with pytest.raises(UsageError, match="is not a database URL"):
         Locations(storage=storage).check()
     assert not list(tmp_path.iterdir())
 

@@ -201,7 +201,7 @@ def test_a_search_may_grow_but_not_shrink(ended: Stage) -> None:
 
 
 def test_resuming_nothing_suggests(ended: Stage) -> None:
-    with pytest.raises(UsageError, match="there are: s"):
+    with pytest.raises(UsageError, match="existing searches: s"):
         resume("ss", ended.session)
 
 

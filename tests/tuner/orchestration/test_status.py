@@ -70,7 +70,7 @@ def test_a_search_that_has_ended_is_done():
 def test_reading_creates_no_database(tmp_path):
     url = f"sqlite:///{tmp_path / 'tuner.db'}"
     assert search_names(url) == []
-    with pytest.raises(UsageError, match=r"there is no ledger .*tuner.db"):
+    with pytest.raises(UsageError, match=r"the ledger .*tuner.db does not exist"):
         Ledger.load(url, "one")
     assert not list(tmp_path.iterdir())
 

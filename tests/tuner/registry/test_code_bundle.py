@@ -20,7 +20,7 @@ def staged(method, folder):
 
 
 @pytest.mark.parametrize("method", catalog.names())
-def test_a_method_takes_along_what_it_needs_and_no_more(method, tmp_path):
+def test_a_method_copies_only_the_files_it_needs(method, tmp_path):
     package, files = staged(method, tmp_path)
     assert {
         "__init__.py",
@@ -28,8 +28,8 @@ def test_a_method_takes_along_what_it_needs_and_no_more(method, tmp_path):
         "methods/contract.py",
         "models/__init__.py",
     } <= files.keys()
-    pages = [name for name in files if name.startswith("models/") and "/_" not in name]
-    assert {f"models/{method}.py", f"models/{method}/method.py"} & {*pages}
+    methods = [name for name in files if name.startswith("models/") and "/_" not in name]
+    assert {f"models/{method}.py", f"models/{method}/method.py"} & {*methods}
     bare = {"__init__.py", "data/__init__.py", "methods/__init__.py", "training/__init__.py"}
     assert {files[name].read_text() for name in bare} == {'"""Part of a registered model."""\n'}
     for path in files.values():
@@ -37,14 +37,14 @@ def test_a_method_takes_along_what_it_needs_and_no_more(method, tmp_path):
     assert package.startswith("tuner_model_")
 
 
-def test_the_name_of_the_package_follows_its_content(tmp_path):
+def test_the_name_of_the_package_depends_on_its_content(tmp_path):
     first, _ = staged("kmeans", tmp_path / "a")
     assert staged("kmeans", tmp_path / "b")[0] == first
     assert staged("gmm", tmp_path / "c")[0] != first
 
 
 @pytest.mark.parametrize("method", catalog.names())
-def test_an_environment_needs_four_packages_and_scientific_ones(method):
+def test_requirements_are_four_packages_and_those_of_the_method(method):
     needed = code_bundle.pip_requirements(method)
     flows = ["zuko"] if method == "em_flow" else []
     assert [line.split(">=")[0] for line in needed if "scikit-learn" not in line] == [
@@ -65,7 +65,7 @@ def test_a_method_of_another_distribution_is_not_copied(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_model_loads_where_this_package_is_not(tmp_path):
+def test_a_model_loads_where_tuner_is_not_installed(tmp_path):
     model = fitted_model("kmeans")
     model.save(tmp_path / "model")
     package = code_bundle.copy_source("kmeans", tmp_path / "code")

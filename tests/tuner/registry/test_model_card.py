@@ -4,12 +4,12 @@ from dataclasses import replace
 import pytest
 
 from tests.tuner.fitted import fitted_model
-from tuner.registry.model_card import Facts, card
+from tuner.registry.model_card import ModelCardData, render_card
 
-FACTS = Facts(
+DATA = ModelCardData(
     name="digits",
     search="gmm-digits-1",
-    data="digits",
+    dataset="digits",
     fingerprint="abcdef" * 8,
     train_points=1437,
     test_points=360,
@@ -17,7 +17,7 @@ FACTS = Facts(
     objective="score",
     score=0.81234,
     interval=(0.79, 0.83),
-    chosen="The best of 15 replicas of the top 3 of 200 trials.",
+    selection="The best of 15 replicas of the top 3 of 200 trials.",
     guards={"largest": 0.41, "agreement": math.nan},
 )
 
@@ -27,14 +27,14 @@ def model():
     return fitted_model("kmeans")
 
 
-def test_the_card_tells_what_a_reader_needs(model):
-    text = card(model, FACTS)
-    for told in (
+def test_the_card_describes_the_model(model):
+    text = render_card(model, DATA)
+    for passage in (
         "# digits\n",
         "3 clusters",
         "`kmeans`",
         "A Paper (2020), equation 3",
-        "1,437 to train on",
+        "1,437 for training",
         "abcdef" * 8,
         "**0.812** (95 % interval 0.790 to 0.830)",
         "top 3 of 200 trials",
@@ -44,20 +44,20 @@ def test_the_card_tells_what_a_reader_needs(model):
         "mlflow.pyfunc.load_model",
         "## Limits",
     ):
-        assert told in text
+        assert passage in text
 
 
-def test_what_is_not_known_is_left_out(model):
-    text = card(model, replace(FACTS, interval=None, guards={}))
+def test_unknown_values_are_left_out(model):
+    text = render_card(model, replace(DATA, interval=None, guards={}))
     assert "interval" not in text
-    assert "agreement" not in card(model, FACTS)
+    assert "agreement" not in render_card(model, DATA)
     for section in ("## Guards", "## Audit"):
         assert section not in text
-    assert "## Audit" in card(model, replace(FACTS, audit={"accuracy": 0.9}))
+    assert "## Audit" in render_card(model, replace(DATA, audit={"accuracy": 0.9}))
 
 
-def test_the_use_of_labels_is_said_aloud(model):
-    assert "No label took part" in card(model, FACTS)
-    told = card(fitted_model("kmeans", labels_used=True), FACTS)
-    assert "Labels took part in the choice" in told
-    assert "No label" not in told
+def test_the_card_says_whether_labels_were_used(model):
+    assert "No labels were used" in render_card(model, DATA)
+    labelled = render_card(fitted_model("kmeans", labels_used=True), DATA)
+    assert "Labels were used to choose this model" in labelled
+    assert "No labels" not in labelled

@@ -13,7 +13,7 @@ from tests.tuner.mlflow_store import OLD_LOADER, free_port, server
 from tuner.errors import PromotionRefusedError, ServiceError, UsageError
 from tuner.registry import Registry, bundle, load, versions
 from tuner.tracking import connect
-from tuner.tracking.connection import experiment_id
+from tuner.tracking.connection import get_or_create_experiment
 from tuner.training.checkpoint import CheckpointError
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
@@ -29,7 +29,7 @@ def uri(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run_id(uri):
     client = connect(uri)
-    return client.create_run(experiment_id(client, uri, "blobs")).info.run_id
+    return client.create_run(get_or_create_experiment(client, uri, "blobs")).info.run_id
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def register(registry, model, run_id, name):
 
 @pytest.fixture(scope="module")
 def champion(uri, model, run_id):
-    """Return a registered champion that no test changes."""
+    """Return a registered champion, which tests must not change."""
     registry = Registry(uri)
     version = registered(registry, model, run_id, "the-champion")
     registry.promote(version.name, version.number, expected=None)
@@ -74,7 +74,7 @@ def champion(uri, model, run_id):
 
 @pytest.fixture
 def bare_versions(uri, name):
-    """Return a maker of versions without files: aliases need none."""
+    """Return a function that creates versions without files, as aliases need none."""
 
     def make(n):
         client = connect(uri)
@@ -89,7 +89,9 @@ def files_of(registry, version):
     return Path(registry.location(version).removeprefix("file://"))
 
 
-def test_a_registered_model_answers_alike(uri, registry, register, model, name, run_id):
+def test_a_registered_model_predicts_like_the_original(
+    uri, registry, register, model, name, run_id
+):
     version = register()
     assert (version.number, version.uri) == (1, f"models:/{name}/1")
     assert version.run_id == run_id
@@ -117,15 +119,15 @@ def test_the_same_model_of_a_search_is_registered_once(registry, register, name)
     assert [version.number for version in registry.versions(name)] == [2, 1]
 
 
-def test_only_one_module_may_name_models(registry, model, run_id):
+def test_invalid_names_are_refused(registry, model, run_id):
     for bad in ("a/b", "", "ä", "x" * 65, ".hidden", "x.promotion"):
-        with pytest.raises(UsageError, match="cannot name a model"):
+        with pytest.raises(UsageError, match="is not a valid model name"):
             registry.register(
                 model, name=bad, run_id=run_id, tags={}, description="", example=raw_points()[:1]
             )
 
 
-def test_the_first_champion_needs_no_rival(registry, bare_versions, name):
+def test_the_first_champion_needs_no_comparison(registry, bare_versions, name):
     assert registry.champion(name) is None
     bare_versions(1)
     registry.promote(name, 1, expected=None)
@@ -135,17 +137,17 @@ def test_the_first_champion_needs_no_rival(registry, bare_versions, name):
     assert champion.aliases == ("champion",)
 
 
-def test_promotion_keeps_the_champion_before(registry, bare_versions, name):
+def test_promotion_keeps_the_previous_champion(registry, bare_versions, name):
     bare_versions(3)
     registry.promote(name, 1, expected=None)
     registry.set_challenger(name, 3)
-    assert registry.aliased(name, "challenger").number == 3
+    assert registry.version_by_alias(name, "challenger").number == 3
     registry.promote(name, 3, expected=1)
     assert registry.version(name, 3).aliases == ("champion",)
     assert registry.version(name, 1).aliases == ("previous",)
 
 
-def test_a_challenger_that_met_another_champion_is_refused(registry, bare_versions, name):
+def test_a_challenger_compared_with_another_champion_is_refused(registry, bare_versions, name):
     bare_versions(3)
     registry.promote(name, 2, expected=None)
     for expected in (None, 1):
@@ -162,7 +164,7 @@ def test_promoting_the_champion_changes_nothing(registry, bare_versions, name):
     assert registry.version(name, 1).aliases == ("champion",)
 
 
-def test_rollback_goes_back_and_forth(registry, bare_versions, name):
+def test_rollback_swaps_champion_and_previous(registry, bare_versions, name):
     bare_versions(2)
     with pytest.raises(UsageError, match="nothing to roll back"):
         registry.rollback(name)
@@ -171,11 +173,11 @@ def test_rollback_goes_back_and_forth(registry, bare_versions, name):
         registry.rollback(name)
     registry.promote(name, 2, expected=1)
     assert registry.rollback(name).number == 1
-    assert registry.aliased(name, "previous").number == 2
+    assert registry.version_by_alias(name, "previous").number == 2
     assert registry.rollback(name).number == 2
 
 
-def test_one_of_eight_promoters_at_once_wins(uri, registry, bare_versions, name):
+def test_only_one_of_eight_concurrent_promotions_succeeds(uri, registry, bare_versions, name):
     bare_versions(8)
     outcomes, start = [], threading.Barrier(8)
 
@@ -199,17 +201,17 @@ def test_one_of_eight_promoters_at_once_wins(uri, registry, bare_versions, name)
     assert name + ".promotion" not in [m.name for m in connect(uri).search_registered_models()]
 
 
-def test_a_promoter_that_died_is_not_waited_for(uri, registry, bare_versions, name, monkeypatch):
+def test_the_lock_of_a_dead_promotion_expires(uri, registry, bare_versions, name, monkeypatch):
     bare_versions(1)
     connect(uri).create_registered_model(name + ".promotion", tags={"tuner.token": "dead"})
     assert name + ".promotion" not in registry.names()
-    monkeypatch.setattr(versions, "_PATIENCE", 0.3)
+    monkeypatch.setattr(versions, "_LOCK_TIMEOUT", 0.3)
     registry.promote(name, 1, expected=None)
     assert registry.champion(name).number == 1
 
 
 @pytest.mark.parametrize("damage", [sabotage.cut, sabotage.remove])
-def test_an_upload_cut_half_way_is_never_a_version(
+def test_an_incomplete_upload_is_not_registered(
     uri, registry, register, name, run_id, monkeypatch, damage
 ):
     real = bundle.fetch
@@ -219,7 +221,7 @@ def test_an_upload_cut_half_way_is_never_a_version(
         return real(location, into, uri=uri)
 
     monkeypatch.setattr(bundle, "fetch", cut_upload)
-    with pytest.raises(ServiceError, match="register it again"):
+    with pytest.raises(ServiceError, match="register the model again"):
         register()
     monkeypatch.undo()
     assert name not in registry.names()
@@ -250,7 +252,7 @@ def test_planted_pickles_are_not_loaded(uri, registry, register, tmp_path):
     assert not (tmp_path / "marker").exists()
 
 
-def test_a_model_is_found_by_every_address(uri, registry, champion, model, run_id, tmp_path):
+def test_a_model_is_found_by_every_kind_of_uri(uri, registry, champion, model, run_id, tmp_path):
     model.save(tmp_path / "folder with space")
     connect(uri).log_artifacts(run_id, str(tmp_path / "folder with space"), "best")
     places = [
@@ -263,49 +265,49 @@ def test_a_model_is_found_by_every_address(uri, registry, champion, model, run_i
         files_of(registry, champion),
     ]
     raw = raw_points()
-    for locations in places:
-        loaded = load(locations, tracking_uri=uri)
+    for place in places:
+        loaded = load(place, tracking_uri=uri)
         assert (loaded.predict(raw) == model.predict(raw)).all()
 
 
-def test_the_address_of_mlflow_may_come_from_its_variable(uri, champion, monkeypatch):
+def test_the_tracking_uri_defaults_to_the_environment_variable(uri, champion, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert load(champion.uri).n_components == 3
 
 
 @pytest.mark.parametrize(
-    ("locations", "sentence"),
+    ("address", "message"),
     [
         ("models:/the-champio/1", "did you mean 'the-champion'"),
-        ("models:/the-champion@champio", r"did you mean 'champion'\?; its aliases are champion"),
+        ("models:/the-champion@champio", r"did you mean 'champion'\?; existing aliases: champion"),
         ("models:/the-champion@nothing", "no alias 'nothing'"),
-        ("models:/the-champion/7", "its versions are 1"),
+        ("models:/the-champion/7", "existing versions: 1"),
         ("models:/the-champion/latest", "give models:/NAME@champion"),
         ("models:/", "give models:/NAME@champion"),
-        ("runs:/0123456789abcdef0123456789abcdef/model", "nothing at 'runs:/0123"),
-        ("/nowhere/at/all", "no folder"),
+        ("runs:/0123456789abcdef0123456789abcdef/model", "nothing found at 'runs:/0123"),
+        ("/nowhere/at/all", "is not a folder"),
         ("s3://user:c4n4ry@bucket/model", "cannot load"),
     ],
 )
-def test_an_address_without_a_model_is_a_sentence(uri, champion, locations, sentence):
-    with pytest.raises(UsageError, match=sentence) as caught:
-        load(locations, tracking_uri=uri)
+def test_a_uri_without_a_model_is_a_usage_error(uri, champion, address, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        load(address, tracking_uri=uri)
     assert "c4n4ry" not in str(caught.value)
 
 
-def test_a_folder_of_something_else_is_a_sentence(tmp_path):
+def test_a_folder_without_a_model_is_an_error(tmp_path):
     (tmp_path / "document.json").write_text(json.dumps({}))
-    with pytest.raises(CheckpointError, match=r"holds no model\.json"):
+    with pytest.raises(CheckpointError, match=r"contains no model\.json"):
         load(tmp_path)
 
 
-def test_looking_for_a_model_makes_no_database(tmp_path):
+def test_loading_a_model_creates_no_database(tmp_path):
     with pytest.raises(UsageError, match="set MLFLOW_TRACKING_URI"):
         load("models:/digits@champion", tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_stored_names_no_folder_of_this_machine(registry, champion):
+def test_stored_files_contain_no_path_of_this_machine(registry, champion):
     root = str(Path(__file__).parents[3])
     for path in files_of(registry, champion).rglob("*"):
         if path.is_file():
@@ -318,12 +320,12 @@ def test_the_example_is_stored(registry, champion):
 
 
 @pytest.mark.slow
-def test_a_server_stores_and_gives_back_what_a_database_does(model, tmp_path):
+def test_a_server_stores_and_loads_what_a_database_does(model, tmp_path):
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with server(tmp_path, port):
         registry, client = Registry(address), connect(address)
-        run = client.create_run(experiment_id(client, address, "blobs")).info.run_id
+        run = client.create_run(get_or_create_experiment(client, address, "blobs")).info.run_id
         for number, search in enumerate("ab", 1):
             assert registered(registry, model, run, "digits", search).number == number
         registry.set_challenger("digits", 1)
@@ -333,8 +335,8 @@ def test_a_server_stores_and_gives_back_what_a_database_does(model, tmp_path):
         registry.promote("digits", 2, expected=1)
         assert registry.rollback("digits").number == 1
         raw = raw_points()
-        for locations in ("models:/digits@champion", "models:/digits/2"):
-            loaded = load(locations, tracking_uri=address)
+        for place in ("models:/digits@champion", "models:/digits/2"):
+            loaded = load(place, tracking_uri=address)
             assert (loaded.predict(raw) == model.predict(raw)).all()
         assert registry.names() == ["digits"]
         with pytest.raises(UsageError, match="did you mean 'digits'"):

@@ -16,13 +16,13 @@ from tests.tuner import sabotage
 from tests.tuner.fitted import fitted_model, raw_points
 from tests.tuner.mlflow_store import OLD_LOADER, free_port, kill, wait_for
 from tuner.registry import bundle
-from tuner.registry.bundle import Bundle
+from tuner.registry.bundle import MlflowModel
 from tuner.training.checkpoint import CheckpointError
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 SHAPE = (2, 3)
 UV = shutil.which("uv")
-WHEELS = os.environ.get("TUNER_WHEELS")  # a folder with a wheel of torch, where there is one
+WHEELS = os.environ.get("TUNER_WHEELS")  # a folder with a wheel of torch, if any
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +35,12 @@ def folder(model, tmp_path_factory):
     """Return an MLflow model as it is uploaded."""
     work = tmp_path_factory.mktemp("work")
     model.save(work / "model")
-    bundle.write(model, Bundle(), work, raw_points(shape=SHAPE)[:3])
+    bundle.write(model, MlflowModel(), work, raw_points(shape=SHAPE)[:3])
     return work / "bundle"
 
 
 def served_from(folder):
-    from mlflow.pyfunc import load_model  # only after `bundle` has silenced its import
+    from mlflow.pyfunc import load_model  # after `bundle` has silenced its import warnings
 
     return load_model(str(folder))
 
@@ -58,7 +58,7 @@ def test_the_table_holds_cluster_and_probabilities(served, model):
     assert np.allclose(table.to_numpy()[:, 1:], model.predict_proba(raw))
 
 
-def test_the_parameter_chooses_the_columns(served, model):
+def test_the_parameter_selects_the_columns(served, model):
     raw = raw_points(shape=SHAPE)
     proba = served.predict(raw, params={"output": "predict_proba"})
     assert list(proba.columns) == ["probability_0", "probability_1", "probability_2"]
@@ -80,20 +80,20 @@ def test_the_parameter_chooses_the_columns(served, model):
         lambda x: x.tolist(),
     ],
 )
-def test_points_are_taken_in_any_form(served, model, form):
+def test_points_are_accepted_in_any_form(served, model, form):
     raw = raw_points(shape=SHAPE)
     assert (served.predict(form(raw))["cluster"] == model.predict(raw)).all()
 
 
-def test_data_that_do_not_fit_are_a_bad_request(served):
+def test_invalid_data_is_a_bad_request(served):
     for bad in (np.zeros((2, 4)), np.full((2, 6), np.nan), np.full((2, 6), "a")):
         with pytest.raises(BadRequest) as caught:
             served.predict(bad)
         assert caught.value.get_http_status_code() == 400
 
 
-def test_the_artifact_states_what_it_needs_and_answers(folder):
-    stored = Bundle.load(str(folder))
+def test_the_artifact_has_a_signature_and_requirements(folder):
+    stored = MlflowModel.load(str(folder))
     assert stored.signature.params.to_dict()[0]["name"] == "output"
     assert stored.signature.outputs.input_names()[0] == "cluster"
     assert stored.get_serving_input(str(folder)) is not None
@@ -113,13 +113,13 @@ def test_the_artifact_holds_no_pickle(folder):
     assert not any(path.read_bytes()[:1] == b"\x80" for path in files)
 
 
-def test_the_current_folder_leaves_nothing_in_it(model, tmp_path, monkeypatch):
+def test_no_file_of_the_current_folder_is_added(model, tmp_path, monkeypatch):
     (tmp_path / "uv.lock").write_text("version = 1")
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'secret'\nversion = '1'")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "work").mkdir()
     model.save(tmp_path / "work" / "model")
-    bundle.write(model, Bundle(), tmp_path / "work", raw_points(shape=SHAPE)[:3])
+    bundle.write(model, MlflowModel(), tmp_path / "work", raw_points(shape=SHAPE)[:3])
     assert not list((tmp_path / "work" / "bundle").rglob("uv.lock"))
     assert not list((tmp_path / "work" / "bundle").rglob("pyproject.toml"))
 
@@ -140,12 +140,12 @@ def test_tampered_weights_are_not_served(folder, tmp_path):
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    """Return a folder whose own `models` and `tuner` packages must stay out of the way."""
-    locations = tmp_path_factory.mktemp("elsewhere")
+    """Return a folder with packages `models` and `tuner` that must not be imported."""
+    folder = tmp_path_factory.mktemp("elsewhere")
     for name in ("models", "tuner"):
-        (locations / name).mkdir()
-        (locations / name / "__init__.py").write_text("raise RuntimeError('not this one')")
-    return locations
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("raise RuntimeError('not this one')")
+    return folder
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import pytest
 from tests.tuner.mlflow_store import OLD_LOADER, free_port, server
 from tuner.errors import ServiceError, TunerError, UsageError
 from tuner.tracking import RunRecord, Tracker, check, connect
-from tuner.tracking.connection import experiment_id
+from tuner.tracking.connection import get_or_create_experiment
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 
@@ -90,7 +90,7 @@ def history(uri, run, metric):
 
 
 def everything(uri, parent):
-    """Return all that is stored of a search, so that two states can be compared."""
+    """Return everything that is stored of a search."""
     client = connect(uri)
     found = {}
     for run in [client.get_run(parent), *children(uri, parent)]:
@@ -125,7 +125,7 @@ def test_a_trial_becomes_one_child_of_the_search(uri, search):
     assert history(uri, run, "value") == [(3, 0.3)]
 
 
-def test_the_search_is_a_run_with_its_data(uri, search):
+def test_the_search_is_a_run_with_its_data_set(uri, search):
     tracker, parent = opened(uri, search)
     assert tracker.close(10)
     run = connect(uri).get_run(parent)
@@ -141,20 +141,20 @@ def test_the_search_is_a_run_with_its_data(uri, search):
 @pytest.mark.parametrize(
     ("state", "status"), [("COMPLETE", "FINISHED"), ("PRUNED", "FINISHED"), ("FAIL", "FAILED")]
 )
-def test_how_a_trial_ended_is_shown(uri, search, state, status):
+def test_the_run_has_the_status_of_its_trial(uri, search, state, status):
     (run,) = children(uri, write(uri, search, record(state=state, reason="because")))
     assert run.info.status == status
     assert run.data.tags["tuner.state"] == state
     assert run.data.tags["tuner.reason"] == "because"
 
 
-def test_what_is_no_number_is_not_stored(uri, search):
+def test_values_that_are_not_finite_are_not_stored(uri, search):
     curve = [(1, {"train/loss": math.nan, "score/score": math.inf, "train/kl": 1.0})]
     (run,) = children(uri, write(uri, search, record(history=curve, value=math.nan)))
     assert run.data.metrics == {"train/kl": 1.0}
 
 
-def test_tracking_twice_is_tracking_once(uri, search, tmp_path):
+def test_writing_records_again_changes_nothing(uri, search, tmp_path):
     (tmp_path / "picture.png").write_bytes(b"png")
     records = [
         record(1, artifacts=tmp_path),
@@ -171,7 +171,7 @@ def test_tracking_twice_is_tracking_once(uri, search, tmp_path):
         assert everything(uri, parent) == before
 
 
-def test_a_restart_goes_on_where_tracking_stood(uri, search):
+def test_a_resumed_search_continues_its_runs(uri, search):
     parent = write(uri, search, record(epochs=2, state="RUNNING"))
     assert write(uri, search, record(epochs=5, attempt=1)) == parent
     (run,) = children(uri, parent)
@@ -180,7 +180,7 @@ def test_a_restart_goes_on_where_tracking_stood(uri, search):
     assert run.info.status == "FINISHED"
 
 
-def test_figures_that_come_late_are_added(uri, search):
+def test_late_metrics_are_added(uri, search):
     parent = write(uri, search, record())
     late = record()
     late = replace(
@@ -192,7 +192,7 @@ def test_figures_that_come_late_are_added(uri, search):
     assert history(uri, run, "score/score") == [(1, 0.1), (2, 0.2), (3, 0.3)]
 
 
-def test_long_curves_are_stored_whole(uri, search):
+def test_long_curves_are_stored_completely(uri, search):
     curve = [(e, {f"train/m{k:02}": float(e * k) for k in range(15)}) for e in range(1, 151)]
     (run,) = children(uri, write(uri, search, record(history=curve)))
     assert history(uri, run, "train/m14") == [(e, float(e * 14)) for e in range(1, 151)]
@@ -213,7 +213,7 @@ def test_artifacts_are_stored_with_the_run(uri, search, tmp_path):
 
 
 def calls(monkeypatch, tracker, *faults):
-    """Note the calls of a tracker's client; a name in `faults` fails once after it was done."""
+    """Record the calls of a tracker's client; each name in `faults` fails once after its call."""
     made, to_fail = [], list(faults)
 
     def attribute(name, real):
@@ -243,7 +243,7 @@ def test_a_short_trial_costs_three_calls(uri, search, monkeypatch):
     assert made == ["create_run", "log_batch", "set_terminated"]
 
 
-def test_what_is_complete_costs_nothing_after_a_restart(uri, search, monkeypatch):
+def test_complete_runs_cost_no_calls_after_a_restart(uri, search, monkeypatch):
     write(uri, search, *(record(n) for n in range(5)))
     tracker, _ = opened(uri, search)
     made = calls(monkeypatch, tracker)
@@ -254,7 +254,7 @@ def test_what_is_complete_costs_nothing_after_a_restart(uri, search, monkeypatch
 
 
 @pytest.mark.parametrize("call", ["create_run", "log_batch", "set_terminated"])
-def test_a_lost_answer_doubles_nothing(uri, search, monkeypatch, call):
+def test_a_lost_answer_duplicates_nothing(uri, search, monkeypatch, call):
     tracker, parent = opened(uri, search)
     made = calls(monkeypatch, tracker, call)
     tracker.log(record())
@@ -266,7 +266,7 @@ def test_a_lost_answer_doubles_nothing(uri, search, monkeypatch, call):
         assert len(history(uri, run, metric)) == step
 
 
-def test_a_server_that_hangs_holds_up_nobody(uri, search, monkeypatch):
+def test_a_server_that_hangs_blocks_nobody(uri, search, monkeypatch):
     tracker, _ = opened(uri, search)
     release = threading.Event()
     monkeypatch.setattr(tracker._client, "create_run", lambda *a, **k: release.wait(30))
@@ -274,12 +274,12 @@ def test_a_server_that_hangs_holds_up_nobody(uri, search, monkeypatch):
     for n in range(50):
         tracker.log(record(n))
     assert time.monotonic() - began < 0.5
-    assert tracker.behind == 50
+    assert tracker.pending == 50
     assert not tracker.close(0.2)
     release.set()
 
 
-def test_what_a_server_never_takes_is_told(uri, search):
+def test_rejected_records_are_reported(uri, search):
     tracker, parent = opened(uri, search)
     tracker.log(record(1, params={"a bad ~ name": 1}))
     tracker.log(record(2))
@@ -321,7 +321,7 @@ def test_the_outcome_is_written_to_the_search(uri, search, tmp_path):
     assert [file.path for file in connect(uri).list_artifacts(parent)] == ["report.html"]
 
 
-def test_files_lie_beside_the_database(uri, tmp_path, monkeypatch, search):
+def test_artifacts_are_stored_next_to_the_database(uri, tmp_path, monkeypatch, search):
     monkeypatch.chdir(tmp_path)
     parent = write(uri, search)
     place = connect(uri).get_run(parent).info.artifact_uri
@@ -329,13 +329,13 @@ def test_files_lie_beside_the_database(uri, tmp_path, monkeypatch, search):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_deleted_experiment_is_a_sentence(uri):
+def test_a_deleted_experiment_is_a_usage_error(uri):
     client = connect(uri)
-    gone = experiment_id(client, uri, "gone")
-    assert experiment_id(client, uri, "gone") == gone
+    gone = get_or_create_experiment(client, uri, "gone")
+    assert get_or_create_experiment(client, uri, "gone") == gone
     client.delete_experiment(gone)
     with pytest.raises(UsageError, match=f"mlflow experiments restore -x {gone}"):
-        experiment_id(client, uri, "gone")
+        get_or_create_experiment(client, uri, "gone")
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_a_deleted_experiment_is_a_sentence(uri):
         "ftp://user:c4n4ry@host/x",
     ],
 )
-def test_a_service_that_is_not_there_is_a_sentence_within_ten_seconds(bad):
+def test_an_unreachable_service_is_an_error_within_ten_seconds(bad):
     began = time.monotonic()
     with pytest.raises(TunerError) as caught:
         check(bad.format(port=free_port()))
@@ -366,14 +366,14 @@ def test_a_server_that_never_answers_is_noticed_within_ten_seconds():
 
 
 @pytest.mark.slow
-def test_four_processes_may_make_a_fresh_store_at_once(tmp_path):
+def test_four_processes_may_create_a_store_at_once(tmp_path):
     program = f"from tuner.tracking import check; check('sqlite:///{tmp_path / 'mlflow.db'}')"
     started = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(4)]
     assert [process.wait(120) for process in started] == [0] * 4
 
 
 @pytest.mark.slow
-def test_a_server_killed_and_restarted_loses_and_doubles_nothing(tmp_path, search, monkeypatch):
+def test_a_killed_and_restarted_server_loses_and_duplicates_nothing(tmp_path, search, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     port = free_port()
     uri = f"http://127.0.0.1:{port}"

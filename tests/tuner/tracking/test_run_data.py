@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from tuner.tracking import RunRecord, records
+from tuner.tracking import RunRecord, run_data
 
 RECORD = RunRecord(
     key="trial 7",
@@ -22,17 +22,18 @@ RECORD = RunRecord(
 
 
 def points(record, known=frozenset(), size=1000):
-    return [tuple(p) for batch in records.batches(record, known=known, size=size) for p in batch]
+    batches = run_data.metric_batches(record, known=known, size=size)
+    return [tuple(point) for batch in batches for point in batch]
 
 
 def test_names_sort_by_number():
-    assert records.run_name(RECORD) == "trial 007"
-    assert records.run_name(replace(RECORD, key="finalist 2")) == "finalist 002"
-    assert records.run_name(replace(RECORD, key="trial 1234")) == "trial 1234"
+    assert run_data.run_name(RECORD) == "trial 007"
+    assert run_data.run_name(replace(RECORD, key="finalist 2")) == "finalist 002"
+    assert run_data.run_name(replace(RECORD, key="trial 1234")) == "trial 1234"
 
 
-def test_params_are_text_and_name_method_and_seeds():
-    assert records.params(RECORD) == {
+def test_params_are_text_and_include_method_and_seeds():
+    assert run_data.params(RECORD) == {
         "n_components": "10",
         "learning_rate": "0.001",
         "norm": "True",
@@ -41,53 +42,53 @@ def test_params_are_text_and_name_method_and_seeds():
     }
 
 
-def test_tags_carry_the_project_in_their_name():
-    tags = records.tags(RECORD, search="s")
+def test_tags_have_the_prefix_of_the_project():
+    tags = run_data.tags(RECORD, search="s")
     assert all(name.startswith("tuner.") for name in tags)
     assert tags["tuner.device"] == "cpu"
     assert tags["tuner.key"] == "trial 7"
     assert tags["tuner.reason"] == ""
 
 
-def test_a_tag_of_a_record_cannot_pose_as_one_of_ours():
+def test_a_tag_of_a_record_does_not_overwrite_a_tag_of_the_tracker():
     assert (
-        records.tags(replace(RECORD, tags={"search": "other"}), search="s")["tuner.search"] == "s"
+        run_data.tags(replace(RECORD, tags={"search": "other"}), search="s")["tuner.search"] == "s"
     )
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
-def test_what_is_no_number_is_left_out(odd):
+def test_values_that_are_not_finite_are_left_out(odd):
     record = replace(RECORD, history=[(1, {"train/loss": odd, "score/score": 0.1})])
     assert points(record) == [("score/score", 0.1, 1001, 1)]
-    assert records.outcome(replace(RECORD, value=odd)) == []
+    assert run_data.outcome_points(replace(RECORD, value=odd)) == []
 
 
-def test_only_unknown_points_are_told():
+def test_only_unknown_points_are_returned():
     assert points(RECORD, known={("train/loss", 1)}) == [("score/score", 0.1, 1001, 1)]
     assert points(RECORD, known={("train/loss", 1), ("score/score", 1)}) == []
 
 
-def test_points_tell_when_they_were_made():
+def test_points_have_the_times_of_their_evaluations():
     assert points(replace(RECORD, times=[5_000, 6_000]))[0] == ("train/loss", 3.0, 5_000, 1)
 
 
-def test_batches_are_no_larger_than_asked():
+def test_batches_are_not_larger_than_size():
     record = replace(RECORD, history=[(e, {f"m{k}": 1.0 for k in range(15)}) for e in range(200)])
-    sizes = [len(batch) for batch in records.batches(record, known=(), size=999)]
+    sizes = [len(batch) for batch in run_data.metric_batches(record, known=(), size=999)]
     assert sizes == [999, 999, 999, 3]
 
 
-def test_the_outcome_comes_after_the_curve():
-    assert records.outcome(RECORD) == [("value", 0.5, 9_000, 2)]
-    assert records.outcome(replace(RECORD, state="RUNNING")) == []
+def test_the_outcome_is_at_the_last_epoch():
+    assert run_data.outcome_points(RECORD) == [("value", 0.5, 9_000, 2)]
+    assert run_data.outcome_points(replace(RECORD, state="RUNNING")) == []
 
 
-def test_the_digest_sees_names_and_contents(tmp_path):
+def test_the_digest_depends_on_names_and_contents(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x").write_text("1")
-    digests = {records.digest(tmp_path)}
+    digests = {run_data.folder_digest(tmp_path)}
     (tmp_path / "a" / "x").write_text("2")
-    digests.add(records.digest(tmp_path))
+    digests.add(run_data.folder_digest(tmp_path))
     (tmp_path / "a" / "x").rename(tmp_path / "x")
-    digests.add(records.digest(tmp_path))
+    digests.add(run_data.folder_digest(tmp_path))
     assert len(digests) == 3

@@ -1,4 +1,4 @@
-"""The runs of a search, written with as few calls as it takes."""
+"""Writes the runs of a search with as few MLflow calls as possible."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +9,18 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from ..methods.contract import Scalar
-from . import records
+from . import run_data
 from .records import RunRecord
+from .run_data import MetricPoint
 
-# a pruned trial has done what it was asked to; its tag says that it was pruned
+# pruning is a normal end, so the run is FINISHED; the tag tuner.state tells it from a complete one
 _STATUS = {"RUNNING": "RUNNING", "COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
-_BATCH = 1000  # metrics that MLflow takes in one call
+_MAX_BATCH = 1000  # metrics that MLflow accepts in one call
 
 
 @dataclass(frozen=True)
-class Summary:
-    """The outcome of a search."""
+class SearchSummary:
+    """The outcome of a search, written to its parent run."""
 
     metrics: Mapping[str, float]
     tags: Mapping[str, Scalar]
@@ -28,8 +29,8 @@ class Summary:
 
 
 @dataclass
-class _Child:
-    """What the server is known to hold of one child run; `points` is None until it was asked."""
+class _ChildRun:
+    """What the server holds of a child run; `points` is None until it has been queried."""
 
     run_id: str
     status: str
@@ -39,60 +40,60 @@ class _Child:
 
 
 @final
-class Projection:
-    """Makes the runs of a search say what the records say, with as few calls as it takes."""
+class RunWriter:
+    """Brings the runs of a search up to date with their records."""
 
     def __init__(self, client: MlflowClient, parent: Run, search: str, *, is_new: bool) -> None:
         self._client, self._parent, self._search = client, parent, search
-        self._children: dict[str, _Child] | None = {} if is_new else None
+        self._children: dict[str, _ChildRun] | None = {} if is_new else None
 
-    def write(self, item: RunRecord | Summary) -> None:
-        """Write one record, or the outcome of the search."""
+    def write(self, item: RunRecord | SearchSummary) -> None:
+        """Write a record to its child run, or the outcome of the search to the parent run."""
         try:
-            if isinstance(item, Summary):
+            if isinstance(item, SearchSummary):
                 self._write_parent(item)
             else:
                 self._write_child(item)
         except Exception:
-            self._children = None  # some of it may have arrived: ask again
+            self._children = None  # part of it may have been stored: query the server again
             raise
 
     def _write_child(self, record: RunRecord) -> None:
-        tags, status = records.tags(record, search=self._search), _STATUS[record.state]
-        child = self._child(record, tags)
+        tags, status = run_data.tags(record, search=self._search), _STATUS[record.state]
+        child = self._get_or_create_child(record, tags)
         changed = {name: text for name, text in tags.items() if child.tags.get(name) != text}
         is_ending = child.status == "RUNNING" != status
         if not changed and not is_ending and status != "RUNNING":
             return
         if record.artifacts is not None and (is_ending or "tuner.artifacts" in changed):
             self._client.log_artifacts(child.run_id, str(record.artifacts))
-        self._log(child, record, changed, is_ending=is_ending)
-        # the status comes last: a run that has ended is complete
+        self._log_child(child, record, changed, is_ending=is_ending)
+        # the status comes last, so that a run with a terminal status is complete
         if child.status != status and status == "RUNNING":
             self._client.update_run(child.run_id, status=status)
         elif child.status != status:
             self._client.set_terminated(child.run_id, status, record.ended)
         child.status = status
 
-    def _log(
-        self, child: _Child, record: RunRecord, changed: Mapping[str, str], *, is_ending: bool
+    def _log_child(
+        self, child: _ChildRun, record: RunRecord, changed: Mapping[str, str], *, is_ending: bool
     ) -> None:
-        """Log the points, params and tags that are not there yet."""
+        """Log the metrics, params and tags that the run does not hold yet."""
         if child.points is None:
-            child.points = self._points(child, record)
-        batches = records.batches(record, known=child.points, size=_BATCH - 1) or [[]]
-        batches[-1] += records.outcome(record) if is_ending else []
-        texts = {k: v for k, v in records.params(record).items() if k not in child.params}
+            child.points = self._stored_points(child, record)
+        batches = run_data.metric_batches(record, known=child.points, size=_MAX_BATCH - 1) or [[]]
+        batches[-1] += run_data.outcome_points(record) if is_ending else []
+        params = {k: v for k, v in run_data.params(record).items() if k not in child.params}
         for points in batches:
-            if points or texts or changed:
-                _log_batch(self._client, child.run_id, points, texts, changed)
+            if points or params or changed:
+                _log_batch(self._client, child.run_id, points, params, changed)
             child.points |= {(point.name, point.step) for point in points}
-            child.params |= texts.keys()
+            child.params |= params.keys()
             child.tags |= changed
-            texts, changed = {}, {}
+            params, changed = {}, {}
 
-    def _points(self, child: _Child, record: RunRecord) -> set[tuple[str, int]]:
-        """Ask which points of a curve the run holds."""
+    def _stored_points(self, child: _ChildRun, record: RunRecord) -> set[tuple[str, int]]:
+        """Return the name and step of every metric of the record that the run already holds."""
         names = {name for _, metrics in record.history for name in metrics}
         return {
             (name, metric.step)
@@ -100,25 +101,24 @@ class Projection:
             for metric in self._client.get_metric_history(child.run_id, name)
         }
 
-    def _child(self, record: RunRecord, tags: Mapping[str, str]) -> _Child:
-        """Return the run of a record, found or created with its tags."""
+    def _get_or_create_child(self, record: RunRecord, tags: Mapping[str, str]) -> _ChildRun:
         if self._children is None:
-            self._children = self._found()
+            self._children = self._search_children()
         if record.key not in self._children:
             run = self._client.create_run(
                 self._parent.info.experiment_id,
                 start_time=record.started,
                 tags={**tags, "mlflow.parentRunId": self._parent.info.run_id},
-                run_name=records.run_name(record),
+                run_name=run_data.run_name(record),
             )
-            self._children[record.key] = _Child(
+            self._children[record.key] = _ChildRun(
                 run.info.run_id, "RUNNING", dict(tags), set(), set()
             )
         return self._children[record.key]
 
-    def _found(self) -> dict[str, _Child]:
-        """Ask for all children; of two with the same key the older one counts."""
-        children: dict[str, _Child] = {}
+    def _search_children(self) -> dict[str, _ChildRun]:
+        """Return all child runs by key, the oldest if several have the same key."""
+        children: dict[str, _ChildRun] = {}
         token = None
         while True:
             page = self._client.search_runs(
@@ -128,20 +128,20 @@ class Projection:
                 page_token=token,
             )
             for run in page:
-                tags = dict(run.data.tags)
-                child = _Child(run.info.run_id, run.info.status, tags, set(run.data.params), None)
+                tags, params = dict(run.data.tags), set(run.data.params)
+                child = _ChildRun(run.info.run_id, run.info.status, tags, params, None)
                 children.setdefault(tags.get("tuner.key", ""), child)
             token = page.token
             if not token:
                 return children
 
-    def _write_parent(self, summary: Summary) -> None:
+    def _write_parent(self, summary: SearchSummary) -> None:
         run = self._client.get_run(self._parent.info.run_id)
         if summary.artifacts is not None:
             self._client.log_artifacts(run.info.run_id, str(summary.artifacts))
         new = {k: v for k, v in summary.metrics.items() if run.data.metrics.get(k) != v}
-        points = records.finite(new, time=run.info.start_time, step=0)
-        log_new(self._client, run, tags=records.own_names(summary.tags), points=points)
+        points = run_data.finite_points(new, timestamp=run.info.start_time, step=0)
+        log_new(self._client, run, tags=run_data.prefixed(summary.tags), points=points)
         if run.info.status != summary.status:
             self._client.set_terminated(run.info.run_id, summary.status)
 
@@ -152,25 +152,25 @@ def log_new(
     *,
     tags: Mapping[str, str],
     params: Mapping[str, str] | None = None,
-    points: Sequence[records.Point] = (),
+    points: Sequence[MetricPoint] = (),
 ) -> None:
-    """Log what a run does not hold yet; a param that it holds stays as it is."""
-    texts = {} if params is None else {k: v for k, v in params.items() if k not in run.data.params}
+    """Log metrics, params that the run does not hold yet, and tags that are new or changed."""
+    new = {k: v for k, v in (params or {}).items() if k not in run.data.params}
     changed = {k: v for k, v in tags.items() if run.data.tags.get(k) != v}
-    if points or texts or changed:
-        _log_batch(client, run.info.run_id, points, texts, changed)
+    if points or new or changed:
+        _log_batch(client, run.info.run_id, points, new, changed)
 
 
 def _log_batch(
     client: MlflowClient,
     run_id: str,
-    points: Sequence[records.Point],
+    points: Sequence[MetricPoint],
     params: Mapping[str, str],
     tags: Mapping[str, str],
 ) -> None:
     client.log_batch(
         run_id,
-        metrics=[Metric(p.name, p.value, p.time, p.step) for p in points],
+        metrics=[Metric(p.name, p.value, p.timestamp, p.step) for p in points],
         params=[Param(name, text) for name, text in params.items()],
         tags=[RunTag(name, text) for name, text in tags.items()],
     )
