@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import NullPool, create_engine
 
 from ..errors import UsageError
-from ..sqlite import alone, database_file
+from ..sqlite import database_file, database_lock
 from .availability import ANSWER, answer_within
 
 _FILE_ANSWER = 60.0
@@ -22,7 +22,7 @@ def connect(uri: str) -> MlflowClient:
 
     def ask() -> MlflowClient:
         _knock(uri)
-        with alone(uri):
+        with database_lock(uri):
             client = MlflowClient(uri, os.environ.get("MLFLOW_REGISTRY_URI", uri))
             client.search_experiments(max_results=1)
         return client

@@ -64,12 +64,12 @@ def test_pyproject_is_read_where_there_is_no_file_of_our_own(tmp_path):
     [
         ("tuner.toml", b"trails = 1", "did you mean 'trials'"),
         ("tuner.toml", b"[serch]\ntrials = 1", "did you mean 'search'"),
-        ("tuner.toml", b"[train]\ntrials = 1", r"tuner.toml, \[train\]: no flag"),
+        ("tuner.toml", b"[train]\ntrials = 1", r"tuner.toml, \[train\]: no such option or command"),
         ("tuner.toml", b"dry_run = 1", "write true or false"),
-        ("tuner.toml", b"trials", "not a usable TOML file"),
-        ("tuner.toml", b"trials = 1\ntrials = 2", "not a usable TOML file"),
+        ("tuner.toml", b"trials", "is not valid TOML"),
+        ("tuner.toml", b"trials = 1\ntrials = 2", "is not valid TOML"),
         ("tuner.toml", b"method = '\xff'", "is not UTF-8"),
-        ("pyproject.toml", b"[tool]\ntuner = 3", "write a table of flags"),
+        ("pyproject.toml", b"[tool]\ntuner = 3", "write a table of options"),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_refused(tmp_path, name, content, said):

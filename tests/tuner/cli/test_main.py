@@ -135,10 +135,10 @@ def test_a_flag_wins_over_a_variable_and_that_over_a_file(tuner, here, monkeypat
     [
         ("trials = 'many'", "tuner.toml: trials 'many': give a whole number"),
         ("trials = true", "tuner.toml: trials 'true': give a whole number"),
-        ("trails = 3", "tuner.toml: no flag or command is called 'trails'; did you mean 'trials'"),
-        ("[search]\ntrails = 3", "tuner.toml, [search]: no flag or command is called 'trails'"),
+        ("trails = 3", "tuner.toml: no such option or command 'trails'; did you mean 'trials'?"),
+        ("[search]\ntrails = 3", "tuner.toml, [search]: no such option or command 'trails'"),
         ("dry_run = 'yes'", "tuner.toml: dry_run = 'yes': write true or false"),
-        ("trials = ", "tuner.toml is not a usable TOML file"),
+        ("trials = ", "tuner.toml is not valid TOML"),
     ],
 )
 def test_a_wrong_file_of_settings_is_named(tuner, here, text, said):

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tuner.cli.progress import LiveView, PlainView, counts, duration, line, pace, view
+from tuner.cli.progress import LiveView, PlainView, counts, duration, line, times, view
 from tuner.orchestration.controller import Row, Snapshot
 
 
@@ -62,15 +62,15 @@ def test_a_line_shows_five_best_and_eight_running():
 
 
 def test_the_time_left_is_unknown_before_the_first_trial_and_none_at_the_end():
-    assert pace(snapshot(running(0))) == "1 min 40 s"
-    assert pace(snapshot(complete(0, 0.5), total=1)) == "1 min 40 s"
-    assert pace(snapshot(complete(0, 0.5), total=2), since=30) == "2 min 10 s, 1 min 10 s left"
-    assert pace(snapshot(complete(0, 0.5), total=2), since=300).endswith("0 s left")
+    assert times(snapshot(running(0))) == "1 min 40 s"
+    assert times(snapshot(complete(0, 0.5), total=1)) == "1 min 40 s"
+    assert times(snapshot(complete(0, 0.5), total=2), elapsed=30) == "2 min 10 s, 1 min 10 s left"
+    assert times(snapshot(complete(0, 0.5), total=2), elapsed=300).endswith("0 s left")
 
 
 def test_trials_of_an_earlier_run_do_not_speed_up_the_time_left():
     rows = [complete(n, 0.5) for n in range(10)]
-    assert pace(snapshot(*rows, before=9, total=11)) == "1 min 40 s, 1 min 40 s left"
+    assert times(snapshot(*rows, before=9, total=11)) == "1 min 40 s, 1 min 40 s left"
 
 
 @pytest.mark.parametrize(
@@ -102,19 +102,19 @@ def test_lines_come_every_ten_seconds_or_tenth_of_the_trials():
         return len(stream.getvalue().splitlines())
 
     with lines as shown:
-        shown.watch(snapshot(running(0)))
+        shown.update(snapshot(running(0)))
         assert written() == 1
         clock.now = 9
-        shown.watch(snapshot(running(0)))
-        shown.watch(snapshot(complete(0, 0.5)))
+        shown.update(snapshot(running(0)))
+        shown.update(snapshot(complete(0, 0.5)))
         assert written() == 1
         clock.now = 10
-        shown.watch(snapshot(complete(0, 0.5)))
+        shown.update(snapshot(complete(0, 0.5)))
         assert written() == 2
-        shown.watch(snapshot(complete(0, 0.5), complete(1, 0.5)))
+        shown.update(snapshot(complete(0, 0.5), complete(1, 0.5)))
         assert written() == 3
-        shown.watch(snapshot(*(complete(n, 0.5) for n in range(20))))
-        shown.say("a remark")
+        shown.update(snapshot(*(complete(n, 0.5) for n in range(20))))
+        shown.log("a remark")
     assert written() == 5
     assert stream.getvalue().endswith("a remark\n")
     assert "\x1b" not in stream.getvalue()
@@ -130,9 +130,9 @@ def live(width, height=24, clock=None):
 def drawn(width, given, height=24):
     console, shown = live(width, height)
     if given is not None:
-        shown.watch(given)
+        shown.update(given)
     with console.capture() as captured:
-        console.print(shown.drawn())
+        console.print(shown.render())
     return captured.get().splitlines()
 
 
@@ -140,7 +140,7 @@ def test_a_view_has_bar_counts_running_and_best():
     lines = drawn(80, MIXED)
     assert lines[0].rstrip().endswith("5/20  1 min 40 s, 5 min 0 s left")
     assert lines[1].strip() == "2 complete, 1 pruned, 2 failed (RuntimeError 1, diverged 1)"
-    assert lines[3].split() == ["trial", "method", "pass", "score"]
+    assert lines[3].split() == ["trial", "method", "epoch", "score"]
     assert lines[4].split() == ["now", "5", "em_vae", "12/60", "0.612"]
     assert lines[5].split() == ["6", "em_vae"]
     assert lines[6].split() == ["best", "1", "gmvae", "0.800"]
@@ -181,10 +181,10 @@ def test_before_the_first_snapshot_a_view_says_that_it_starts():
 def test_the_clock_of_a_view_runs_on_between_snapshots():
     clock = Clock()
     console, shown = live(80, clock=clock)
-    shown.watch(snapshot(complete(0, 0.5), total=2))
+    shown.update(snapshot(complete(0, 0.5), total=2))
     clock.now = 30
     with console.capture() as captured:
-        console.print(shown.drawn())
+        console.print(shown.render())
     assert "2 min 10 s, 1 min 10 s left" in captured.get()
 
 
@@ -192,8 +192,8 @@ def test_a_live_view_leaves_only_its_remarks():
     stream = io.StringIO()
     console = Console(file=stream, width=60, force_terminal=True, color_system=None)
     with LiveView(console) as shown:
-        shown.watch(MIXED)
-        shown.say("a remark with [brackets]")
+        shown.update(MIXED)
+        shown.log("a remark with [brackets]")
     text = stream.getvalue()
     assert "a remark with" in text
     assert text.endswith("\x1b[2K") or "\x1b[1A" in text  # drawn lines are taken back

@@ -32,7 +32,7 @@ def test_predictions_keep_the_order_of_the_rows(tuner, here, model):
     raw = points(here)
     ran = tuner("predict", model, "x.npy", "--out", "p.csv", "--proba")
     assert ran.code == 0, ran.err
-    assert "20 points to p.csv" in ran.out
+    assert "wrote 20 points to p.csv" in ran.out
     with open("p.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     loaded = load(model)

@@ -81,7 +81,7 @@ def test_what_is_given_wins_over_the_default_place(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("text", ["s3://bucket/folder", "a\0b"])
 def test_artifacts_that_are_no_folder_are_refused(text):
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         values.locations(None, None, text)
 
 
@@ -117,9 +117,9 @@ def test_a_file_with_an_equals_sign_in_its_name_is_a_file(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("given", "names", "said"),
     [
-        (["{path}"], ["kmeans", "gmm"], "say whose space it is, as in kmeans="),
+        (["{path}"], ["kmeans", "gmm"], "name its method, as in kmeans="),
         (["kmens={path}"], ["kmeans", "gmm"], "did you mean 'kmeans'"),
-        (["gmvae={path}"], ["kmeans"], "not among the methods"),
+        (["gmvae={path}"], ["kmeans"], "is not a method of this search"),
         (["{path}", "kmeans={path}"], ["kmeans"], "two files"),
         (["missing.yaml"], ["kmeans"], "cannot be read"),
     ],

@@ -52,7 +52,7 @@ def test_a_folder_of_a_training_is_its_best_model(tuner, here):
 
 def test_evaluations_are_told_on_stderr_and_figures_on_stdout(tuner, here):
     ran = tuner(*line(here, "--replicas", 1))
-    assert "pass 1/1, kmeans: score 0.6" in ran.err
+    assert "epoch 1/1, kmeans: score 0.6" in ran.err
     assert "replica 0  seed 0: score 0.6" in ran.out
     assert "hungarian 1.000" in ran.out
     assert "tuner predict" in ran.out
@@ -112,7 +112,7 @@ def test_a_training_that_was_cut_off_goes_on_in_its_folder(tuner, here, monkeypa
         if evaluation.epoch == 10 and passes.count(10) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("tuner.cli.training._watch", cut)
+    monkeypatch.setattr("tuner.cli.train._show_evaluation", cut)
     assert tuner(*begin).code == 130
     assert not (here / "m" / "best").exists()
     ran = tuner(*begin)

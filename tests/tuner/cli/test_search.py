@@ -57,7 +57,7 @@ def test_an_interrupted_search_goes_on_to_exactly_n(tuner, here):
     assert last.startswith("error: interrupted with 3 of 5 trials to go")
     assert "`tuner resume cut`" in last
     assert "cut     stopped  2/5" in tuner("status").out
-    assert "go on with `tuner resume cut`" in tuner("status", "cut").out
+    assert "continue with `tuner resume cut`" in tuner("status", "cut").out
     assert tuner("doctor", "cut").code == 1
     with no_ray():
         ran = tuner("resume", "cut", "--json")
@@ -267,7 +267,7 @@ def test_all_methods_are_searched_by_one_word(tuner):
         (["--space", "nope.yaml"], 2, "cannot be read"),
         (["--storage", "tuner.db"], 2, "is no database URL"),
         (["--storage", "nope://x/y"], 4, "does not answer"),
-        (["--artifacts", "s3://bucket"], 2, "is no folder"),
+        (["--artifacts", "s3://bucket"], 2, "is not a folder"),
     ],
 )
 @pytest.mark.parametrize("dry", [True, False], ids=["dry", "real"])
