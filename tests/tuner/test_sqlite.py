@@ -24,7 +24,7 @@ from tuner.sqlite import database_file, database_lock
         ("", None),
     ],
 )
-def test_only_files_are_files(uri, file):
+def test_the_file_of_a_uri(uri, file):
     assert database_file(uri) == file
 
 
@@ -42,7 +42,7 @@ def test_commits_do_not_wait_for_the_disk(tmp_path):
         assert pragma(connection, "synchronous") == 1
 
 
-def test_other_databases_are_left_as_they_are(tmp_path):
+def test_other_databases_are_not_changed(tmp_path):
     with database_lock(f"sqlite:///{tmp_path / 'a.db'}"), connect(tmp_path / "b.db") as connection:
         assert pragma(connection, "journal_mode") == "delete"
     other = sqlite3.connect(tmp_path / "b.db")
@@ -50,7 +50,7 @@ def test_other_databases_are_left_as_they_are(tmp_path):
     other.close()
 
 
-def test_one_at_a_time(tmp_path):
+def test_the_lock_is_exclusive(tmp_path):
     uri, inside, most = f"sqlite:///{tmp_path / 'a.db'}", [], []
 
     def visit():
@@ -68,7 +68,7 @@ def test_one_at_a_time(tmp_path):
     assert most == [1] * 5
 
 
-def test_a_missing_folder_is_a_sentence(tmp_path):
+def test_a_missing_folder_is_refused(tmp_path):
     with (
         pytest.raises(DiskError, match="choose another folder"),
         database_lock(f"sqlite:///{tmp_path / 'absent' / 'a.db'}"),
@@ -76,7 +76,7 @@ def test_a_missing_folder_is_a_sentence(tmp_path):
         raise AssertionError
 
 
-def test_nothing_is_left_beside_the_database(tmp_path):
+def test_the_lock_leaves_no_files(tmp_path):
     with database_lock(f"sqlite:///{tmp_path / 'a.db'}"):
         pass
     assert list(tmp_path.iterdir()) == []

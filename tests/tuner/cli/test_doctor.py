@@ -12,7 +12,7 @@ def flags(done):
     return [*done.flags, "--artifacts", done.locations.artifacts]
 
 
-def test_a_sound_search_is_exit_0(tuner, here):
+def test_a_consistent_search_exits_with_0(tuner, here):
     done = finished_search()
     ran = tuner("doctor", "done", *flags(done))
     assert (ran.code, ran.err) == (0, "")
@@ -24,7 +24,7 @@ def test_a_sound_search_is_exit_0(tuner, here):
     assert not list(here.iterdir())
 
 
-def test_what_is_wrong_is_exit_1_and_said(tuner, here):
+def test_a_failed_check_is_shown_and_exits_with_1(tuner, here):
     done = finished_search()
     elsewhere = [*done.flags, "--artifacts", here / "moved"]
     ran = tuner("doctor", "done", *elsewhere)
@@ -45,7 +45,7 @@ def test_without_a_name_all_searches_are_checked(tuner):
     assert [(one["search"], one["ok"]) for one in told] == [("done", True)]
 
 
-def test_without_a_search_there_is_nothing_wrong(tuner, here):
+def test_without_searches_nothing_fails(tuner, here):
     ran = tuner("doctor")
     assert (ran.code, ran.out) == (0, "")
     assert "no searches yet: start one with `tuner search`" in ran.err

@@ -26,14 +26,14 @@ def test_every_command_has_help(tuner, command):
     assert f"tuner {command}" in ran.out
 
 
-def test_help_at_forty_columns_stays_within_them(tuner, monkeypatch):
+def test_help_fits_into_40_columns(tuner, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     ran = tuner("search", "--help")
     assert ran.code == 0
     assert max(map(len, ran.out.splitlines())) <= 40
 
 
-def test_no_command_shows_help_and_is_an_error(tuner):
+def test_without_a_command_help_is_shown_and_the_exit_code_is_2(tuner):
     ran = tuner()
     assert ran.code == 2
     assert "Usage" in ran.out
@@ -63,7 +63,7 @@ def test_version(tuner):
         (["ui", "--port", "70000"], "--port '70000': give at most 65535"),
     ],
 )
-def test_a_wrong_command_line_is_one_sentence(tuner, here, arguments, said):
+def test_a_usage_error_is_one_sentence(tuner, here, arguments, said):
     ran = tuner(*arguments)
     assert ran.code == 2
     assert said in ran.complaint
@@ -71,41 +71,41 @@ def test_a_wrong_command_line_is_one_sentence(tuner, here, arguments, said):
     assert not list(here.iterdir())
 
 
-def _raising(monkeypatch, error):
+def _fail_with(monkeypatch, error):
     def raises(*_: object) -> None:
         raise error
 
     monkeypatch.setattr("tuner.data.catalog", raises)
 
 
-def test_an_error_has_the_exit_code_of_its_kind(tuner, monkeypatch):
-    _raising(monkeypatch, DataError("it is cut"))
+def test_the_class_of_an_error_sets_the_exit_code(tuner, monkeypatch):
+    _fail_with(monkeypatch, DataError("it is cut"))
     ran = tuner("datasets")
     assert (ran.code, ran.complaint) == (3, "it is cut")
 
 
-def test_an_error_is_one_line_without_secrets_whatever_it_quotes(tuner, monkeypatch):
+def test_an_error_is_one_printable_line_without_secrets(tuner, monkeypatch):
     said = "postgresql://me:canary@host/db\nsays \x1b[31mno\0"
-    _raising(monkeypatch, DataError(said))
+    _fail_with(monkeypatch, DataError(said))
     ran = tuner("datasets")
     assert ran.complaint == "postgresql://me:***@host/db says \\x1b[31mno\\x00"
 
 
 @pytest.mark.parametrize(("signum", "code"), [(2, 130), (15, 143)])
-def test_an_interrupted_search_exits_with_its_signal(tuner, monkeypatch, signum, code):
-    _raising(monkeypatch, InterruptedSearchError("go on with tuner resume a", signum))
+def test_an_interrupted_search_exits_with_128_plus_the_signal(tuner, monkeypatch, signum, code):
+    _fail_with(monkeypatch, InterruptedSearchError("go on with tuner resume a", signum))
     ran = tuner("datasets")
     assert (ran.code, ran.complaint) == (code, "go on with tuner resume a")
 
 
-def test_ctrl_c_elsewhere_is_130(tuner, monkeypatch):
-    _raising(monkeypatch, KeyboardInterrupt())
+def test_ctrl_c_in_any_other_command_exits_with_130(tuner, monkeypatch):
+    _fail_with(monkeypatch, KeyboardInterrupt())
     ran = tuner("datasets")
     assert (ran.code, ran.complaint) == (130, "interrupted")
 
 
-def test_the_unexpected_is_a_sentence_and_a_traceback_only_on_request(tuner, monkeypatch):
-    _raising(monkeypatch, ZeroDivisionError("by zero"))
+def test_an_unexpected_error_has_a_traceback_only_on_request(tuner, monkeypatch):
+    _fail_with(monkeypatch, ZeroDivisionError("by zero"))
     ran = tuner("datasets")
     assert ran.code == 70
     assert "unexpected ZeroDivisionError: by zero" in ran.complaint
@@ -114,7 +114,7 @@ def test_the_unexpected_is_a_sentence_and_a_traceback_only_on_request(tuner, mon
         run(["datasets"])
 
 
-def test_a_flag_wins_over_a_variable_and_that_over_a_file(tuner, here, monkeypatch):
+def test_flags_override_variables_which_override_files(tuner, here, monkeypatch):
     def storage(*flags: str) -> str:
         ran = tuner("search", "-m", "kmeans", "--dry-run", *flags)
         assert ran.code == 0, ran.err
@@ -141,14 +141,14 @@ def test_a_flag_wins_over_a_variable_and_that_over_a_file(tuner, here, monkeypat
         ("trials = ", "tuner.toml is not valid TOML"),
     ],
 )
-def test_a_wrong_file_of_settings_is_named(tuner, here, text, said):
+def test_an_error_in_a_file_names_the_file(tuner, here, text, said):
     (here / "tuner.toml").write_text(text)
     ran = tuner("search", "--dry-run")
     assert ran.code == 2
     assert said in ran.complaint
 
 
-def test_a_wrong_variable_is_named(tuner, monkeypatch):
+def test_an_invalid_variable_is_refused(tuner, monkeypatch):
     monkeypatch.setenv("TUNER_STORAGE", "tuner.db")
     ran = tuner("status")
     assert ran.code == 2
