@@ -114,7 +114,7 @@ def show_plan(plan: "Plan", locations: "Locations", resources: "Resources", *, j
     show_facts(facts)
     for name, branch in document["methods"].items():
         show("")
-        show(f"{name}, {branch['passes']} epochs")
+        show(f"{name}, epochs: {branch['passes']}")
         show_table(
             ["setting", "range", "first"],
             [
@@ -206,7 +206,7 @@ def range_text(entry: Mapping[str, Any]) -> str:
         text = ", ".join(map(str, entry["choice"]))
     else:
         low, high = entry.get("int") or entry["float"]
-        text = f"{_short(low)} to {_short(high)}" + (", log" if entry.get("log") else "")
+        text = f"{_short(low)} to {_short(high)}" + (" (log)" if entry.get("log") else "")
     when = ", ".join(f"{name} is {value}" for name, value in entry.get("when", {}).items())
     return f"{text} if {when}" if when else text
 

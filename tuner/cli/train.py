@@ -57,9 +57,7 @@ def train(
         raise UsageError(f"--device {device!r}: choose cpu or cuda")
     names = values.methods(method)
     if len(names) != 1 or names == ("all",):
-        raise UsageError(
-            f"--method {method!r}: train takes one method, use tuner search for several"
-        )
+        raise UsageError(f"--method {method!r}: give one method, or use tuner search for several")
     study = Study(
         methods=names,
         dataset=dataset,

@@ -67,8 +67,8 @@ def test_each_training_uses_a_new_folder(tuner, here):
 @pytest.mark.parametrize(
     ("more", "code", "said"),
     [
-        (["-m", "kmeans,gmm"], 2, "train takes one method"),
-        (["-m", "all"], 2, "train takes one method"),
+        (["-m", "kmeans,gmm"], 2, "give one method, or use tuner search"),
+        (["-m", "all"], 2, "give one method, or use tuner search"),
         (["-m", "kmens"], 2, "did you mean 'kmeans'"),
         (["--replicas", "0"], 2, "replicas=0"),
         (["--set", "k=3"], 2, "--set k: no such setting"),
