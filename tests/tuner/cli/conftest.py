@@ -19,7 +19,7 @@ class Ran:
     err: str
 
     @property
-    def complaint(self) -> str:
+    def error_message(self) -> str:
         """The error message, which must be the only output and a single line."""
         assert self.out == ""
         assert self.err.startswith("error: ")

@@ -60,7 +60,7 @@ def test_pyproject_is_read_without_tuner_toml(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "expected"),
     [
         ("tuner.toml", b"trails = 1", "did you mean 'trials'"),
         ("tuner.toml", b"[serch]\ntrials = 1", "did you mean 'search'"),
@@ -76,9 +76,9 @@ def test_pyproject_is_read_without_tuner_toml(tmp_path):
         ("pyproject.toml", b"[tool]\ntuner = 3", "write a table of options"),
     ],
 )
-def test_an_invalid_file_is_refused(tmp_path, name, content, said):
+def test_an_invalid_file_is_refused(tmp_path, name, content, expected):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=expected):
         read(tmp_path, FLAGS)
 
 

@@ -39,10 +39,10 @@ def test_settings_are_listed_with_default_bounds_and_meaning(tuner):
     assert "n_components" in ran.out
     assert "at least 2" in ran.out
     assert "number of clusters K" in ran.out
-    told = json.loads(tuner("methods", "kmeans", "--json").out)
+    document = json.loads(tuner("methods", "kmeans", "--json").out)
     fields = catalog.method("kmeans").config_type.__dataclass_fields__
-    assert [one["name"] for one in told["settings"]] == list(fields)
-    starts = next(one for one in told["settings"] if one["name"] == "starts")
+    assert [one["name"] for one in document["settings"]] == list(fields)
+    starts = next(one for one in document["settings"] if one["name"] == "starts")
     assert (starts["default"], starts["type"], starts["low"]) == (10, "int", 1)
     assert starts["searched"] == method_space("kmeans").parameters["starts"].describe()
     assert tuner("methods", "kmeans", "--markdown").out.startswith("| setting |")
@@ -52,7 +52,7 @@ def test_settings_are_listed_with_default_bounds_and_meaning(tuner):
 def test_an_unknown_method_is_refused(tuner, command):
     ran = tuner(command, "kmens")
     assert ran.code == 2
-    assert "did you mean 'kmeans'" in ran.complaint
+    assert "did you mean 'kmeans'" in ran.error_message
 
 
 @pytest.mark.parametrize("name", catalog.names())
@@ -98,7 +98,7 @@ def test_models_are_listed_with_alias_score_and_interval(tuner, here):
     assert f"{one['score']:.3f}" in ran.out
     ran = tuner("models", "blob", *flags)
     assert ran.code == 2
-    assert "did you mean 'blobs'" in ran.complaint
+    assert "did you mean 'blobs'" in ran.error_message
     assert not list(here.iterdir())
 
 

@@ -46,7 +46,7 @@ def test_version(tuner):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["serch"], "no such command 'serch'; did you mean 'search'?"),
         (["search", "--trial", "3"], "no such option --trial; did you mean '--trials'?"),
@@ -63,11 +63,11 @@ def test_version(tuner):
         (["ui", "--port", "70000"], "--port '70000': give at most 65535"),
     ],
 )
-def test_a_usage_error_is_one_sentence(tuner, here, arguments, said):
+def test_a_usage_error_is_one_sentence(tuner, here, arguments, expected):
     ran = tuner(*arguments)
     assert ran.code == 2
-    assert said in ran.complaint
-    assert "--help`" in ran.complaint
+    assert expected in ran.error_message
+    assert "--help`" in ran.error_message
     assert not list(here.iterdir())
 
 
@@ -81,34 +81,34 @@ def _fail_with(monkeypatch, error):
 def test_the_class_of_an_error_sets_the_exit_code(tuner, monkeypatch):
     _fail_with(monkeypatch, DataError("it is cut"))
     ran = tuner("datasets")
-    assert (ran.code, ran.complaint) == (3, "it is cut")
+    assert (ran.code, ran.error_message) == (3, "it is cut")
 
 
 def test_an_error_is_one_printable_line_without_secrets(tuner, monkeypatch):
-    said = "postgresql://me:canary@host/db\nsays \x1b[31mno\0"
-    _fail_with(monkeypatch, DataError(said))
+    text = "postgresql://me:canary@host/db\nsays \x1b[31mno\0"
+    _fail_with(monkeypatch, DataError(text))
     ran = tuner("datasets")
-    assert ran.complaint == "postgresql://me:***@host/db says \\x1b[31mno\\x00"
+    assert ran.error_message == "postgresql://me:***@host/db says \\x1b[31mno\\x00"
 
 
 @pytest.mark.parametrize(("signum", "code"), [(2, 130), (15, 143)])
 def test_an_interrupted_search_exits_with_128_plus_the_signal(tuner, monkeypatch, signum, code):
     _fail_with(monkeypatch, InterruptedSearchError("go on with tuner resume a", signum))
     ran = tuner("datasets")
-    assert (ran.code, ran.complaint) == (code, "go on with tuner resume a")
+    assert (ran.code, ran.error_message) == (code, "go on with tuner resume a")
 
 
 def test_ctrl_c_in_any_other_command_exits_with_130(tuner, monkeypatch):
     _fail_with(monkeypatch, KeyboardInterrupt())
     ran = tuner("datasets")
-    assert (ran.code, ran.complaint) == (130, "interrupted")
+    assert (ran.code, ran.error_message) == (130, "interrupted")
 
 
 def test_an_unexpected_error_has_a_traceback_only_on_request(tuner, monkeypatch):
     _fail_with(monkeypatch, ZeroDivisionError("by zero"))
     ran = tuner("datasets")
     assert ran.code == 70
-    assert "unexpected ZeroDivisionError: by zero" in ran.complaint
+    assert "unexpected ZeroDivisionError: by zero" in ran.error_message
     monkeypatch.setenv("TUNER_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         run(["datasets"])
@@ -131,7 +131,7 @@ def test_flags_override_variables_which_override_files(tuner, here, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("trials = 'many'", "tuner.toml: trials 'many': give a whole number"),
         ("trials = true", "tuner.toml: trials 'true': give a whole number"),
@@ -141,25 +141,25 @@ def test_flags_override_variables_which_override_files(tuner, here, monkeypatch)
         ("trials = ", "tuner.toml is not valid TOML"),
     ],
 )
-def test_an_error_in_a_file_names_the_file(tuner, here, text, said):
+def test_an_error_in_a_file_names_the_file(tuner, here, text, expected):
     (here / "tuner.toml").write_text(text)
     ran = tuner("search", "--dry-run")
     assert ran.code == 2
-    assert said in ran.complaint
+    assert expected in ran.error_message
 
 
 def test_an_invalid_variable_is_refused(tuner, monkeypatch):
     monkeypatch.setenv("TUNER_STORAGE", "tuner.db")
     ran = tuner("status")
     assert ran.code == 2
-    assert "'tuner.db' is no database URL" in ran.complaint
+    assert "'tuner.db' is no database URL" in ran.error_message
 
 
 def test_the_package_runs_as_a_module(here):
-    said = subprocess.run(
+    shown = subprocess.run(
         [sys.executable, "-m", "tuner", "--version"], capture_output=True, text=True, check=True
     )
-    assert said.stdout.strip()
+    assert shown.stdout.strip()
     refused = subprocess.run(
         [sys.executable, "-m", "tuner", "serch"], capture_output=True, text=True, check=False
     )

@@ -45,10 +45,10 @@ def test_predictions_are_written_as_parquet_by_default(tuner, here, model):
     import pyarrow.parquet as pq
 
     points(here)
-    told = json.loads(tuner("predict", model, "x.npy", "--json").out)
+    document = json.loads(tuner("predict", model, "x.npy", "--json").out)
     table = pq.read_table("prediction.parquet")
     assert table.column_names == ["cluster"]
-    assert told == {
+    assert document == {
         "out": "prediction.parquet",
         "points": 20,
         "clusters": np.bincount(table["cluster"], minlength=3).tolist(),
@@ -63,11 +63,11 @@ def test_the_label_column_is_ignored(tuner, here, model):
     assert ran.code == 0, ran.err
     ran = tuner("predict", model, "x.csv", "--out", "p.csv")
     assert ran.code == 3
-    assert "column 'kind'" in ran.complaint
+    assert "column 'kind'" in ran.error_message
 
 
 @pytest.mark.parametrize(
-    ("x", "arguments", "code", "said"),
+    ("x", "arguments", "code", "expected"),
     [
         (np.ones((3, 5)), [], 3, "data of shape (3, 5) do not fit"),
         (np.full((3, 4), np.nan), [], 3, "holds nan in row 0, column 0"),
@@ -79,11 +79,11 @@ def test_the_label_column_is_ignored(tuner, here, model):
     ],
 )
 def test_invalid_points_are_refused_and_nothing_is_written(
-    tuner, here, model, x, arguments, code, said
+    tuner, here, model, x, arguments, code, expected
 ):
     points(here, x=x)
     ran = tuner("predict", model, "x.npy", *arguments)
-    assert said in ran.complaint
+    assert expected in ran.error_message
     assert ran.code == code
     assert sorted(path.name for path in here.iterdir()) == ["blobs.npz", "x.npy"]
 
@@ -93,7 +93,7 @@ def test_an_unknown_model_is_refused(tuner, here, command):
     points(here)
     ran = tuner(*command)
     assert ran.code == 2
-    assert "no folder 'nope': give models:/NAME@champion" in ran.complaint
+    assert "no folder 'nope': give models:/NAME@champion" in ran.error_message
 
 
 def test_samples_of_one_or_all_clusters_are_a_picture_or_an_array(tuner, here):
@@ -106,12 +106,12 @@ def test_samples_of_one_or_all_clusters_are_a_picture_or_an_array(tuner, here):
     drawn = np.load("x.npy")
     assert drawn.shape == (7, 4)
     np.testing.assert_array_equal(drawn, load(gmm).sample(1, 7, seed=3))
-    told = json.loads(tuner("sample", gmm, "--json").out)
-    assert told == {"out": "samples.png", "shape": [3, 12, 4]}
+    document = json.loads(tuner("sample", gmm, "--json").out)
+    assert document == {"out": "samples.png", "shape": [3, 12, 4]}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["-k", "3"], "no cluster 3: give one from 0 to 2"),
         (["-k", "-1"], "no cluster -1"),
@@ -119,11 +119,11 @@ def test_samples_of_one_or_all_clusters_are_a_picture_or_an_array(tuner, here):
         (["--out", "a.jpg"], "end in .png or .npy"),
     ],
 )
-def test_invalid_samples_are_refused(tuner, here, arguments, said):
+def test_invalid_samples_are_refused(tuner, here, arguments, expected):
     gmm = finished_search().other_model
     ran = tuner("sample", gmm, *arguments)
     assert ran.code == 2
-    assert said in ran.complaint
+    assert expected in ran.error_message
     assert not list(here.iterdir())
 
 
@@ -134,7 +134,7 @@ def test_a_registered_model_is_found_by_its_alias(tuner, here):
     assert ran.code == 0, ran.err
     ran = tuner("predict", "models:/blobs@champoin", "x.npy", "--tracking-uri", uri)
     assert ran.code == 2
-    assert "did you mean 'champion'" in ran.complaint
+    assert "did you mean 'champion'" in ran.error_message
 
 
 def test_a_modified_model_is_refused(tuner, here, model):
@@ -146,13 +146,13 @@ def test_a_modified_model_is_refused(tuner, here, model):
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     ran = tuner("predict", "model", "x.npy")
     assert ran.code == 3
-    assert "sha256" in ran.complaint
+    assert "sha256" in ran.error_message
 
 
 def test_a_model_that_cannot_sample_is_refused(tuner, model):
     ran = tuner("sample", model)
     assert ran.code == 2
-    assert "'kmeans' cannot draw new points" in ran.complaint
+    assert "'kmeans' cannot draw new points" in ran.error_message
 
 
 def test_a_promotion_can_be_refused_forced_and_rolled_back(tuner, here, done):
@@ -164,11 +164,14 @@ def test_a_promotion_can_be_refused_forced_and_rolled_back(tuner, here, done):
 
     ran = tuner(*line)
     assert ran.code == 9
-    assert f"version {second} of 'blobs' is ahead of version 1 in 0% of the draws" in ran.complaint
+    assert (
+        f"version {second} of 'blobs' is ahead of version 1 in 0% of the draws"
+        in ran.error_message
+    )
     assert registry.champion("blobs").number == 1
 
-    told = json.loads(tuner(*line, "--force", "--json").out)
-    assert told["promoted"]
+    document = json.loads(tuner(*line, "--force", "--json").out)
+    assert document["promoted"]
     assert registry.champion("blobs").number == second
     assert "it was before" in tuner(*line).out
 
@@ -183,7 +186,7 @@ def test_versions_trained_on_different_data_are_not_compared(tuner, done):
     third = _registered(registry, load(done.model), {"search": "x", "data_fingerprint": "other"})
     ran = tuner("promote", "blobs", third, *done.flags)
     assert ran.code == 9
-    assert "made on different data" in ran.complaint
+    assert "made on different data" in ran.error_message
 
 
 def test_a_version_whose_search_is_unknown_is_not_compared(tuner, done):
@@ -192,35 +195,35 @@ def test_a_version_whose_search_is_unknown_is_not_compared(tuner, done):
     fourth = _registered(registry, load(done.model), tags)
     ran = tuner("promote", "blobs", fourth, *done.flags)
     assert ran.code == 2
-    assert "are not known here" in ran.complaint
+    assert "are not known here" in ran.error_message
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["promote", "blob", "1"], "did you mean 'blobs'"),
         (["promote", "blobs", "99"], "no version 99"),
         (["rollback", "blob"], "did you mean 'blobs'"),
     ],
 )
-def test_an_unknown_model_or_version_is_refused(tuner, arguments, said, done):
+def test_an_unknown_model_or_version_is_refused(tuner, arguments, expected, done):
     flags = done.flags if arguments[0] == "promote" else done.flags[2:]
     ran = tuner(*arguments, *flags)
     assert ran.code == 2
-    assert said in ran.complaint
+    assert expected in ran.error_message
 
 
 def test_a_rollback_without_a_previous_champion_is_refused(tuner):
     ran = tuner("rollback", "blobs", *finished_search().flags[2:])
     assert ran.code == 2
-    assert "nothing to roll back" in ran.complaint
+    assert "nothing to roll back" in ran.error_message
 
 
 @pytest.mark.parametrize("arguments", [["promote", "blobs", "1"], ["rollback", "blobs"]])
 def test_a_missing_registry_is_not_created(tuner, here, arguments):
     ran = tuner(*arguments)
     assert ran.code == 2
-    assert "no registered model 'blobs'" in ran.complaint
+    assert "no registered model 'blobs'" in ran.error_message
     assert not list(here.iterdir())
 
 

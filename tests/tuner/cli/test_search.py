@@ -43,7 +43,7 @@ def test_a_search_prints_its_result_as_json(tuner, here):
 
     again = tuner(*line, *fixed)
     assert again.code == 2
-    assert "tuner resume first" in again.complaint
+    assert "tuner resume first" in again.error_message
 
 
 def test_an_interrupted_search_is_resumed_to_exactly_n_trials(tuner, here):
@@ -63,8 +63,8 @@ def test_an_interrupted_search_is_resumed_to_exactly_n_trials(tuner, here):
         ran = tuner("resume", "cut", "--json")
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["trials"]["total"] == 5
-    told = json.loads(tuner("doctor", "cut", "--json").out)
-    assert told["ok"], told
+    document = json.loads(tuner("doctor", "cut", "--json").out)
+    assert document["ok"], document
     assert "8 runs" in tuner("sync", "cut").out
     assert tuner("doctor", "cut").code == 0
 
@@ -73,8 +73,8 @@ def test_an_unreachable_mlflow_exits_with_4_before_any_trial(tuner, here):
     with no_ray():
         ran = tuner("search", "-m", "kmeans", "--tracking-uri", "http://me:canary@127.0.0.1:9")
     assert ran.code == 4
-    assert "set MLFLOW_TRACKING_URI to one that answers" in ran.complaint
-    assert "canary" not in ran.complaint
+    assert "set MLFLOW_TRACKING_URI to one that answers" in ran.error_message
+    assert "canary" not in ran.error_message
     assert json.loads(tuner("status", "--json").out) == []
 
 
@@ -97,7 +97,7 @@ def test_reusing_a_name_does_not_change_the_search_of_that_name(tuner, here, tmp
     data = done.folder / "blobs.npz"
     ran = tuner("search", "-m", "gmm", "-d", data, "--name", "taken", "--epochs", 1, *done.flags)
     assert ran.code == 2
-    assert "go on with `tuner resume taken`" in ran.complaint
+    assert "go on with `tuner resume taken`" in ran.error_message
     client = connect(done.locations.tracking_uri)
     experiments = [one.experiment_id for one in client.search_experiments()]
     (parent,) = client.search_runs(experiments, "tags.`tuner.role` = 'search'")
@@ -147,18 +147,18 @@ def test_the_number_of_trials_cannot_shrink(tuner, done):
             "resume", "done", "-n", 3, *done.flags, "--artifacts", done.locations.artifacts
         )
     assert ran.code == 2
-    assert "already has 5" in ran.complaint
+    assert "already has 5" in ran.error_message
 
 
 @pytest.mark.parametrize("command", ["resume", "status", "doctor", "sync"])
 def test_an_unknown_search_is_refused_and_nothing_is_written(tuner, here, command, done):
     ran = tuner(command, "dome")
     assert ran.code == 2
-    assert "no search named 'dome': there is no ledger" in ran.complaint
+    assert "no search named 'dome': there is no ledger" in ran.error_message
     assert file_names(here) == []
     ran = tuner(command, "dome", *done.flags[:2])
     assert ran.code == 2
-    assert "did you mean 'done'" in ran.complaint
+    assert "did you mean 'done'" in ran.error_message
     assert file_names(here) == []
 
 
@@ -210,7 +210,7 @@ def test_a_dry_run_connects_to_the_ledger(tuner):
     ledger = "postgresql+psycopg://me:canary@127.0.0.1:9/none"
     ran = tuner(*DRY, "-m", "kmeans", "--storage", ledger)
     assert ran.code == 4
-    assert "canary" not in ran.complaint
+    assert "canary" not in ran.error_message
 
 
 def test_all_selects_every_method(tuner):
@@ -221,7 +221,7 @@ def test_all_selects_every_method(tuner):
 
 
 @pytest.mark.parametrize(
-    ("flags", "code", "said"),
+    ("flags", "code", "expected"),
     [
         (["-m", "gmva"], 2, "did you mean 'gmvae'"),
         (["-m", ""], 2, "no method is named"),
@@ -272,7 +272,7 @@ def test_all_selects_every_method(tuner):
 )
 @pytest.mark.parametrize("dry", [True, False], ids=["dry", "real"])
 def test_an_invalid_search_is_refused_before_anything_is_written(
-    tuner, here, flags, code, said, dry
+    tuner, here, flags, code, expected, dry
 ):
     import numpy as np
 
@@ -280,7 +280,7 @@ def test_an_invalid_search_is_refused_before_anything_is_written(
     if not dry and "nope://x/y" in flags:
         pytest.skip("a real search makes its folder before it asks the ledger")
     ran = tuner("search", "-m", "kmeans", *flags, *(["--dry-run"] if dry else []))
-    assert said in ran.complaint
+    assert expected in ran.error_message
     assert ran.code == code
     assert file_names(here) == ["plain.npy"]
 
@@ -288,7 +288,7 @@ def test_an_invalid_search_is_refused_before_anything_is_written(
 def test_a_dry_run_refuses_a_name_that_is_taken(tuner, done):
     ran = tuner(*DRY, "-m", "kmeans", "--name", "done", *done.flags)
     assert ran.code == 2
-    assert "a search named 'done' exists: go on with `tuner resume done`" in ran.complaint
+    assert "a search named 'done' exists: go on with `tuner resume done`" in ran.error_message
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes of folders")
@@ -297,7 +297,7 @@ def test_a_folder_that_is_not_writable_exits_with_74(tuner, here):
     with no_ray():
         ran = tuner("search", "-m", "kmeans", "--artifacts", "file/below")
     assert ran.code == 74
-    assert "cannot be written" in ran.complaint
+    assert "cannot be written" in ran.error_message
 
 
 def test_a_search_that_mlflow_has_not_fully_received_exits_with_5_and_prints_its_result(
@@ -346,14 +346,14 @@ def test_status_fits_into_40_columns(tuner, done, monkeypatch):
 def test_an_unreachable_ledger_exits_with_4(tuner):
     ran = tuner("status", "--storage", "postgresql+psycopg://me:canary@127.0.0.1:9/none")
     assert ran.code == 4
-    assert "canary" not in ran.complaint
+    assert "canary" not in ran.error_message
 
 
 def test_a_file_that_is_not_a_database_exits_with_4(tuner, here):
     (here / "tuner.db").write_text("no database, but long enough to be read as a header" * 10)
     ran = tuner("status")
     assert ran.code == 4
-    assert "not a database" in ran.complaint
+    assert "not a database" in ran.error_message
 
 
 def test_a_second_search_is_compared_with_the_champion_of_the_first(tmp_path_factory):

@@ -13,22 +13,22 @@ def arguments(here, *more):
 
 
 def test_training_saves_models_that_predict(tuner, here):
-    told = json.loads(tuner(*arguments(here, "--replicas", 2, "--seed", 5, "--json")).out)
-    assert told["seeds"] == [5, 6]
-    assert told["settings"]["n_components"] == 3
-    assert told["model"] == f"{here}/tuner-artifacts/train-kmeans-blobs-1/best"
-    assert [audit["hungarian"] for audit in told["audits"]] == [1.0, 1.0]
-    assert told["best"] == int(np.argmax(told["values"]))
+    document = json.loads(tuner(*arguments(here, "--replicas", 2, "--seed", 5, "--json")).out)
+    assert document["seeds"] == [5, 6]
+    assert document["settings"]["n_components"] == 3
+    assert document["model"] == f"{here}/tuner-artifacts/train-kmeans-blobs-1/best"
+    assert [audit["hungarian"] for audit in document["audits"]] == [1.0, 1.0]
+    assert document["best"] == int(np.argmax(document["values"]))
     x = np.load("blobs.npz")["x"]
-    best = load(told["model"]).predict(x)
-    replica = here / "tuner-artifacts" / "train-kmeans-blobs-1" / f"replica-{told['best']}"
+    best = load(document["model"]).predict(x)
+    replica = here / "tuner-artifacts" / "train-kmeans-blobs-1" / f"replica-{document['best']}"
     np.testing.assert_array_equal(best, load(replica).predict(x))
 
 
 def test_training_draws_pictures_of_the_best_model(tuner, here):
-    told = json.loads(tuner(*arguments(here, "--out", "m", "--json")).out)
-    assert told["pictures"] == f"{here}/m/pictures"
-    assert told["notes"] == []
+    document = json.loads(tuner(*arguments(here, "--out", "m", "--json")).out)
+    assert document["pictures"] == f"{here}/m/pictures"
+    assert document["notes"] == []
     found = {path.name for path in (here / "m" / "pictures").iterdir()}
     assert found == {"curves.png", "codes.png", "confusion.png"}
 
@@ -65,7 +65,7 @@ def test_each_training_uses_a_new_folder(tuner, here):
 
 
 @pytest.mark.parametrize(
-    ("more", "code", "said"),
+    ("more", "code", "expected"),
     [
         (["-m", "kmeans,gmm"], 2, "give one method, or use tuner search"),
         (["-m", "all"], 2, "give one method, or use tuner search"),
@@ -77,12 +77,14 @@ def test_each_training_uses_a_new_folder(tuner, here):
         (["-d", "nope.npz"], 3, "there is no file"),
     ],
 )
-def test_an_invalid_training_is_refused_before_anything_is_written(tuner, here, more, code, said):
+def test_an_invalid_training_is_refused_before_anything_is_written(
+    tuner, here, more, code, expected
+):
     wanted = [word for word in arguments(here) if word != "n_components=3" or "--set" not in more]
     if "--set" in more:
         wanted.remove("--set")
     ran = tuner(*wanted, *more)
-    assert said in ran.complaint
+    assert expected in ran.error_message
     assert ran.code == code
     assert [path.name for path in here.iterdir()] == ["blobs.npz"]
 
@@ -91,10 +93,10 @@ def test_a_folder_with_other_files_is_refused(tuner, here):
     (here / "mine").mkdir()
     (here / "mine" / "thesis.tex").touch()
     (here / "file").touch()
-    for out, said in (("mine", "is not empty"), ("file", "is no folder")):
+    for out, expected in (("mine", "is not empty"), ("file", "is no folder")):
         ran = tuner(*arguments(here, "--out", out))
         assert ran.code == 2
-        assert said in ran.err
+        assert expected in ran.err
 
 
 def test_an_interrupted_training_is_resumed_in_its_folder(tuner, here, monkeypatch):

@@ -49,7 +49,7 @@ def test_the_url_of_a_server_is_printed_without_its_password(tuner, execv_calls)
 def test_a_missing_database_is_refused(tuner, execv_calls, here):
     ran = tuner("ui")
     assert ran.code == 2
-    assert "run a search first" in ran.complaint
+    assert "run a search first" in ran.error_message
     assert execv_calls == []
     assert not list(here.iterdir())
 
@@ -61,5 +61,5 @@ def test_a_port_in_use_is_refused(tuner, execv_calls, here):
         taken.listen()
         ran = tuner("ui", "--port", taken.getsockname()[1])
     assert ran.code == 2
-    assert "is in use" in ran.complaint
+    assert "is in use" in ran.error_message
     assert execv_calls == []

@@ -115,7 +115,7 @@ def test_a_file_with_an_equals_sign_in_its_name_is_a_file(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("given", "names", "said"),
+    ("given", "names", "expected"),
     [
         (["{path}"], ["kmeans", "gmm"], "name its method, as in kmeans="),
         (["kmens={path}"], ["kmeans", "gmm"], "did you mean 'kmeans'"),
@@ -124,7 +124,7 @@ def test_a_file_with_an_equals_sign_in_its_name_is_a_file(tmp_path, monkeypatch)
         (["missing.yaml"], ["kmeans"], "cannot be read"),
     ],
 )
-def test_a_space_without_a_matching_method_or_file_is_refused(tmp_path, given, names, said):
+def test_a_space_without_a_matching_method_or_file_is_refused(tmp_path, given, names, expected):
     path = _space(tmp_path)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=expected):
         values.spaces([text.format(path=path) for text in given], names)
