@@ -1,6 +1,6 @@
 """Distributed hyperparameter search for deep generative clustering.
 
-`Study` describes a search, `search` runs it, `load` fetches the model that it registered.
+`Study` describes a search, `search` runs it, and `load` returns a registered model.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,15 +12,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Study", "load", "search"]
 
-_HOMES = {"Study": "study.study", "search": "orchestration.search", "load": "registry"}
+# imported on first use, so that `import tuner` and `tuner --help` stay fast
+_LAZY = {"Study": "study.study", "search": "orchestration.search", "load": "registry"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""`python -m tuner`, the same as `tuner`."""
+"""Run the command line as `python -m tuner`."""
 
 from .cli import main
 

@@ -1,4 +1,4 @@
-"""What belongs to the whole process, changed for the length of a block."""
+"""Context managers that change process-wide state and restore it."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def environment(**values: str) -> Iterator[None]:
-    """Set environment variables; what was set before comes back."""
+    """Set environment variables and restore their previous values afterwards."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -23,7 +23,7 @@ def environment(**values: str) -> Iterator[None]:
 
 @contextmanager
 def quiet_logger(name: str) -> Iterator[None]:
-    """Let a library's logger pass on warnings and errors alone."""
+    """Suppress messages below WARNING from a library's logger."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.WARNING)

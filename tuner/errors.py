@@ -1,4 +1,4 @@
-"""Errors a person can act on: one sentence each, and the exit code the command line gives it."""
+"""Errors that the user can fix: each has a one-sentence message and an exit code."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -6,37 +6,37 @@ from typing import ClassVar
 
 
 class TunerError(Exception):
-    """Something that has a remedy; its message says the value, what is allowed and what to do."""
+    """Base class; the message gives the value, what is allowed and what to do."""
 
     exit_code: ClassVar[int] = 1
 
 
 class NoUsableTrialError(TunerError):
-    """A search in which no trial found clusters."""
+    """No trial of the search found clusters."""
 
 
 class UsageError(TunerError):
-    """A flag, a setting or a search space that cannot be used."""
+    """A flag, setting or search space is invalid."""
 
     exit_code = 2
 
 
 class DataError(TunerError):
-    """Data that is missing, unreadable, malformed, or not the data a search began with."""
+    """The data are missing, unreadable, malformed or not those the search started with."""
 
     exit_code = 3
 
 
 class ServiceError(TunerError):
-    """A database, tracking server or cluster that does not answer."""
+    """A database, tracking server or cluster does not respond."""
 
     exit_code = 4
 
 
 class SyncError(TunerError):
-    """The search is done and safe in the ledger, but tracking has not received all of it.
+    """The search is complete in the ledger, but MLflow has not received all of it.
 
-    `result` is the `tuner.study.result.Result` of the search, None where there is none.
+    `result` is the `tuner.study.result.Result` of the search, or None without one.
     """
 
     exit_code = 5
@@ -47,38 +47,38 @@ class SyncError(TunerError):
 
 
 class ResourceError(TunerError):
-    """The cluster has not offered what a trial needs."""
+    """The cluster does not offer the resources that a trial needs."""
 
     exit_code = 6
 
 
 class PromotionRefusedError(TunerError):
-    """A challenger that has not shown itself better than the champion."""
+    """The challenger is not shown to be better than the champion."""
 
     exit_code = 9
 
 
 class DiskError(TunerError):
-    """A folder that cannot be written, or a full disk."""
+    """A folder is not writable, or the disk is full."""
 
     exit_code = 74
 
 
 class LeaseError(TunerError):
-    """Another driver holds this search."""
+    """Another driver holds the lease of the search."""
 
     exit_code = 75
 
 
 class InterruptedSearchError(TunerError):
-    """A search that a signal stopped; it can be resumed. The exit code is 128 + the signal."""
+    """A signal stopped the search, which can be resumed; the exit code is 128 + the signal."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
-        self.exit_code = 128 + signum  # type: ignore[misc]  # one class for all signals
+        self.exit_code = 128 + signum  # type: ignore[misc]  # depends on the signal
 
 
 def did_you_mean(value: str, allowed: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` for a close match of `value` in `allowed`, else nothing."""
+    """Return `; did you mean 'x'?` for the closest match in `allowed`, or an empty string."""
     close = get_close_matches(value, list(allowed), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

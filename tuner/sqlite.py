@@ -1,4 +1,4 @@
-"""SQLite files: the first touch made by one process alone, and commits that do not wait long."""
+"""SQLite files: a lock while tables are created, and commits that do not wait for the disk."""
 
 import fcntl
 import os
@@ -13,11 +13,11 @@ from sqlalchemy.exc import ArgumentError
 
 from .errors import DiskError
 
-_fast: set[Path] = set()
+_wal_files: set[Path] = set()
 
 
 def database_file(uri: str) -> Path | None:
-    """Return the file of an SQLite URI, None for a URI of another kind or one in memory."""
+    """Return the file of an SQLite URI, or None for an in-memory database or any other URI."""
     try:
         url = make_url(uri)
     except (ArgumentError, ValueError):
@@ -28,12 +28,12 @@ def database_file(uri: str) -> Path | None:
 
 
 @contextmanager
-def alone(uri: str) -> Iterator[None]:
-    """Hold the folder of an SQLite file, so that one process at a time creates its tables.
+def database_lock(uri: str) -> Iterator[None]:
+    """Lock the folder of an SQLite file, so that one process at a time creates its tables.
 
-    The file gets a write-ahead log, which stays with it, and every connection of this process
-    commits without waiting for the disk: a power cut may lose the last commits, never the file.
-    Nothing happens for a URI of another kind.
+    From then on every connection of this process to the file uses a write-ahead log, which stays
+    enabled in the file, and commits without waiting for the disk: a power failure may lose the
+    last commits, but does not corrupt the file. Does nothing for any other URI.
     """
     path = database_file(uri)
     if path is None:
@@ -47,16 +47,16 @@ def alone(uri: str) -> Iterator[None]:
         ) from None
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        _hasten(path)
+        _enable_wal(path)
         yield
     finally:
         os.close(folder)
 
 
-def _hasten(path: Path) -> None:
+def _enable_wal(path: Path) -> None:
     if not event.contains(Engine, "connect", _set_pragmas):
         event.listen(Engine, "connect", _set_pragmas)
-    _fast.add(path)
+    _wal_files.add(path)
 
 
 def _set_pragmas(connection: object, record: object) -> None:
@@ -64,6 +64,6 @@ def _set_pragmas(connection: object, record: object) -> None:
     if not isinstance(connection, sqlite3.Connection):
         return
     files = [Path(row[2]) for row in connection.execute("PRAGMA database_list") if row[2]]
-    if any(path in _fast for path in files):
+    if any(path in _wal_files for path in files):
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")

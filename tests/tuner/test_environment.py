@@ -6,13 +6,13 @@ import pytest
 from tuner.environment import environment, quiet_logger
 
 
-def test_variables_come_back_after_an_error():
+def test_variables_are_restored_after_an_error():
     with pytest.raises(ZeroDivisionError), environment(TUNER_TEST_VARIABLE="1"):
         raise ZeroDivisionError
     assert "TUNER_TEST_VARIABLE" not in os.environ
 
 
-def test_a_quiet_logger_speaks_again(caplog):
+def test_the_level_of_a_quiet_logger_is_restored(caplog):
     caplog.set_level(logging.INFO)
     logger = logging.getLogger("some.library")
     with quiet_logger("some.library"):

@@ -4,22 +4,22 @@ import sys
 import pytest
 
 
-def ran(code):
+def output_of(code):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
 
-def test_the_functions_are_those_of_their_modules():
-    told = ran(
+def test_functions_are_those_of_their_modules():
+    words = output_of(
         "import tuner, tuner.orchestration.search as module\n"
         "print(tuner.search is module.search, tuner.load.__name__)"
     )
-    assert told == ["True", "load"]
+    assert words == ["True", "load"]
 
 
-def test_public_names_are_these():
-    assert ran(
+def test_public_names():
+    assert output_of(
         "import tuner; print(*tuner.__all__); print({*tuner.__all__} <= {*dir(tuner)})"
     ) == [
         "Study",
@@ -29,7 +29,7 @@ def test_public_names_are_these():
     ]
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error():
+def test_an_unknown_name_is_an_attribute_error():
     import tuner
 
     with pytest.raises(AttributeError, match="no attribute 'serch'"):

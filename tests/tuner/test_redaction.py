@@ -19,7 +19,7 @@ CANARY = "c4n4ry"
         (f"('https://a:{CANARY}@b', 'q')", "('https://a:***@b', 'q')"),
     ],
 )  # fmt: skip
-def test_secrets_are_hidden(text, shown):
+def test_secrets_are_masked(text, shown):
     hidden = redact(text)
     assert CANARY not in hidden
     assert shown is None or hidden == shown
@@ -35,10 +35,10 @@ def test_secrets_are_hidden(text, shown):
         "https://host/path?page=2",
     ],
 )
-def test_what_is_no_secret_stays(text):
+def test_text_without_secrets_is_unchanged(text):
     assert redact(text) == text
 
 
-def test_the_rest_of_a_message_stays():
+def test_the_rest_of_a_message_is_unchanged():
     hidden = redact(f"cannot reach http://a:{CANARY}@b and http://c:{CANARY}@d today")
     assert hidden == "cannot reach http://a:***@b and http://c:***@d today"

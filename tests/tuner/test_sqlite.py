@@ -8,7 +8,7 @@ import sqlalchemy
 from sqlalchemy.pool import NullPool
 
 from tuner.errors import DiskError
-from tuner.sqlite import alone, database_file
+from tuner.sqlite import database_file, database_lock
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from tuner.sqlite import alone, database_file
         ("", None),
     ],
 )
-def test_only_files_are_files(uri, file):
+def test_the_file_of_a_uri(uri, file):
     assert database_file(uri) == file
 
 
@@ -37,24 +37,24 @@ def pragma(connection, name):
 
 
 def test_commits_do_not_wait_for_the_disk(tmp_path):
-    with alone(f"sqlite:///{tmp_path / 'a.db'}"), connect(tmp_path / "a.db") as connection:
+    with database_lock(f"sqlite:///{tmp_path / 'a.db'}"), connect(tmp_path / "a.db") as connection:
         assert pragma(connection, "journal_mode") == "wal"
         assert pragma(connection, "synchronous") == 1
 
 
-def test_other_databases_are_left_as_they_are(tmp_path):
-    with alone(f"sqlite:///{tmp_path / 'a.db'}"), connect(tmp_path / "b.db") as connection:
+def test_other_databases_are_not_changed(tmp_path):
+    with database_lock(f"sqlite:///{tmp_path / 'a.db'}"), connect(tmp_path / "b.db") as connection:
         assert pragma(connection, "journal_mode") == "delete"
     other = sqlite3.connect(tmp_path / "b.db")
     assert other.execute("PRAGMA synchronous").fetchone() == (2,)
     other.close()
 
 
-def test_one_at_a_time(tmp_path):
+def test_the_lock_is_exclusive(tmp_path):
     uri, inside, most = f"sqlite:///{tmp_path / 'a.db'}", [], []
 
     def visit():
-        with alone(uri):
+        with database_lock(uri):
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.01)
@@ -68,15 +68,15 @@ def test_one_at_a_time(tmp_path):
     assert most == [1] * 5
 
 
-def test_a_missing_folder_is_a_sentence(tmp_path):
+def test_a_missing_folder_is_refused(tmp_path):
     with (
         pytest.raises(DiskError, match="choose another folder"),
-        alone(f"sqlite:///{tmp_path / 'absent' / 'a.db'}"),
+        database_lock(f"sqlite:///{tmp_path / 'absent' / 'a.db'}"),
     ):
         raise AssertionError
 
 
-def test_nothing_is_left_beside_the_database(tmp_path):
-    with alone(f"sqlite:///{tmp_path / 'a.db'}"):
+def test_the_lock_leaves_no_files(tmp_path):
+    with database_lock(f"sqlite:///{tmp_path / 'a.db'}"):
         pass
     assert list(tmp_path.iterdir()) == []

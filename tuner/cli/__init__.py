@@ -1,6 +1,7 @@
-"""The command line: parse, call, print.
+"""The command line interface.
 
-stdout carries results, stderr the talk. Errors are one sentence, with the exit code of their kind.
+Results go to stdout, messages to stderr. An error is one sentence, and its class sets the exit
+code.
 """
 
 import os
@@ -13,10 +14,8 @@ from typing import Annotated
 import typer
 
 from ..errors import TunerError, did_you_mean
-from . import catalogues, checking, output, registry, searching, training
-from . import config_file as settings
+from . import config_file, doctor, listing, output, registry, search, train, ui
 from .options import SWITCH
-from .ui import ui
 
 _INTERNAL, _INTERRUPTED = 70, 130
 _EXPECTED = {
@@ -33,22 +32,22 @@ app = typer.Typer(
 )
 for panel, commands in {
     "Search": (
-        searching.search,
-        searching.resume,
-        searching.status,
-        training.train,
-        checking.doctor,
-        searching.sync,
-        ui,
+        search.search,
+        search.resume,
+        search.status,
+        train.train,
+        doctor.doctor,
+        search.sync,
+        ui.ui,
     ),
     "Models": (
-        catalogues.models,
+        listing.models,
         registry.promote,
         registry.rollback,
         registry.predict,
         registry.sample,
     ),
-    "What there is": (catalogues.methods, catalogues.space, catalogues.datasets),
+    "Methods and datasets": (listing.methods, listing.space, listing.datasets),
 }.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
@@ -58,10 +57,10 @@ for panel, commands in {
 def root(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", metavar=SWITCH, help="Print the version.")
+        bool, typer.Option("--version", metavar=SWITCH, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Search for the best deep generative clusterer of your data, and keep it."""
+    """Distributed hyperparameter search for deep generative clustering."""
     if version:
         from importlib.metadata import version as installed
 
@@ -74,43 +73,44 @@ def root(
 
 
 def main() -> None:
-    """Run the command line of this process."""
-    if not sys.warnoptions:  # they are for the author, and not one sentence
+    """Run the command line with the arguments of this process and exit."""
+    if not sys.warnoptions:  # warnings are for developers
         warnings.simplefilter("ignore")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code; what goes wrong is told on stderr."""
+    """Run a command line and return its exit code; errors are written to stderr."""
     try:
         code = typer.main.get_command(app).main(
             list(arguments), prog_name="tuner", standalone_mode=False
         )
         sys.stdout.flush()
     except TunerError as error:
-        output.complain(str(error))
+        output.show_error(str(error))
         return error.exit_code
     except typer.TyperException as error:
-        output.complain(_sentence(error))
+        output.show_error(_usage_message(error))
         return error.exit_code
     except BrokenPipeError:
-        return output.leave_pipe()
+        return output.discard_stdout()
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except Exception as error:
         if os.environ.get("TUNER_DEBUG") == "1":
             raise
-        output.complain(
-            f"unexpected {type(error).__name__}: {error}; TUNER_DEBUG=1 shows where, please report"
+        output.show_error(
+            f"unexpected {type(error).__name__}: {error}; "
+            "set TUNER_DEBUG=1 for a traceback and report this as a bug"
         )
         return _INTERNAL
     if code == _INTERRUPTED:
-        output.complain("interrupted")
+        output.show_error("interrupted")
     return code if isinstance(code, int) else 0
 
 
 def _defaults(context: typer.Context) -> tuple[dict[str, dict[str, object]], str]:
-    """Return the defaults that the current folder gives the commands, by parameter, and where."""
+    """Return the defaults from the file in the current folder, by command, and its name."""
     parameters = {
         name: {
             option.removeprefix("--").replace("-", "_"): parameter
@@ -124,34 +124,38 @@ def _defaults(context: typer.Context) -> tuple[dict[str, dict[str, object]], str
         name: {flag: bool(getattr(p, "is_flag", False)) for flag, p in own.items()}
         for name, own in parameters.items()
     }
-    found, source = settings.read(Path.cwd(), flags)
-    named = {
+    found, source = config_file.read(Path.cwd(), flags)
+    defaults = {
         command: {parameters[command][flag].name: value for flag, value in own.items()}
         for command, own in found.items()
     }
-    return named, source
+    return defaults, source
 
 
-def _sentence(error: typer.TyperException) -> str:
-    """Return a usage error in the words of this program."""
-    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
-    near, refused = getattr(error, "possibilities", None), getattr(error.__cause__, "errors", None)
-    if near:
-        message = f"no such option {getattr(error, 'option_name', '')}"
-        message += did_you_mean(str(getattr(error, "option_name", "")), near)
-    elif context is not None and parameter is not None and refused is not None:
-        first = refused()[0]
+def _usage_message(error: typer.TyperException) -> str:
+    """Return a usage error as one sentence that points to the help of the command."""
+    context = getattr(error, "ctx", None)
+    command = "tuner" if context is None else context.command_path
+    return f"{_problem(error, context)}; see `{command} --help`"
+
+
+def _problem(error: typer.TyperException, context: typer.Context | None) -> str:
+    """Return what is wrong, and with which flag, variable or key of a file."""
+    parameter, similar = getattr(error, "param", None), getattr(error, "possibilities", None)
+    if similar:
+        option = str(getattr(error, "option_name", ""))
+        return f"no such option {option}{did_you_mean(option, similar)}"
+    validation_errors = getattr(error.__cause__, "errors", None)
+    if context is not None and parameter is not None and validation_errors is not None:
+        first = validation_errors()[0]
         expected = _EXPECTED.get(first["type"], first["msg"]).format(**first.get("ctx", {}))
-        message = f"{_origin(context, parameter)} {first['input']!r}: {expected}"
-    else:
-        message = error.format_message().rstrip(".").replace(". Did you", "; did you")
-        message = message[:1].lower() + message[1:]
-    help_of = "tuner" if context is None else context.command_path
-    return f"{message}; see `{help_of} --help`"
+        return f"{_origin(context, parameter)} {first['input']!r}: {expected}"
+    message = error.format_message().rstrip(".").replace(". Did you", "; did you")
+    return message[:1].lower() + message[1:]
 
 
 def _origin(context: typer.Context, parameter: typer.CallbackParam) -> str:
-    """Return what a value came from: a flag, a variable, or a file of settings."""
+    """Return where a value came from: a flag, an environment variable or a key in a file."""
     name = max(parameter.opts, key=len)
     if not name.startswith("-"):
         return str(parameter.metavar)

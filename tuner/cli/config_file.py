@@ -1,7 +1,7 @@
-"""Defaults of the command line that a project keeps: tuner.toml, or pyproject.toml's [tool.tuner].
+"""Defaults for the command line from tuner.toml, or from [tool.tuner] in pyproject.toml.
 
-A key is a flag without its dashes. At the top it is meant for every command that has it, in a
-table named after a command for that one alone:
+A key is the name of a flag without its dashes. A key at the top level applies to every command
+with that flag, a key in the table of a command to that command only:
 
     dataset = "cells.parquet"
     [search]
@@ -16,77 +16,86 @@ from typing import Any
 from ..errors import UsageError, did_you_mean
 
 Flags = Mapping[str, Mapping[str, bool]]
-_OWN, _SHARED = "tuner.toml", "pyproject.toml"
-_REPEATED = ("set", "space")
+_TUNER, _PYPROJECT = "tuner.toml", "pyproject.toml"
+_REPEATABLE = ("set", "space")
 
 
 def read(folder: Path, flags: Flags) -> tuple[dict[str, dict[str, Any]], str]:
     """Return the defaults of every command, and the file they come from.
 
-    `flags` says for each command which flags it has (`cpus_per_trial`, say) and whether each is a
-    switch. Values are as they would be typed; a switch is true or false, a repeated flag a list.
+    `flags` maps each command to its flags (such as `cpus_per_trial`) and whether each of them is a
+    switch. Values are returned as typed on the command line, a switch as a bool and a repeatable
+    flag as a list.
     """
     document, source = _document(folder)
-    tables = [key for key, value in document.items() if key in flags and isinstance(value, dict)]
+    tables = {k: v for k, v in document.items() if k in flags and isinstance(v, dict)}
     defaults: dict[str, dict[str, Any]] = {command: {} for command in flags}
     for key in (key for key in document if key not in tables):
-        plain = _plain(key)
-        homes = [command for command, own in flags.items() if plain in own]
-        if not homes:
+        flag = _flag(key)
+        commands = [command for command, own in flags.items() if flag in own]
+        if not commands:
             known = {*flags, *(flag for own in flags.values() for flag in own)}
             raise _unknown(key, known, source)
-        for command in homes:
-            defaults[command][plain] = _typed(document[key], flags[command][plain], key, source)
-    for command in tables:
-        for key, value in document[command].items():
-            plain, where = _plain(key), f"{source}, [{command}]"
-            if plain not in flags[command]:
+        for command in commands:
+            defaults[command][flag] = _as_typed(document[key], flags[command][flag], key, source)
+    for command, table in tables.items():
+        where = f"{source}, [{command}]"
+        for key, value in table.items():
+            flag = _flag(key)
+            if flag not in flags[command]:
                 raise _unknown(key, flags[command], where)
-            defaults[command][plain] = _typed(value, flags[command][plain], key, where)
+            defaults[command][flag] = _as_typed(value, flags[command][flag], key, where)
     return defaults, source
 
 
 def _document(folder: Path) -> tuple[dict[str, Any], str]:
-    for name in (_OWN, _SHARED):
+    """Return the table of defaults and its source; tuner.toml takes precedence."""
+    for name in (_TUNER, _PYPROJECT):
         path = folder / name
         if not path.is_file():
             continue
-        import tomllib
-
-        try:
-            document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-        except OSError as error:
-            raise UsageError(f"{name} cannot be read ({error.strerror}): check it") from None
-        except UnicodeDecodeError:
-            raise UsageError(f"{name} is not UTF-8 text: save it as UTF-8") from None
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise UsageError(f"{name} is not a usable TOML file: {error}") from None
-        if name == _OWN:
+        document = _parse(path)
+        if name == _TUNER:
             return document, name
         tools = document.get("tool")
         own = tools.get("tuner", {}) if isinstance(tools, dict) else {}
         if not isinstance(own, dict):
-            raise UsageError(f"tool.tuner in {name} is {own!r}: write a table of flags")
+            raise UsageError(f"tool.tuner in {name} is {own!r}: write a table of options")
         return own, f"[tool.tuner] in {name}"
     return {}, ""
 
 
-def _typed(value: Any, is_switch: bool, key: str, where: str) -> Any:
-    """Return a value as a person would type it after its flag."""
+def _parse(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {path.name} ({error.strerror}): check its permissions"
+        ) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path.name} is not UTF-8 text: save it as UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(f"{path.name} is not valid TOML: {error}") from None
+
+
+def _as_typed(value: Any, is_switch: bool, key: str, where: str) -> Any:
+    """Return a value as it would be typed after its flag."""
     if is_switch:
         if not isinstance(value, bool):
             raise UsageError(f"{where}: {key} = {value!r}: write true or false")
         return value
     if isinstance(value, dict):
-        return [f"{name}={_text(inner)}" for name, inner in _flat(value)]
+        return [f"{name}={_text(inner)}" for name, inner in _flattened(value)]
     items = [_text(item) for item in value] if isinstance(value, list) else [_text(value)]
-    return items if key in _REPEATED else ",".join(items)
+    return items if key in _REPEATABLE else ",".join(items)
 
 
-def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _flattened(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in table.items():
         if isinstance(value, dict):
-            yield from ((f"{key}.{name}", inner) for name, inner in _flat(value))
+            yield from ((f"{key}.{name}", inner) for name, inner in _flattened(value))
         else:
             yield key, value
 
@@ -95,10 +104,10 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _plain(key: str) -> str:
+def _flag(key: str) -> str:
     return key.replace("-", "_")
 
 
 def _unknown(key: str, known: Iterable[str], where: str) -> UsageError:
-    near = did_you_mean(_plain(key), known)
-    return UsageError(f"{where}: no flag or command is called {key!r}{near}: correct or remove it")
+    hint = did_you_mean(_flag(key), known) or ": correct or remove it"
+    return UsageError(f"{where}: no such option or command {key!r}{hint}")

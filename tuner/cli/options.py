@@ -1,4 +1,4 @@
-"""Flags that several commands share."""
+"""Flags shared by several commands."""
 
 from typing import Annotated
 
@@ -8,13 +8,13 @@ from ..study.study import OBJECTIVES, SAMPLERS, SCHEDULERS, Study
 
 DEFAULTS = Study()
 METHOD = DEFAULTS.methods[0]
-SWITCH = " "  # help shows no type where there is nothing to type
+SWITCH = " "  # an empty metavar for flags without a value
 
-_WHAT, _HOW, _WHERE = "Data and settings", "How it runs", "Where things are"
+_STUDY, _EXECUTION, _STORAGE = "Study options", "Execution options", "Storage options"
 
 
-def _completed(incomplete: str) -> list[str]:
-    """Complete the last of several method names."""
+def _complete_methods(incomplete: str) -> list[str]:
+    """Complete the last name in a comma-separated list of methods."""
     from ..methods import catalog
 
     head, comma, last = incomplete.rpartition(",")
@@ -26,10 +26,10 @@ Methods = Annotated[
     Option(
         "--method",
         "-m",
-        metavar="A,B,C|all",
-        help="Methods to search (tuner methods lists them).",
-        autocompletion=_completed,
-        rich_help_panel=_WHAT,
+        metavar="METHODS",
+        help="Comma-separated methods to search, or 'all' (see `tuner methods`).",
+        autocompletion=_complete_methods,
+        rich_help_panel=_STUDY,
     ),
 ]
 Data = Annotated[
@@ -37,10 +37,10 @@ Data = Annotated[
     Option(
         "--dataset",
         "-d",
-        metavar="NAME|FILE",
-        help="A name (tuner datasets lists them), a folder of images, or a .npy, .npz, .csv, "
+        metavar="NAME|PATH",
+        help="Built-in dataset (see `tuner datasets`), folder of images, or .npy, .npz, .csv, "
         ".parquet, .arrow or .feather file.",
-        rich_help_panel=_WHAT,
+        rich_help_panel=_STUDY,
     ),
 ]
 Labels = Annotated[
@@ -48,8 +48,8 @@ Labels = Annotated[
     Option(
         "--labels",
         metavar="COLUMN",
-        help="Column of a table that holds classes: for audits, never for training.",
-        rich_help_panel=_WHAT,
+        help="Table column with the classes, used for audits but never for training.",
+        rich_help_panel=_STUDY,
     ),
 ]
 Fixed = Annotated[
@@ -57,8 +57,8 @@ Fixed = Annotated[
     Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Fix a setting, METHOD.KEY=VALUE for one method alone; repeatable.",
-        rich_help_panel=_WHAT,
+        help="Fix a setting, or METHOD.KEY=VALUE for one method only (repeatable).",
+        rich_help_panel=_STUDY,
     ),
 ]
 Spaces = Annotated[
@@ -66,21 +66,21 @@ Spaces = Annotated[
     Option(
         "--space",
         metavar="[METHOD=]FILE",
-        help="Replace entries of a method's search space; repeatable.",
-        rich_help_panel=_WHAT,
+        help="YAML file that overrides a method's search space (repeatable).",
+        rich_help_panel=_STUDY,
     ),
 ]
 Trials = Annotated[
     int,
-    Option("--trials", "-n", metavar="N", help="Configurations to try.", rich_help_panel=_WHAT),
+    Option("--trials", "-n", metavar="N", help="Number of trials.", rich_help_panel=_STUDY),
 ]
 Replicas = Annotated[
     int,
     Option(
         "--replicas",
         metavar="N",
-        help="Seeds trained side by side in each trial.",
-        rich_help_panel=_WHAT,
+        help="Number of seeds trained side by side in each trial.",
+        rich_help_panel=_STUDY,
     ),
 ]
 Epochs = Annotated[
@@ -88,22 +88,22 @@ Epochs = Annotated[
     Option(
         "--epochs",
         metavar="N",
-        help="Most passes over the data in a training.",
-        show_default="the method's own",
-        rich_help_panel=_WHAT,
+        help="Maximum number of epochs per training.",
+        show_default="set by the method",
+        rich_help_panel=_STUDY,
     ),
 ]
 Seed = Annotated[
     int,
-    Option("--seed", metavar="N", help="What all randomness follows.", rich_help_panel=_WHAT),
+    Option("--seed", metavar="N", help="Random seed.", rich_help_panel=_STUDY),
 ]
 Objective = Annotated[
     str,
     Option(
         "--objective",
         metavar="NAME",
-        help=f"What is maximised: {', '.join(OBJECTIVES)}.",
-        rich_help_panel=_WHAT,
+        help=f"Objective to maximise: {', '.join(OBJECTIVES)}.",
+        rich_help_panel=_STUDY,
     ),
 ]
 UseLabels = Annotated[
@@ -111,8 +111,8 @@ UseLabels = Annotated[
     Option(
         "--use-labels",
         metavar=SWITCH,
-        help="Let labels take part in the choice.",
-        rich_help_panel=_WHAT,
+        help="Allow an objective that uses labels.",
+        rich_help_panel=_STUDY,
     ),
 ]
 Sampler = Annotated[
@@ -120,8 +120,8 @@ Sampler = Annotated[
     Option(
         "--sampler",
         metavar="NAME",
-        help=f"Who proposes trials: {', '.join(SAMPLERS)}.",
-        rich_help_panel=_HOW,
+        help=f"Algorithm that proposes trials: {', '.join(SAMPLERS)}.",
+        rich_help_panel=_EXECUTION,
     ),
 ]
 Scheduler = Annotated[
@@ -129,8 +129,8 @@ Scheduler = Annotated[
     Option(
         "--scheduler",
         metavar="NAME",
-        help=f"How bad trials are stopped early: {', '.join(SCHEDULERS)}.",
-        rich_help_panel=_HOW,
+        help=f"Algorithm that stops poor trials early: {', '.join(SCHEDULERS)}.",
+        rich_help_panel=_EXECUTION,
     ),
 ]
 Workers = Annotated[
@@ -138,32 +138,34 @@ Workers = Annotated[
     Option(
         "--workers",
         metavar="N",
-        help="Trials that run at once.",
+        help="Maximum number of concurrent trials.",
         show_default="as many as fit",
-        rich_help_panel=_HOW,
+        rich_help_panel=_EXECUTION,
     ),
 ]
 Cpus = Annotated[
     float,
-    Option("--cpus-per-trial", metavar="X", help="CPU cores of a trial.", rich_help_panel=_HOW),
+    Option(
+        "--cpus-per-trial", metavar="X", help="CPU cores per trial.", rich_help_panel=_EXECUTION
+    ),
 ]
 Gpus = Annotated[
     float | None,
     Option(
         "--gpus-per-trial",
         metavar="X",
-        help="GPUs of a trial; a fraction shares one.",
-        show_default="0.25 where there is one",
-        rich_help_panel=_HOW,
+        help="GPUs per trial; a fraction shares a GPU between trials.",
+        show_default="0.25 if a GPU is available",
+        rich_help_panel=_EXECUTION,
     ),
 ]
 Budget = Annotated[
     str | None,
     Option(
         "--time-budget",
-        metavar="TIME",
-        help="Stop handing out trials after 90s, 30m, 2h or 1h30m.",
-        rich_help_panel=_HOW,
+        metavar="DURATION",
+        help="Start no new trials after this time, e.g. 90s, 30m, 2h or 1h30m.",
+        rich_help_panel=_EXECUTION,
     ),
 ]
 Name = Annotated[
@@ -173,7 +175,7 @@ Name = Annotated[
         metavar="NAME",
         help="Name of the search.",
         show_default="METHOD-DATA-n",
-        rich_help_panel=_WHERE,
+        rich_help_panel=_STUDY,
     ),
 ]
 Register = Annotated[
@@ -182,8 +184,8 @@ Register = Annotated[
         "--register",
         metavar="NAME",
         help="Name of the registered model.",
-        show_default="the data's",
-        rich_help_panel=_WHERE,
+        show_default="name of the dataset",
+        rich_help_panel=_STUDY,
     ),
 ]
 Address = Annotated[
@@ -192,9 +194,9 @@ Address = Annotated[
         "--address",
         metavar="HOST:PORT",
         envvar="RAY_ADDRESS",
-        help="Ray cluster to join.",
-        show_default="one is started here",
-        rich_help_panel=_WHERE,
+        help="Ray cluster to connect to.",
+        show_default="start one on this machine",
+        rich_help_panel=_EXECUTION,
     ),
 ]
 Storage = Annotated[
@@ -203,9 +205,9 @@ Storage = Annotated[
         "--storage",
         metavar="URL",
         envvar="TUNER_STORAGE",
-        help="Database of the ledger.",
+        help="Database URL of the ledger.",
         show_default="./tuner.db",
-        rich_help_panel=_WHERE,
+        rich_help_panel=_STORAGE,
     ),
 ]
 Artifacts = Annotated[
@@ -214,9 +216,9 @@ Artifacts = Annotated[
         "--artifacts",
         metavar="FOLDER",
         envvar="TUNER_ARTIFACTS",
-        help="Folder of the trials' files, which all machines see.",
+        help="Folder for trial files, accessible to all machines.",
         show_default="./tuner-artifacts",
-        rich_help_panel=_WHERE,
+        rich_help_panel=_STORAGE,
     ),
 ]
 Tracking = Annotated[
@@ -225,11 +227,9 @@ Tracking = Annotated[
         "--tracking-uri",
         metavar="URL",
         envvar="MLFLOW_TRACKING_URI",
-        help="MLflow's server or database.",
+        help="MLflow tracking server or database URL.",
         show_default="./mlflow.db",
-        rich_help_panel=_WHERE,
+        rich_help_panel=_STORAGE,
     ),
 ]
-Json = Annotated[
-    bool, Option("--json", metavar=SWITCH, help="Print one JSON document instead of text.")
-]
+Json = Annotated[bool, Option("--json", metavar=SWITCH, help="Print the result as JSON.")]

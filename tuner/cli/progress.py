@@ -1,4 +1,4 @@
-"""What a person sees of a search while it runs: a live view in a terminal, elsewhere lines."""
+"""The progress of a running search: a live view in a terminal, plain lines elsewhere."""
 
 import os
 import time
@@ -16,23 +16,23 @@ from rich.text import Text
 if TYPE_CHECKING:
     from ..orchestration.controller import Row, Snapshot
 
-_BEST = 5
-_MOST_RUNNING = 8
+_MAX_BEST = 5
+_MAX_RUNNING = 8
 _LINE_SECONDS = 10.0
-_REFRESHES = 4  # a second, at most
-_NARROW = 56  # columns below which the spread over replicas is left out
+_REFRESHES_PER_SECOND = 4
+_NARROW = 56  # below this many columns the spread over replicas is omitted
 
 
 class View(ABC):
-    """Where the snapshots and remarks of a search go; leaving it ends the show."""
+    """Context manager that displays the snapshots and messages of a search."""
 
     @abstractmethod
-    def watch(self, snapshot: "Snapshot") -> None:
-        """Take the state of the search; cheap enough for every evaluation of every trial."""
+    def update(self, snapshot: "Snapshot") -> None:
+        """Accept a new snapshot; cheap enough to call for every evaluation of every trial."""
 
     @abstractmethod
-    def say(self, text: str) -> None:
-        """Show a remark that stays."""
+    def log(self, text: str) -> None:
+        """Show a message permanently."""
 
     @abstractmethod
     def __enter__(self) -> Self: ...
@@ -47,7 +47,7 @@ class View(ABC):
 
 
 def view(stream: TextIO) -> View:
-    """Return a view on a stream: live in a terminal that can move its cursor, else lines."""
+    """Return a live view if the stream is a terminal with cursor control, else a plain one."""
     if stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
         return LiveView(Console(file=stream, markup=False, emoji=False, highlight=False))
     return PlainView(stream)
@@ -55,17 +55,17 @@ def view(stream: TextIO) -> View:
 
 @final
 class LiveView(View):
-    """A bar with what is left, the trials under way and the best ones, drawn in place."""
+    """A progress bar and a table of the running and the best trials, redrawn in place."""
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._clock = clock
         self._snapshot: Snapshot | None = None
-        self._arrived = self._began = clock()
+        self._updated = self._started = clock()
         self._live = Live(
             console=console,
-            get_renderable=self.drawn,
-            refresh_per_second=_REFRESHES,
+            get_renderable=self.render,
+            refresh_per_second=_REFRESHES_PER_SECOND,
             transient=True,
         )
 
@@ -81,36 +81,36 @@ class LiveView(View):
     ) -> None:
         self._live.stop()
 
-    def watch(self, snapshot: "Snapshot") -> None:
-        """Keep the snapshot; the view is redrawn at its own pace."""
-        self._snapshot, self._arrived = snapshot, self._clock()
+    def update(self, snapshot: "Snapshot") -> None:
+        """Store the snapshot for the next refresh."""
+        self._snapshot, self._updated = snapshot, self._clock()
 
-    def say(self, text: str) -> None:
-        """Show a remark above the view."""
+    def log(self, text: str) -> None:
+        """Print a message above the view."""
         self._console.print(text)
 
-    def drawn(self) -> RenderableType:
-        """Return the view as it stands."""
+    def render(self) -> RenderableType:
+        """Return the current view."""
         snapshot = self._snapshot
         if snapshot is None:
-            return Text(f"starting, {duration(self._clock() - self._began)}", style="dim")
-        since = self._clock() - self._arrived
+            return Text(f"starting, {duration(self._clock() - self._started)}", style="dim")
+        elapsed = self._clock() - self._updated
         narrow = self._console.width < _NARROW
-        parts = [_bar(snapshot, since, narrow=narrow), Text(counts(snapshot))]
+        parts = [_bar(snapshot, elapsed, narrow=narrow), Text(counts(snapshot))]
         if snapshot.notice:
             parts.append(Text(snapshot.notice, style="yellow"))
-        return Group(*parts, Text(), _trials(snapshot, self._console.size, narrow=narrow))
+        return Group(*parts, Text(), _trial_table(snapshot, self._console.size, narrow=narrow))
 
 
 @final
 class PlainView(View):
-    """A line about every ten seconds or tenth of the trials, whichever comes first."""
+    """A line every ten seconds or every tenth of the trials, whichever comes first."""
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
-        self._last = -_LINE_SECONDS
-        self._tenth = -1
+        self._last_time = -_LINE_SECONDS
+        self._last_tenth = -1
 
     def __enter__(self) -> Self:
         return self
@@ -123,39 +123,37 @@ class PlainView(View):
     ) -> None:
         return None
 
-    def watch(self, snapshot: "Snapshot") -> None:
+    def update(self, snapshot: "Snapshot") -> None:
         """Write a line if one is due."""
         now, tenth = self._clock(), 10 * snapshot.done // max(snapshot.total, 1)
-        if tenth == self._tenth and now - self._last < _LINE_SECONDS:
+        if tenth == self._last_tenth and now - self._last_time < _LINE_SECONDS:
             return
-        self._last, self._tenth = now, tenth
-        self.say(line(snapshot))
+        self._last_time, self._last_tenth = now, tenth
+        self.log(line(snapshot))
 
-    def say(self, text: str) -> None:
-        """Write a remark."""
+    def log(self, text: str) -> None:
+        """Write a message."""
         print(text, file=self._stream, flush=True)
 
 
 def line(snapshot: "Snapshot") -> str:
-    """Return a snapshot in one line."""
-    running = _running(snapshot)
-    under_way = [f"{_called(row)} {_pass(row)} {_score(row)}".strip() for row in running]
-    if len(under_way) > _MOST_RUNNING:
-        more = len(under_way) - _MOST_RUNNING
-        under_way = [*under_way[:_MOST_RUNNING], f"{more} more"]
-    best = [f"{_called(row)} {_score(row)}" for row in snapshot.best(_BEST)]
+    """Return a snapshot on one line."""
+    running = [f"{_label(row)} {_epoch(row)} {_score(row)}".strip() for row in _running(snapshot)]
+    if len(running) > _MAX_RUNNING:
+        running = [*running[:_MAX_RUNNING], f"{len(running) - _MAX_RUNNING} more"]
+    best = [f"{_label(row)} {_score(row)}" for row in snapshot.best(_MAX_BEST)]
     parts = [
         f"{snapshot.done} of {snapshot.total} trials: {counts(snapshot)}",
         f"best: {', '.join(best)}" if best else "",
-        f"running: {', '.join(under_way)}" if under_way else "",
+        f"running: {', '.join(running)}" if running else "",
         snapshot.notice,
-        pace(snapshot),
+        times(snapshot),
     ]
     return "; ".join(part for part in parts if part)
 
 
 def counts(snapshot: "Snapshot") -> str:
-    """Return how many trials ended in which way."""
+    """Return the number of trials by final state, and of failures by reason."""
     failures = snapshot.failures()
     reasons = ", ".join(f"{reason} {count}" for reason, count in failures.items())
     return (
@@ -164,16 +162,16 @@ def counts(snapshot: "Snapshot") -> str:
     )
 
 
-def pace(snapshot: "Snapshot", since: float = 0.0) -> str:
-    """Return the time taken and the time left, `since` seconds after the snapshot."""
-    taken = duration(snapshot.seconds + since)
+def times(snapshot: "Snapshot", elapsed: float = 0.0) -> str:
+    """Return the time taken and the time left, `elapsed` seconds after the snapshot."""
+    taken = duration(snapshot.seconds + elapsed)
     if snapshot.eta is None or snapshot.done >= snapshot.total:
         return taken
-    return f"{taken}, {duration(max(snapshot.eta - since, 0.0))} left"
+    return f"{taken}, {duration(max(snapshot.eta - elapsed, 0.0))} left"
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time in at most two units."""
+    """Return a duration in at most two units."""
     minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
     if seconds < 60:
         return f"{seconds:.1f} s" if 0 < seconds < 10 else f"{seconds:.0f} s"
@@ -186,55 +184,55 @@ def duration(seconds: float) -> str:
     return f"{int(days)} d {int(hours % 24)} h"
 
 
-def _bar(snapshot: "Snapshot", since: float, *, narrow: bool) -> RenderableType:
+def _bar(snapshot: "Snapshot", elapsed: float, *, narrow: bool) -> RenderableType:
     bar = ProgressBar(total=max(snapshot.total, 1), completed=snapshot.done)
-    done, times = f"{snapshot.done}/{snapshot.total}", pace(snapshot, since)
+    done, time_text = f"{snapshot.done}/{snapshot.total}", times(snapshot, elapsed)
     grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
     grid.add_column(ratio=1)
     if narrow:
         grid.add_row(bar)
-        grid.add_row(f"{done}  {times}")
+        grid.add_row(f"{done}  {time_text}")
         return grid
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
-    grid.add_row(bar, done, times)
+    grid.add_row(bar, done, time_text)
     return grid
 
 
-def _trials(snapshot: "Snapshot", size: ConsoleDimensions, *, narrow: bool) -> RenderableType:
-    """Return the trials under way and the best ones as one table."""
+def _trial_table(snapshot: "Snapshot", size: ConsoleDimensions, *, narrow: bool) -> RenderableType:
+    """Return the running and the best trials as one table."""
     table = Table(box=None, pad_edge=False, padding=(0, 1 if narrow else 2, 0, 0))
     for heading, justify in (("", "left"), ("trial", "right")):
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column(
         "method", no_wrap=True, overflow="ellipsis", max_width=size.width - (26 if narrow else 38)
     )
-    table.add_column("pass", justify="right", no_wrap=True)
+    table.add_column("epoch", justify="right", no_wrap=True)
     table.add_column("score", no_wrap=True)
     running = _running(snapshot)
-    shown = max(1, min(_MOST_RUNNING, size.height - _BEST - (11 if narrow else 8)))
+    shown = max(1, min(_MAX_RUNNING, size.height - _MAX_BEST - (11 if narrow else 8)))
     for index, row in enumerate(running[:shown]):
-        _add(table, "" if index else "now", row, _pass(row), narrow)
+        _add_row(table, "" if index else "now", row, _epoch(row), narrow)
     if len(running) > shown:
         table.add_row("", "", f"{len(running) - shown} more", "", "")
-    for index, row in enumerate(snapshot.best(_BEST)):
-        _add(table, "" if index else "best", row, "", narrow)
+    for index, row in enumerate(snapshot.best(_MAX_BEST)):
+        _add_row(table, "" if index else "best", row, "", narrow)
     return table
 
 
-def _add(table: Table, what: str, row: "Row", passes: str, narrow: bool) -> None:
-    table.add_row(what, str(row.number), row.method, passes, _score(row, spread=not narrow))
+def _add_row(table: Table, label: str, row: "Row", epoch: str, narrow: bool) -> None:
+    table.add_row(label, str(row.number), row.method, epoch, _score(row, spread=not narrow))
 
 
 def _running(snapshot: "Snapshot") -> list["Row"]:
     return [row for row in snapshot.rows if row.state == "RUNNING"]
 
 
-def _called(row: "Row") -> str:
+def _label(row: "Row") -> str:
     return f"{row.number} {row.method}"
 
 
-def _pass(row: "Row") -> str:
+def _epoch(row: "Row") -> str:
     return f"{row.epoch}/{row.passes}" if row.passes else ""
 
 

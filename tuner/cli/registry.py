@@ -1,4 +1,4 @@
-"""The commands about registered models: which one counts, and what it says."""
+"""The commands that promote registered models and apply them to data."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +10,14 @@ from .options import SWITCH, Json, Storage, Tracking
 from .output import show, show_json
 
 ModelName = Annotated[
-    str, Argument(metavar="NAME", help="Name of a registered model.", show_default=False)
+    str, Argument(metavar="NAME", help="Name of the registered model.", show_default=False)
 ]
-Number = Annotated[int, Argument(metavar="VERSION", help="Its number.", show_default=False)]
+Number = Annotated[int, Argument(metavar="VERSION", help="Version number.", show_default=False)]
 Source = Annotated[
     str,
     Argument(
         metavar="MODEL",
-        help="models:/NAME@champion, models:/NAME/3 or a folder.",
+        help="Registered model (models:/NAME@champion or models:/NAME/3) or folder of a model.",
         show_default=False,
     ),
 ]
@@ -25,31 +25,38 @@ File = Annotated[
     Path,
     Argument(
         metavar="FILE",
-        help="Raw points: .npy, .npz, .csv, .parquet, .arrow, .feather, or a folder of images.",
+        help="Raw points: a .npy, .npz, .csv, .parquet, .arrow or .feather file, or a folder of "
+        "images.",
         show_default=False,
     ),
 ]
 Force = Annotated[
-    bool, Option("--force", metavar=SWITCH, help="Promote without a comparison with the champion.")
+    bool, Option("--force", metavar=SWITCH, help="Promote without comparing to the champion.")
 ]
-Table = Annotated[Path, Option("--out", "-o", metavar="FILE", help=".parquet or .csv to write.")]
+Table = Annotated[
+    Path, Option("--out", "-o", metavar="FILE", help="Output file, .parquet or .csv.")
+]
 Proba = Annotated[
-    bool, Option("--proba", metavar=SWITCH, help="Write the probability of each cluster, too.")
+    bool, Option("--proba", metavar=SWITCH, help="Also write the probability of each cluster.")
 ]
-NoFeature = Annotated[
-    str | None, Option("--labels", metavar="COLUMN", help="Column of FILE that is no feature.")
+LabelColumn = Annotated[
+    str | None,
+    Option("--labels", metavar="COLUMN", help="Column of FILE to ignore, such as labels."),
 ]
 Cluster = Annotated[
     int | None,
-    Option("--cluster", "-k", metavar="K", help="Cluster to draw.", show_default="all"),
+    Option("--cluster", "-k", metavar="K", help="Cluster to sample from.", show_default="all"),
 ]
 Points = Annotated[
     int | None,
-    Option("-n", metavar="N", help="Points to draw.", show_default="64, of all clusters 12 each"),
+    Option("-n", metavar="N", help="Points per cluster.", show_default="64, or 12 for all"),
 ]
-SampleSeed = Annotated[int, Option("--seed", metavar="N", help="What the draws follow.")]
+SampleSeed = Annotated[int, Option("--seed", metavar="N", help="Random seed.")]
 Picture = Annotated[
-    Path, Option("--out", "-o", metavar="FILE", help=".png, or .npy for the points themselves.")
+    Path,
+    Option(
+        "--out", "-o", metavar="FILE", help="Output file: .png for a picture, .npy for the points."
+    ),
 ]
 
 
@@ -61,7 +68,7 @@ def promote(
     tracking: Tracking = None,
     json: Json = False,
 ) -> None:
-    """Make a version the champion if it is surely better."""
+    """Promote a version to champion if it is clearly better than the current one."""
     from ..registry.promotion import promote as promote_version
 
     locations = values.locations(storage, tracking, None)
@@ -79,14 +86,15 @@ def promote(
 
 
 def rollback(name: ModelName, tracking: Tracking = None, json: Json = False) -> None:
-    """Make the champion before this one champion again."""
+    """Restore the previous champion."""
     from ..registry.promotion import open_registry
 
-    now = open_registry(values.locations(None, tracking, None).tracking_uri, name).rollback(name)
+    registry = open_registry(values.locations(None, tracking, None).tracking_uri, name)
+    champion = registry.rollback(name)
     if json:
-        show_json({"name": name, "version": now.number, "aliases": list(now.aliases)})
+        show_json({"name": name, "version": champion.number, "aliases": list(champion.aliases)})
     else:
-        show(f"{name} version {now.number} is the champion again")
+        show(f"{name} version {champion.number} is the champion again")
 
 
 def predict(
@@ -94,11 +102,11 @@ def predict(
     file: File,
     out: Table = Path("prediction.parquet"),
     proba: Proba = False,
-    labels: NoFeature = None,
+    labels: LabelColumn = None,
     tracking: Tracking = None,
     json: Json = False,
 ) -> None:
-    """Write the cluster of every point of a file, in its order."""
+    """Predict the cluster of each point in a file."""
     from ..orchestration import prediction
 
     prediction.check_ending(out, prediction.TABLES)
@@ -112,8 +120,8 @@ def predict(
     if json:
         show_json({"out": str(out), "points": len(clusters), "clusters": counts})
     else:
-        shares = ", ".join(f"{k}: {count:,}" for k, count in enumerate(counts))
-        show(f"{len(clusters):,} points to {out}; points per cluster: {shares}")
+        sizes = ", ".join(f"{k}: {count:,}" for k, count in enumerate(counts))
+        show(f"wrote {len(clusters):,} points to {out}; points per cluster: {sizes}")
 
 
 def sample(
@@ -125,7 +133,7 @@ def sample(
     tracking: Tracking = None,
     json: Json = False,
 ) -> None:
-    """Draw new points of a cluster, or of each, as a picture."""
+    """Sample new points from one cluster or from all clusters."""
     from ..orchestration import prediction
 
     prediction.check_ending(out, prediction.PICTURES)
@@ -137,4 +145,4 @@ def sample(
     if json:
         show_json({"out": str(out), "shape": list(drawn.shape)})
     else:
-        show(f"{drawn.shape[0] * drawn.shape[1]:,} points to {out}")
+        show(f"wrote {drawn.shape[0] * drawn.shape[1]:,} points to {out}")

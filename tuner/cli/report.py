@@ -1,4 +1,4 @@
-"""How results, overviews and plans read as text."""
+"""Print results, statuses and plans as text."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def show_result(result: "Result") -> None:
-    """Show what a search found, where it is, and what to type next."""
+    """Show what a search found, where it is stored, and which commands to run next."""
     best, champion = result.best, result.champion
     low, high = champion["interval"]
     outcome = "promoted" if champion["promoted"] else "not promoted"
@@ -24,18 +24,18 @@ def show_result(result: "Result") -> None:
         (
             "search",
             f"{result.search}: {result.trials['total']} trials in {duration(result.seconds)}, "
-            f"{_counted(result.trials)}",
+            f"{_counts_text(result.trials)}",
         ),
-        ("best", f"trial {best['number']}, {best['method']}: {scored(best)}"),
-        ("settings", settings(best["params"])),
-        *_finalists(result.finalists),
+        ("best", f"trial {best['number']}, {best['method']}: {score_text(best)}"),
+        ("settings", settings_text(best["params"])),
+        *_finalist_facts(result.finalists),
         ("baselines", ", ".join(f"{k} {v:.3f}" for k, v in result.baselines.items())),
         (
             "champion",
             f"{champion['name']} version {champion['version']}, {outcome}: score "
             f"{champion['score']:.3f} ({low:.3f} to {high:.3f}) on the test split",
         ),
-        ("audit", audited(result.audit)),
+        ("audit", audit_text(result.audit)),
         *(("note", note) for note in result.notes),
         ("MLflow", redact(result.tracking_uri)),
     ]
@@ -48,64 +48,64 @@ def show_result(result: "Result") -> None:
 
 
 def show_status(status: "SearchStatus") -> None:
-    """Show how one search stands."""
+    """Show the status of one search."""
     driven = f", driven by {status.driver}" if status.driver else ""
     reasons = ", ".join(f"{reason} {count}" for reason, count in status.failures.items())
-    counted = f"{status.done} of {status.total} trials: {_counted(status.trials)}"
+    counts = f"{status.done} of {status.total} trials: {_counts_text(status.trials)}"
     facts = [
         ("search", status.search),
-        ("of", f"{', '.join(status.methods)} on {status.dataset} by {status.objective}"),
+        ("methods", ", ".join(status.methods)),
+        ("dataset", status.dataset),
+        ("objective", status.objective),
         ("state", f"{status.state}{driven}"),
-        ("trials", counted + (f" ({reasons})" if reasons else "")),
+        ("trials", counts + (f" ({reasons})" if reasons else "")),
         ("time", duration(status.seconds)),
     ]
     show_facts(facts)
     if status.running or status.best:
         show("")
-        rows = [_row("now", row) for row in status.running]
-        show_table(
-            ["", "trial", "method", "pass", "score", "settings"],
-            rows + [_row("best", row) for row in status.best],
-        )
+        running = [_trial_row("now", trial) for trial in status.running]
+        best = [_trial_row("best", trial) for trial in status.best]
+        show_table(["", "trial", "method", "epoch", "score", "settings"], running + best)
     if status.state == "stopped":
         show("")
-        show(f"go on with `tuner resume {status.search}`")
+        show(f"continue with `tuner resume {status.search}`")
 
 
-def show_statuses(overviews: Sequence["SearchStatus"]) -> None:
-    """Show how all searches stand."""
+def show_statuses(statuses: Sequence["SearchStatus"]) -> None:
+    """Show the status of several searches as a table."""
     show_table(
-        ["search", "state", "trials", "best", "data"],
+        ["search", "state", "trials", "best", "dataset"],
         [
             [
-                one.search,
-                one.state,
-                f"{one.done}/{one.total}",
-                f"{one.best[0].value:.3f}" if one.best else "",
-                one.dataset,
+                status.search,
+                status.state,
+                f"{status.done}/{status.total}",
+                f"{status.best[0].value:.3f}" if status.best else "",
+                status.dataset,
             ]
-            for one in overviews
+            for status in statuses
         ],
     )
 
 
 def show_plan(plan: "Plan", locations: "Locations", resources: "Resources", *, json: bool) -> None:
-    """Show what a search would run."""
+    """Show what a search would run, as text or JSON."""
     document = plan_document(plan, locations, resources)
     if json:
         show_json(document)
         return
     study, data = plan.study, document["data"]
-    labelled = "with labels for audits" if data["labels"] else "without labels"
+    labels = "with labels for audits" if data["labels"] else "without labels"
     facts = [
         ("would run", f"{study.trials} trials of {study.replicas} replicas"),
-        ("name", study.name or "METHOD-DATA-n, the first that is free"),
+        ("name", study.name or "METHOD-DATA-n with the first free n"),
         (
-            "data",
+            "dataset",
             f"{data['name']}: {data['train']:,} + {data['test']:,} points of shape "
-            f"{data['shape']}, {labelled}",
+            f"{data['shape']}, {labels}",
         ),
-        ("objective", f"{study.objective}, sampler {study.sampler}, stopping {study.scheduler}"),
+        ("objective", f"{study.objective}, sampler {study.sampler}, scheduler {study.scheduler}"),
         ("model", str(study.register)),
         ("ledger", document["storage"]),
         ("MLflow", document["tracking_uri"]),
@@ -114,11 +114,11 @@ def show_plan(plan: "Plan", locations: "Locations", resources: "Resources", *, j
     show_facts(facts)
     for name, branch in document["methods"].items():
         show("")
-        show(f"{name}, passes over the data: {branch['passes']}")
+        show(f"{name}, epochs: {branch['passes']}")
         show_table(
             ["setting", "range", "first"],
             [
-                [key, ranged(entry), str(branch["first"].get(key, ""))]
+                [key, range_text(entry), str(branch["first"].get(key, ""))]
                 for key, entry in branch["searched"].items()
             ],
         )
@@ -160,55 +160,55 @@ def plan_document(plan: "Plan", locations: "Locations", resources: "Resources") 
     }
 
 
-def settings(values: Mapping[str, Any]) -> str:
-    """Return settings in one line."""
+def settings_text(values: Mapping[str, Any]) -> str:
+    """Return settings on one line."""
     return ", ".join(f"{key} {_short(value)}" for key, value in values.items())
 
 
-def scored(row: Mapping[str, Any]) -> str:
+def score_text(row: Mapping[str, Any]) -> str:
     """Return a score with its spread."""
     if row["score"] is None:
         return "no score"
     return f"{row['score']:.3f}" + (f" ± {row['sd']:.3f}" if row.get("sd") else "")
 
 
-def audited(audit: Mapping[str, Any] | None) -> str:
-    """Return the audit's figures in one line."""
+def audit_text(audit: Mapping[str, Any] | None) -> str:
+    """Return the figures of an audit on one line."""
     figures = {k: v for k, v in (audit or {}).items() if isinstance(v, float)}
     return ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
 
 
-def _finalists(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _finalist_facts(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return [
         (
             "finalists" if index == 0 else "",
             f"trial {row['trial']}, {row['method']}: "
-            + (row["failure"] or f"{scored(row)}, best {row['best']:.3f}"),
+            + (row["failure"] or f"{score_text(row)}, best {row['best']:.3f}"),
         )
         for index, row in enumerate(rows)
     ]
 
 
-def _counted(trials: Mapping[str, int]) -> str:
+def _counts_text(trials: Mapping[str, int]) -> str:
     states = {state: n for state, n in trials.items() if state != "total"}
     return ", ".join(f"{n} {state}" for state, n in states.items() if state == "complete" or n)
 
 
-def _row(what: str, row: "TrialStatus") -> list[str]:
-    value = "" if row.value is None else scored({"score": row.value, "sd": row.sd})
-    passes = str(row.epoch) if row.epoch else ""
-    return [what, str(row.number), row.method, passes, value, settings(row.params)]
+def _trial_row(label: str, trial: "TrialStatus") -> list[str]:
+    score = "" if trial.value is None else score_text({"score": trial.value, "sd": trial.sd})
+    epoch = str(trial.epoch) if trial.epoch else ""
+    return [label, str(trial.number), trial.method, epoch, score, settings_text(trial.params)]
 
 
-def ranged(entry: Mapping[str, Any]) -> str:
-    """Return an entry of a space file in words."""
+def range_text(entry: Mapping[str, Any]) -> str:
+    """Return an entry of a search space as text."""
     if "choice" in entry:
         text = ", ".join(map(str, entry["choice"]))
     else:
         low, high = entry.get("int") or entry["float"]
-        text = f"{_short(low)} to {_short(high)}" + (", log" if entry.get("log") else "")
+        text = f"{_short(low)} to {_short(high)}" + (" (log)" if entry.get("log") else "")
     when = ", ".join(f"{name} is {value}" for name, value in entry.get("when", {}).items())
-    return f"{text} where {when}" if when else text
+    return f"{text} if {when}" if when else text
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""How the values of flags are read."""
+"""Convert the values of flags."""
 
 import math
 import re
@@ -19,12 +19,12 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?[smhd])+")
 
 
 def methods(text: str) -> tuple[str, ...]:
-    """Return the method names of `a,b,c`."""
+    """Return the method names in a comma-separated list."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def fixed(pairs: Sequence[str] | None) -> dict[str, "Scalar"]:
-    """Return the settings of KEY=VALUE texts."""
+    """Return the settings given as KEY=VALUE."""
     settings: dict[str, Scalar] = {}
     for pair in pairs or ():
         key, equals, value = pair.partition("=")
@@ -37,7 +37,7 @@ def fixed(pairs: Sequence[str] | None) -> dict[str, "Scalar"]:
 
 
 def scalar(text: str) -> "Scalar":
-    """Return a value as YAML would read it, but 1e-3 is a number; quotes make it text."""
+    """Return a value as YAML would read it, except that 1e-3 is a number; quotes make it text."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
@@ -53,40 +53,39 @@ def scalar(text: str) -> "Scalar":
 
 
 def spaces(given: Sequence[str] | None, names: Sequence[str]) -> dict[str, Any]:
-    """Return the space documents of [METHOD=]FILE texts for the named methods."""
+    """Return the search spaces given as [METHOD=]FILE, by method; `names` are those searched."""
     documents: dict[str, Any] = {}
     if not given:
         return documents
     from ..methods import catalog
     from ..study.space import read_space
 
-    named = catalog.names() if tuple(names) == ("all",) else tuple(names)
+    searched = catalog.names() if tuple(names) == ("all",) else tuple(names)
     for text in given:
-        method, file = _owner(text, named)
+        method, file = _method_and_file(text, searched)
         if method in documents:
-            raise UsageError(f"--space gives {method} two files: give one")
+            raise UsageError(f"--space names two files for {method}: give one")
         config = catalog.method(method).config_type
         documents[method] = read_space(Path(file), config).to_mapping()
     return documents
 
 
-def _owner(text: str, named: tuple[str, ...]) -> tuple[str, str]:
-    """Return the method that a space is for, and the file."""
+def _method_and_file(text: str, searched: tuple[str, ...]) -> tuple[str, str]:
     head, equals, file = text.partition("=")
-    if equals and head in named:
+    if equals and head in searched:
         return head, file
     if equals and not Path(text).exists():
         raise UsageError(
-            f"--space {text!r}: {head!r} is not among the methods of this search"
-            f"{did_you_mean(head, named)}; they are {', '.join(named)}"
+            f"--space {text!r}: {head!r} is not a method of this search"
+            f"{did_you_mean(head, searched)}; choose from {', '.join(searched)}"
         )
-    if len(named) != 1:
-        raise UsageError(f"--space {text!r}: say whose space it is, as in {named[0]}={text}")
-    return named[0], text
+    if len(searched) != 1:
+        raise UsageError(f"--space {text!r}: name its method, as in {searched[0]}={text}")
+    return searched[0], text
 
 
 def seconds(text: str | None) -> float | None:
-    """Return a duration such as 90s, 30m, 2h, 1h30m in seconds; a plain number is seconds."""
+    """Return a duration such as 90s, 30m, 2h or 1h30m in seconds; a plain number is seconds."""
     if text is None:
         return None
     plain = text.strip().lower()
@@ -94,12 +93,12 @@ def seconds(text: str | None) -> float | None:
     parts = re.findall(r"([\d.]+)([smhd])", plain) if _DURATION.fullmatch(plain) else []
     total = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not 0 < total < 1e9:
-        raise UsageError(f"--time-budget {text!r}: give a time such as 90s, 30m, 2h or 1h30m")
+        raise UsageError(f"--time-budget {text!r}: give a duration such as 90s, 30m, 2h or 1h30m")
     return total
 
 
 def locations(storage: str | None, tracking: str | None, artifacts: str | None) -> Locations:
-    """Return where things are kept: what is given, else the default."""
+    """Return the given locations, and the default for each that is None."""
     given: Mapping[str, Any] = {
         "storage": storage,
         "tracking_uri": tracking,
@@ -113,7 +112,7 @@ def locations(storage: str | None, tracking: str | None, artifacts: str | None) 
 def resources(
     address: str | None, workers: int | None, cpus: float, gpus: float | None
 ) -> "Resources":
-    """Return where trials run and what each may use."""
+    """Return the cluster and the resources of each trial."""
     for flag, number in (("--cpus-per-trial", cpus), ("--gpus-per-trial", gpus)):
         if number is not None and not math.isfinite(number):
             raise UsageError(f"{flag} {number}: give a number such as 1 or 0.5")
@@ -124,5 +123,7 @@ def resources(
 
 def _folder(text: str) -> Path:
     if "://" in text or not text.isprintable():
-        raise UsageError(f"--artifacts {text!r} is no folder: give one that all machines see")
+        raise UsageError(
+            f"--artifacts {text!r} is not a folder: choose one that all machines can access"
+        )
     return Path(text).expanduser().resolve()

@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import NullPool, create_engine
 
 from ..errors import UsageError
-from ..sqlite import alone, database_file
+from ..sqlite import database_file, database_lock
 from .availability import TIMEOUT_SECONDS, call_with_timeout
 
 _FILE_TIMEOUT_SECONDS = 60.0
@@ -23,7 +23,7 @@ def connect(uri: str) -> MlflowClient:
 
     def connected_client() -> MlflowClient:
         _check_postgresql(uri)
-        with alone(uri):
+        with database_lock(uri):
             client = MlflowClient(uri, os.environ.get("MLFLOW_REGISTRY_URI", uri))
             client.search_experiments(max_results=1)
         return client

@@ -1,4 +1,4 @@
-"""A command line in this process, in a folder of its own, with nothing set around it."""
+"""Run the command line in this process, in an empty folder and a clean environment."""
 
 import os
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from tuner.cli import run
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command line did."""
+    """The exit code and the output of a command line."""
 
     code: int
     out: str
     err: str
 
     @property
-    def complaint(self) -> str:
-        """The error, which has to be one sentence on one line and nothing else."""
+    def error_message(self) -> str:
+        """The error message, which must be the only output and a single line."""
         assert self.out == ""
         assert self.err.startswith("error: ")
         assert self.err.count("\n") == 1, self.err
@@ -33,7 +33,7 @@ CommandLine = Callable[..., Ran]
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current folder, empty, with no variable set that a command reads."""
+    """Change to an empty folder, unset the variables that commands read, return the folder."""
     monkeypatch.chdir(tmp_path)
     read = ("TUNER_", "MLFLOW_TRACKING", "RAY_ADDRESS", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
     for name in [name for name in os.environ if name.startswith(read)]:
@@ -44,7 +44,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def tuner(here: Path, capsys: pytest.CaptureFixture[str]) -> CommandLine:
-    """Return a function that runs a command line and tells what it did."""
+    """Return a function that runs a command line and returns its exit code and output."""
 
     def call(*arguments: object) -> Ran:
         capsys.readouterr()

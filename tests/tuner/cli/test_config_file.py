@@ -10,11 +10,11 @@ FLAGS = {
 }
 
 
-def test_no_file_has_no_defaults(tmp_path):
+def test_without_a_file_there_are_no_defaults(tmp_path):
     assert read(tmp_path, FLAGS) == ({"search": {}, "train": {}, "space": {}}, "")
 
 
-def test_a_key_at_the_top_is_for_every_command_that_has_it(tmp_path):
+def test_a_top_level_key_applies_to_every_command_with_that_flag(tmp_path):
     (tmp_path / "tuner.toml").write_text('method = "gmm"\ntrials = 7\n')
     defaults, source = read(tmp_path, FLAGS)
     assert defaults == {
@@ -25,14 +25,14 @@ def test_a_key_at_the_top_is_for_every_command_that_has_it(tmp_path):
     assert source == "tuner.toml"
 
 
-def test_a_table_of_a_command_wins_over_the_top(tmp_path):
+def test_the_table_of_a_command_overrides_top_level_keys(tmp_path):
     (tmp_path / "tuner.toml").write_text('method = "gmm"\n[train]\nmethod = "kmeans"\n')
     defaults, _ = read(tmp_path, FLAGS)
     assert defaults["search"]["method"] == "gmm"
     assert defaults["train"]["method"] == "kmeans"
 
 
-def test_values_are_as_they_would_be_typed(tmp_path):
+def test_values_are_returned_as_typed_on_the_command_line(tmp_path):
     (tmp_path / "tuner.toml").write_text(
         'method = ["gmm", "kmeans"]\n'
         "set = {n_components = 10, gmvae.batch_norm = true, x = 1e-3}\n"
@@ -45,7 +45,7 @@ def test_values_are_as_they_would_be_typed(tmp_path):
     assert own["dry_run"] is True
 
 
-def test_pyproject_is_read_where_there_is_no_file_of_our_own(tmp_path):
+def test_pyproject_is_read_without_tuner_toml(tmp_path):
     project = tmp_path / "pyproject.toml"
     project.write_text("[project]\nname = 'x'\n")
     assert read(tmp_path, FLAGS)[0]["search"] == {}
@@ -60,24 +60,28 @@ def test_pyproject_is_read_where_there_is_no_file_of_our_own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "expected"),
     [
         ("tuner.toml", b"trails = 1", "did you mean 'trials'"),
         ("tuner.toml", b"[serch]\ntrials = 1", "did you mean 'search'"),
-        ("tuner.toml", b"[train]\ntrials = 1", r"tuner.toml, \[train\]: no flag"),
+        (
+            "tuner.toml",
+            b"[train]\ntrials = 1",
+            r"tuner.toml, \[train\]: no such option or command",
+        ),
         ("tuner.toml", b"dry_run = 1", "write true or false"),
-        ("tuner.toml", b"trials", "not a usable TOML file"),
-        ("tuner.toml", b"trials = 1\ntrials = 2", "not a usable TOML file"),
+        ("tuner.toml", b"trials", "is not valid TOML"),
+        ("tuner.toml", b"trials = 1\ntrials = 2", "is not valid TOML"),
         ("tuner.toml", b"method = '\xff'", "is not UTF-8"),
-        ("pyproject.toml", b"[tool]\ntuner = 3", "write a table of flags"),
+        ("pyproject.toml", b"[tool]\ntuner = 3", "write a table of options"),
     ],
 )
-def test_a_file_that_cannot_be_meant_is_refused(tmp_path, name, content, said):
+def test_an_invalid_file_is_refused(tmp_path, name, content, expected):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=expected):
         read(tmp_path, FLAGS)
 
 
-def test_a_byte_order_mark_is_no_part_of_a_key(tmp_path):
+def test_a_byte_order_mark_is_ignored(tmp_path):
     (tmp_path / "tuner.toml").write_bytes("﻿trials = 3".encode())
     assert read(tmp_path, FLAGS)[0]["search"] == {"trials": "3"}

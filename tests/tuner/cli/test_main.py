@@ -26,14 +26,14 @@ def test_every_command_has_help(tuner, command):
     assert f"tuner {command}" in ran.out
 
 
-def test_help_at_forty_columns_stays_within_them(tuner, monkeypatch):
+def test_help_fits_into_40_columns(tuner, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     ran = tuner("search", "--help")
     assert ran.code == 0
     assert max(map(len, ran.out.splitlines())) <= 40
 
 
-def test_no_command_shows_help_and_is_an_error(tuner):
+def test_without_a_command_help_is_shown_and_the_exit_code_is_2(tuner):
     ran = tuner()
     assert ran.code == 2
     assert "Usage" in ran.out
@@ -46,7 +46,7 @@ def test_version(tuner):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["serch"], "no such command 'serch'; did you mean 'search'?"),
         (["search", "--trial", "3"], "no such option --trial; did you mean '--trials'?"),
@@ -63,58 +63,58 @@ def test_version(tuner):
         (["ui", "--port", "70000"], "--port '70000': give at most 65535"),
     ],
 )
-def test_a_wrong_command_line_is_one_sentence(tuner, here, arguments, said):
+def test_a_usage_error_is_one_sentence(tuner, here, arguments, expected):
     ran = tuner(*arguments)
     assert ran.code == 2
-    assert said in ran.complaint
-    assert "--help`" in ran.complaint
+    assert expected in ran.error_message
+    assert "--help`" in ran.error_message
     assert not list(here.iterdir())
 
 
-def _raising(monkeypatch, error):
+def _fail_with(monkeypatch, error):
     def raises(*_: object) -> None:
         raise error
 
     monkeypatch.setattr("tuner.data.catalog", raises)
 
 
-def test_an_error_has_the_exit_code_of_its_kind(tuner, monkeypatch):
-    _raising(monkeypatch, DataError("it is cut"))
+def test_the_class_of_an_error_sets_the_exit_code(tuner, monkeypatch):
+    _fail_with(monkeypatch, DataError("it is cut"))
     ran = tuner("datasets")
-    assert (ran.code, ran.complaint) == (3, "it is cut")
+    assert (ran.code, ran.error_message) == (3, "it is cut")
 
 
-def test_an_error_is_one_line_without_secrets_whatever_it_quotes(tuner, monkeypatch):
-    said = "postgresql://me:canary@host/db\nsays \x1b[31mno\0"
-    _raising(monkeypatch, DataError(said))
+def test_an_error_is_one_printable_line_without_secrets(tuner, monkeypatch):
+    text = "postgresql://me:canary@host/db\nsays \x1b[31mno\0"
+    _fail_with(monkeypatch, DataError(text))
     ran = tuner("datasets")
-    assert ran.complaint == "postgresql://me:***@host/db says \\x1b[31mno\\x00"
+    assert ran.error_message == "postgresql://me:***@host/db says \\x1b[31mno\\x00"
 
 
 @pytest.mark.parametrize(("signum", "code"), [(2, 130), (15, 143)])
-def test_an_interrupted_search_exits_with_its_signal(tuner, monkeypatch, signum, code):
-    _raising(monkeypatch, InterruptedSearchError("go on with tuner resume a", signum))
+def test_an_interrupted_search_exits_with_128_plus_the_signal(tuner, monkeypatch, signum, code):
+    _fail_with(monkeypatch, InterruptedSearchError("go on with tuner resume a", signum))
     ran = tuner("datasets")
-    assert (ran.code, ran.complaint) == (code, "go on with tuner resume a")
+    assert (ran.code, ran.error_message) == (code, "go on with tuner resume a")
 
 
-def test_ctrl_c_elsewhere_is_130(tuner, monkeypatch):
-    _raising(monkeypatch, KeyboardInterrupt())
+def test_ctrl_c_in_any_other_command_exits_with_130(tuner, monkeypatch):
+    _fail_with(monkeypatch, KeyboardInterrupt())
     ran = tuner("datasets")
-    assert (ran.code, ran.complaint) == (130, "interrupted")
+    assert (ran.code, ran.error_message) == (130, "interrupted")
 
 
-def test_the_unexpected_is_a_sentence_and_a_traceback_only_on_request(tuner, monkeypatch):
-    _raising(monkeypatch, ZeroDivisionError("by zero"))
+def test_an_unexpected_error_has_a_traceback_only_on_request(tuner, monkeypatch):
+    _fail_with(monkeypatch, ZeroDivisionError("by zero"))
     ran = tuner("datasets")
     assert ran.code == 70
-    assert "unexpected ZeroDivisionError: by zero" in ran.complaint
+    assert "unexpected ZeroDivisionError: by zero" in ran.error_message
     monkeypatch.setenv("TUNER_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         run(["datasets"])
 
 
-def test_a_flag_wins_over_a_variable_and_that_over_a_file(tuner, here, monkeypatch):
+def test_flags_override_variables_which_override_files(tuner, here, monkeypatch):
     def storage(*flags: str) -> str:
         ran = tuner("search", "-m", "kmeans", "--dry-run", *flags)
         assert ran.code == 0, ran.err
@@ -131,35 +131,35 @@ def test_a_flag_wins_over_a_variable_and_that_over_a_file(tuner, here, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("trials = 'many'", "tuner.toml: trials 'many': give a whole number"),
         ("trials = true", "tuner.toml: trials 'true': give a whole number"),
-        ("trails = 3", "tuner.toml: no flag or command is called 'trails'; did you mean 'trials'"),
-        ("[search]\ntrails = 3", "tuner.toml, [search]: no flag or command is called 'trails'"),
+        ("trails = 3", "tuner.toml: no such option or command 'trails'; did you mean 'trials'?"),
+        ("[search]\ntrails = 3", "tuner.toml, [search]: no such option or command 'trails'"),
         ("dry_run = 'yes'", "tuner.toml: dry_run = 'yes': write true or false"),
-        ("trials = ", "tuner.toml is not a usable TOML file"),
+        ("trials = ", "tuner.toml is not valid TOML"),
     ],
 )
-def test_a_wrong_file_of_settings_is_named(tuner, here, text, said):
+def test_an_error_in_a_file_names_the_file(tuner, here, text, expected):
     (here / "tuner.toml").write_text(text)
     ran = tuner("search", "--dry-run")
     assert ran.code == 2
-    assert said in ran.complaint
+    assert expected in ran.error_message
 
 
-def test_a_wrong_variable_is_named(tuner, monkeypatch):
+def test_an_invalid_variable_is_refused(tuner, monkeypatch):
     monkeypatch.setenv("TUNER_STORAGE", "tuner.db")
     ran = tuner("status")
     assert ran.code == 2
-    assert "'tuner.db' is not a database URL" in ran.complaint
+    assert "'tuner.db' is not a database URL" in ran.error_message
 
 
 def test_the_package_runs_as_a_module(here):
-    said = subprocess.run(
+    shown = subprocess.run(
         [sys.executable, "-m", "tuner", "--version"], capture_output=True, text=True, check=True
     )
-    assert said.stdout.strip()
+    assert shown.stdout.strip()
     refused = subprocess.run(
         [sys.executable, "-m", "tuner", "serch"], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""The command as a process of its own: what it imports, its exit codes, its pipes."""
+"""The command in a subprocess: imports, exit codes and pipes."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def test_help_imports_nothing_heavy():
     assert done.stderr.split() == []
 
 
-def test_help_takes_less_than_half_a_second_of_this_machine():
+def test_help_takes_less_than_half_a_second_of_cpu_time():
     def seconds() -> float:
         before = os.times()
         assert ran("--help").returncode == 0
@@ -46,7 +46,7 @@ def test_importing_the_package_imports_nothing_heavy():
     ("arguments", "code"),
     [(["datasets"], 0), (["serch"], 2), (["search", "--dataset", "nope.csv", "--dry-run"], 3)],
 )
-def test_exit_codes_without_a_traceback(tmp_path, arguments, code):
+def test_errors_set_the_exit_code_without_a_traceback(tmp_path, arguments, code):
     done = ran(*arguments, cwd=tmp_path)
     assert done.returncode == code
     assert "Traceback" not in done.stderr
@@ -55,7 +55,7 @@ def test_exit_codes_without_a_traceback(tmp_path, arguments, code):
 
 
 @pytest.mark.parametrize("arguments", [["datasets"], ["datasets", "--json"], ["--help"]])
-def test_a_closed_pipe_is_quiet(arguments):
+def test_a_closed_pipe_is_not_an_error(arguments):
     process = subprocess.Popen(
         [*TUNER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -66,9 +66,9 @@ def test_a_closed_pipe_is_quiet(arguments):
     assert process.returncode in (1, 141)
 
 
-def test_ctrl_c_is_130_and_a_sentence(tmp_path):
+def test_ctrl_c_exits_with_130_and_one_line(tmp_path):
     code = (
-        # a shell leaves Ctrl-C ignored in what it runs in the background
+        # background jobs of a shell ignore Ctrl-C
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "import time, tuner.data; from tuner.cli import main; import sys; sys.argv[1:] = "
         "['datasets']; tuner.data.catalog = lambda: (print('ready', flush=True), time.sleep(60)); "

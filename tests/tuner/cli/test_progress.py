@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tuner.cli.progress import LiveView, PlainView, counts, duration, line, pace, view
+from tuner.cli.progress import LiveView, PlainView, counts, duration, line, times, view
 from tuner.orchestration.controller import Row, Snapshot
 
 
@@ -44,7 +44,7 @@ MIXED = snapshot(
 )
 
 
-def test_a_line_says_all_there_is():
+def test_a_line_has_counts_best_running_and_times():
     assert line(MIXED) == (
         "5 of 20 trials: 2 complete, 1 pruned, 2 failed (RuntimeError 1, diverged 1); "
         "best: 1 gmvae 0.800, 0 gmvae 0.700 ± 0.010; "
@@ -52,25 +52,25 @@ def test_a_line_says_all_there_is():
     )
 
 
-def test_a_line_shows_five_best_and_eight_running():
+def test_a_line_lists_at_most_five_best_and_eight_running_trials():
     rows = [complete(n, n / 10) for n in range(7)] + [running(n) for n in range(7, 18)]
-    told = line(snapshot(*rows))
-    assert "best: 6 gmvae 0.600 ± 0.010, 5 gmvae" in told
-    assert told.count("gmvae") == 5
-    assert told.count("em_vae") == 8
-    assert "3 more" in told
+    text = line(snapshot(*rows))
+    assert "best: 6 gmvae 0.600 ± 0.010, 5 gmvae" in text
+    assert text.count("gmvae") == 5
+    assert text.count("em_vae") == 8
+    assert "3 more" in text
 
 
-def test_the_time_left_is_unknown_before_the_first_trial_and_none_at_the_end():
-    assert pace(snapshot(running(0))) == "1 min 40 s"
-    assert pace(snapshot(complete(0, 0.5), total=1)) == "1 min 40 s"
-    assert pace(snapshot(complete(0, 0.5), total=2), since=30) == "2 min 10 s, 1 min 10 s left"
-    assert pace(snapshot(complete(0, 0.5), total=2), since=300).endswith("0 s left")
+def test_the_time_left_is_shown_from_the_first_finished_trial_to_the_last():
+    assert times(snapshot(running(0))) == "1 min 40 s"
+    assert times(snapshot(complete(0, 0.5), total=1)) == "1 min 40 s"
+    assert times(snapshot(complete(0, 0.5), total=2), elapsed=30) == "2 min 10 s, 1 min 10 s left"
+    assert times(snapshot(complete(0, 0.5), total=2), elapsed=300).endswith("0 s left")
 
 
 def test_trials_of_an_earlier_run_do_not_speed_up_the_time_left():
     rows = [complete(n, 0.5) for n in range(10)]
-    assert pace(snapshot(*rows, before=9, total=11)) == "1 min 40 s, 1 min 40 s left"
+    assert times(snapshot(*rows, before=9, total=11)) == "1 min 40 s, 1 min 40 s left"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_durations_have_at_most_two_units(seconds, text):
     assert duration(seconds) == text
 
 
-def test_counts_name_the_reasons_alone():
+def test_counts_include_the_reasons_of_failures():
     assert counts(snapshot()) == "0 complete, 0 pruned, 0 failed"
     assert counts(MIXED).endswith("2 failed (RuntimeError 1, diverged 1)")
 
@@ -102,21 +102,21 @@ def test_lines_come_every_ten_seconds_or_tenth_of_the_trials():
         return len(stream.getvalue().splitlines())
 
     with lines as shown:
-        shown.watch(snapshot(running(0)))
+        shown.update(snapshot(running(0)))
         assert written() == 1
         clock.now = 9
-        shown.watch(snapshot(running(0)))
-        shown.watch(snapshot(complete(0, 0.5)))
+        shown.update(snapshot(running(0)))
+        shown.update(snapshot(complete(0, 0.5)))
         assert written() == 1
         clock.now = 10
-        shown.watch(snapshot(complete(0, 0.5)))
+        shown.update(snapshot(complete(0, 0.5)))
         assert written() == 2
-        shown.watch(snapshot(complete(0, 0.5), complete(1, 0.5)))
+        shown.update(snapshot(complete(0, 0.5), complete(1, 0.5)))
         assert written() == 3
-        shown.watch(snapshot(*(complete(n, 0.5) for n in range(20))))
-        shown.say("a remark")
+        shown.update(snapshot(*(complete(n, 0.5) for n in range(20))))
+        shown.log("a message")
     assert written() == 5
-    assert stream.getvalue().endswith("a remark\n")
+    assert stream.getvalue().endswith("a message\n")
     assert "\x1b" not in stream.getvalue()
 
 
@@ -127,20 +127,20 @@ def live(width, height=24, clock=None):
     return console, LiveView(console, clock=Clock() if clock is None else clock)
 
 
-def drawn(width, given, height=24):
+def rendered(width, given, height=24):
     console, shown = live(width, height)
     if given is not None:
-        shown.watch(given)
+        shown.update(given)
     with console.capture() as captured:
-        console.print(shown.drawn())
+        console.print(shown.render())
     return captured.get().splitlines()
 
 
-def test_a_view_has_bar_counts_running_and_best():
-    lines = drawn(80, MIXED)
+def test_a_view_has_counts_running_and_best_trials():
+    lines = rendered(80, MIXED)
     assert lines[0].rstrip().endswith("5/20  1 min 40 s, 5 min 0 s left")
     assert lines[1].strip() == "2 complete, 1 pruned, 2 failed (RuntimeError 1, diverged 1)"
-    assert lines[3].split() == ["trial", "method", "pass", "score"]
+    assert lines[3].split() == ["trial", "method", "epoch", "score"]
     assert lines[4].split() == ["now", "5", "em_vae", "12/60", "0.612"]
     assert lines[5].split() == ["6", "em_vae"]
     assert lines[6].split() == ["best", "1", "gmvae", "0.800"]
@@ -153,50 +153,50 @@ def test_a_view_fits_its_terminal(width, height):
     rows = [complete(n, 0.5) for n in range(30)] + [
         running(n, 0.5, 100, 200) for n in range(30, 90)
     ]
-    lines = drawn(width, snapshot(*rows, total=1000), height)
+    lines = rendered(width, snapshot(*rows, total=1000), height)
     assert max(map(len, lines)) <= width
     assert len(lines) <= height
     assert any("more" in one for one in lines)
     assert any("best" in one for one in lines)
 
 
-def test_a_long_name_of_a_method_is_cut_before_a_figure_is():
+def test_a_long_method_name_is_truncated_instead_of_the_score():
     row = Row(number=0, method="a" * 60, state="COMPLETE", value=0.123, sd=0.001)
-    lines = drawn(40, snapshot(row))
+    lines = rendered(40, snapshot(row))
     assert any("…" in one and "0.123" in one for one in lines)
 
 
-def test_a_notice_is_shown_until_it_is_gone():
+def test_a_notice_is_shown():
     assert any(
         "MLflow does not answer" in one
-        for one in drawn(80, snapshot(notice="MLflow does not answer"))
+        for one in rendered(80, snapshot(notice="MLflow does not answer"))
     )
     assert "MLflow does not answer" in line(snapshot(notice="MLflow does not answer"))
 
 
-def test_before_the_first_snapshot_a_view_says_that_it_starts():
-    assert drawn(80, None)[0].startswith("starting")
+def test_before_the_first_snapshot_a_view_shows_that_it_is_starting():
+    assert rendered(80, None)[0].startswith("starting")
 
 
-def test_the_clock_of_a_view_runs_on_between_snapshots():
+def test_times_advance_between_snapshots():
     clock = Clock()
     console, shown = live(80, clock=clock)
-    shown.watch(snapshot(complete(0, 0.5), total=2))
+    shown.update(snapshot(complete(0, 0.5), total=2))
     clock.now = 30
     with console.capture() as captured:
-        console.print(shown.drawn())
+        console.print(shown.render())
     assert "2 min 10 s, 1 min 10 s left" in captured.get()
 
 
-def test_a_live_view_leaves_only_its_remarks():
+def test_a_live_view_leaves_only_its_messages():
     stream = io.StringIO()
     console = Console(file=stream, width=60, force_terminal=True, color_system=None)
     with LiveView(console) as shown:
-        shown.watch(MIXED)
-        shown.say("a remark with [brackets]")
+        shown.update(MIXED)
+        shown.log("a message with [brackets]")
     text = stream.getvalue()
-    assert "a remark with" in text
-    assert text.endswith("\x1b[2K") or "\x1b[1A" in text  # drawn lines are taken back
+    assert "a message with" in text
+    assert text.endswith("\x1b[2K") or "\x1b[1A" in text  # erases the rendered lines
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_live_view_leaves_only_its_remarks():
         (False, "xterm", PlainView),
     ],
 )
-def test_a_terminal_is_drawn_on_and_everything_else_gets_lines(
+def test_only_a_terminal_with_cursor_control_gets_a_live_view(
     monkeypatch, is_terminal, term, kind
 ):
     stream = io.StringIO()

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A search of its own, since champions change here."""
+    """Return a separate search, because these tests change the champion."""
     return run_search(tmp_path_factory.mktemp("own"), name="own")
 
 
@@ -32,7 +32,7 @@ def test_predictions_keep_the_order_of_the_rows(tuner, here, model):
     raw = points(here)
     ran = tuner("predict", model, "x.npy", "--out", "p.csv", "--proba")
     assert ran.code == 0, ran.err
-    assert "20 points to p.csv" in ran.out
+    assert "wrote 20 points to p.csv" in ran.out
     with open("p.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     loaded = load(model)
@@ -41,21 +41,21 @@ def test_predictions_keep_the_order_of_the_rows(tuner, here, model):
     np.testing.assert_allclose(proba, loaded.predict_proba(raw), atol=1e-6)
 
 
-def test_predictions_go_to_parquet_unless_told_otherwise(tuner, here, model):
+def test_predictions_are_written_as_parquet_by_default(tuner, here, model):
     import pyarrow.parquet as pq
 
     points(here)
-    told = json.loads(tuner("predict", model, "x.npy", "--json").out)
+    document = json.loads(tuner("predict", model, "x.npy", "--json").out)
     table = pq.read_table("prediction.parquet")
     assert table.column_names == ["cluster"]
-    assert told == {
+    assert document == {
         "out": "prediction.parquet",
         "points": 20,
         "clusters": np.bincount(table["cluster"], minlength=3).tolist(),
     }
 
 
-def test_a_column_that_is_no_feature_is_left_out(tuner, here, model):
+def test_the_label_column_is_ignored(tuner, here, model):
     raw = points(here)
     lines = ["a,b,kind,c,d", *(f"{r[0]},{r[1]},x,{r[2]},{r[3]}" for r in raw)]
     (here / "x.csv").write_text("\n".join(lines))
@@ -63,11 +63,11 @@ def test_a_column_that_is_no_feature_is_left_out(tuner, here, model):
     assert ran.code == 0, ran.err
     ran = tuner("predict", model, "x.csv", "--out", "p.csv")
     assert ran.code == 3
-    assert "column 'kind'" in ran.complaint
+    assert "column 'kind'" in ran.error_message
 
 
 @pytest.mark.parametrize(
-    ("x", "arguments", "code", "said"),
+    ("x", "arguments", "code", "expected"),
     [
         (np.ones((3, 5)), [], 3, "data of shape (3, 5) do not fit"),
         (np.full((3, 4), np.nan), [], 3, "holds nan in row 0, column 0"),
@@ -78,25 +78,25 @@ def test_a_column_that_is_no_feature_is_left_out(tuner, here, model):
         (np.ones((3, 4)), ["--out", "no/p.csv"], 74, "cannot write no/p.csv"),
     ],
 )
-def test_points_that_do_not_fit_are_refused_and_nothing_is_written(
-    tuner, here, model, x, arguments, code, said
+def test_invalid_points_are_refused_and_nothing_is_written(
+    tuner, here, model, x, arguments, code, expected
 ):
     points(here, x=x)
     ran = tuner("predict", model, "x.npy", *arguments)
-    assert said in ran.complaint
+    assert expected in ran.error_message
     assert ran.code == code
     assert sorted(path.name for path in here.iterdir()) == ["blobs.npz", "x.npy"]
 
 
 @pytest.mark.parametrize("command", [["predict", "nope", "x.npy"], ["sample", "nope"]])
-def test_a_model_that_is_not_there_is_refused(tuner, here, command):
+def test_an_unknown_model_is_refused(tuner, here, command):
     points(here)
     ran = tuner(*command)
     assert ran.code == 2
-    assert "'nope' is not a folder: give models:/NAME@champion" in ran.complaint
+    assert "'nope' is not a folder: give models:/NAME@champion" in ran.error_message
 
 
-def test_samples_are_a_picture_of_a_cluster_or_of_all(tuner, here):
+def test_samples_of_one_or_all_clusters_are_a_picture_or_an_array(tuner, here):
     gmm = finished_search().other_model
     assert tuner("sample", gmm, "-k", 1, "-n", 7, "--out", "one.png").code == 0
     assert tuner("sample", gmm).code == 0
@@ -106,12 +106,12 @@ def test_samples_are_a_picture_of_a_cluster_or_of_all(tuner, here):
     drawn = np.load("x.npy")
     assert drawn.shape == (7, 4)
     np.testing.assert_array_equal(drawn, load(gmm).sample(1, 7, seed=3))
-    told = json.loads(tuner("sample", gmm, "--json").out)
-    assert told == {"out": "samples.png", "shape": [3, 12, 4]}
+    document = json.loads(tuner("sample", gmm, "--json").out)
+    assert document == {"out": "samples.png", "shape": [3, 12, 4]}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["-k", "3"], "no cluster 3: give one from 0 to 2"),
         (["-k", "-1"], "no cluster -1"),
@@ -119,11 +119,11 @@ def test_samples_are_a_picture_of_a_cluster_or_of_all(tuner, here):
         (["--out", "a.jpg"], "end in .png or .npy"),
     ],
 )
-def test_samples_that_cannot_be_are_refused(tuner, here, arguments, said):
+def test_invalid_samples_are_refused(tuner, here, arguments, expected):
     gmm = finished_search().other_model
     ran = tuner("sample", gmm, *arguments)
     assert ran.code == 2
-    assert said in ran.complaint
+    assert expected in ran.error_message
     assert not list(here.iterdir())
 
 
@@ -134,10 +134,10 @@ def test_a_registered_model_is_found_by_its_alias(tuner, here):
     assert ran.code == 0, ran.err
     ran = tuner("predict", "models:/blobs@champoin", "x.npy", "--tracking-uri", uri)
     assert ran.code == 2
-    assert "did you mean 'champion'" in ran.complaint
+    assert "did you mean 'champion'" in ran.error_message
 
 
-def test_a_model_that_was_tampered_with_is_refused(tuner, here, model):
+def test_a_modified_model_is_refused(tuner, here, model):
     import shutil
 
     points(here)
@@ -146,16 +146,16 @@ def test_a_model_that_was_tampered_with_is_refused(tuner, here, model):
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     ran = tuner("predict", "model", "x.npy")
     assert ran.code == 3
-    assert "sha256" in ran.complaint
+    assert "sha256" in ran.error_message
 
 
-def test_a_model_that_cannot_sample_says_so(tuner, model):
+def test_a_model_that_cannot_sample_is_refused(tuner, model):
     ran = tuner("sample", model)
     assert ran.code == 2
-    assert "'kmeans' cannot draw new points" in ran.complaint
+    assert "'kmeans' cannot draw new points" in ran.error_message
 
 
-def test_promotion_is_by_the_rule_and_can_be_forced_and_rolled_back(tuner, here, done):
+def test_a_promotion_can_be_refused_forced_and_rolled_back(tuner, here, done):
     registry = Registry(done.locations.tracking_uri)
     other = load(done.other_model)
     tags = {"search": "own", "data_fingerprint": _fingerprint(registry)}
@@ -164,11 +164,14 @@ def test_promotion_is_by_the_rule_and_can_be_forced_and_rolled_back(tuner, here,
 
     ran = tuner(*line)
     assert ran.code == 9
-    assert f"version {second} of 'blobs' is ahead of version 1 in 0% of the draws" in ran.complaint
+    assert (
+        f"version {second} of 'blobs' is ahead of version 1 in 0% of the draws"
+        in ran.error_message
+    )
     assert registry.champion("blobs").number == 1
 
-    told = json.loads(tuner(*line, "--force", "--json").out)
-    assert told["promoted"]
+    document = json.loads(tuner(*line, "--force", "--json").out)
+    assert document["promoted"]
     assert registry.champion("blobs").number == second
     assert "it already was" in tuner(*line).out
 
@@ -178,49 +181,49 @@ def test_promotion_is_by_the_rule_and_can_be_forced_and_rolled_back(tuner, here,
     assert not list(here.iterdir())
 
 
-def test_versions_of_other_data_are_not_compared(tuner, done):
+def test_versions_trained_on_different_data_are_not_compared(tuner, done):
     registry = Registry(done.locations.tracking_uri)
     third = _registered(registry, load(done.model), {"search": "x", "data_fingerprint": "other"})
     ran = tuner("promote", "blobs", third, *done.flags)
     assert ran.code == 9
-    assert "trained on different data" in ran.complaint
+    assert "trained on different data" in ran.error_message
 
 
-def test_a_search_that_is_not_in_the_ledger_leaves_nothing_to_compare_on(tuner, done):
+def test_a_version_whose_search_is_unknown_is_not_compared(tuner, done):
     registry = Registry(done.locations.tracking_uri)
     tags = {"search": "gone", "data_fingerprint": _fingerprint(registry)}
     fourth = _registered(registry, load(done.model), tags)
     ran = tuner("promote", "blobs", fourth, *done.flags)
     assert ran.code == 2
-    assert "its data set is unknown" in ran.complaint
+    assert "its data set is unknown" in ran.error_message
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["promote", "blob", "1"], "did you mean 'blobs'"),
         (["promote", "blobs", "99"], "no version 99"),
         (["rollback", "blob"], "did you mean 'blobs'"),
     ],
 )
-def test_a_model_or_version_that_is_not_there_is_refused(tuner, arguments, said, done):
+def test_an_unknown_model_or_version_is_refused(tuner, arguments, expected, done):
     flags = done.flags if arguments[0] == "promote" else done.flags[2:]
     ran = tuner(*arguments, *flags)
     assert ran.code == 2
-    assert said in ran.complaint
+    assert expected in ran.error_message
 
 
-def test_nothing_to_roll_back_is_refused(tuner):
+def test_a_rollback_without_a_previous_champion_is_refused(tuner):
     ran = tuner("rollback", "blobs", *finished_search().flags[2:])
     assert ran.code == 2
-    assert "nothing to roll back" in ran.complaint
+    assert "nothing to roll back" in ran.error_message
 
 
 @pytest.mark.parametrize("arguments", [["promote", "blobs", "1"], ["rollback", "blobs"]])
-def test_asking_about_no_registry_creates_none(tuner, here, arguments):
+def test_a_missing_registry_is_not_created(tuner, here, arguments):
     ran = tuner(*arguments)
     assert ran.code == 2
-    assert "no registered model 'blobs'" in ran.complaint
+    assert "no registered model 'blobs'" in ran.error_message
     assert not list(here.iterdir())
 
 

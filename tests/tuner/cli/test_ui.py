@@ -6,8 +6,8 @@ import pytest
 
 
 @pytest.fixture
-def begun(monkeypatch):
-    """What would have been run in place of this process."""
+def execv_calls(monkeypatch):
+    """Return the recorded calls of `os.execv`."""
     calls = []
 
     def execv(*call: object) -> None:
@@ -26,13 +26,13 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_mlflow_is_shown_on_loopback_and_its_database_not_on_the_command_line(tuner, begun, here):
+def test_the_ui_listens_on_loopback_and_hides_its_database(tuner, execv_calls, here):
     (here / "mlflow.db").touch()
     port = free_port()
     ran = tuner("ui", "--port", port)
     assert ran.code == 0
     assert f"http://127.0.0.1:{port}" in ran.err
-    ((program, line, store),) = begun
+    ((program, line, store),) = execv_calls
     assert program == sys.executable
     assert line[line.index("--host") + 1] == "127.0.0.1"
     assert line[line.index("--port") + 1] == str(port)
@@ -40,26 +40,26 @@ def test_mlflow_is_shown_on_loopback_and_its_database_not_on_the_command_line(tu
     assert not any("mlflow.db" in word for word in line)
 
 
-def test_a_server_that_runs_is_named_without_its_password(tuner, begun):
+def test_the_url_of_a_server_is_printed_without_its_password(tuner, execv_calls):
     ran = tuner("ui", "--tracking-uri", "https://me:canary@mlflow.example")
     assert (ran.code, ran.out) == (0, "https://me:***@mlflow.example\n")
-    assert begun == []
+    assert execv_calls == []
 
 
-def test_no_database_yet_is_refused(tuner, begun, here):
+def test_a_missing_database_is_refused(tuner, execv_calls, here):
     ran = tuner("ui")
     assert ran.code == 2
-    assert "run a search first" in ran.complaint
-    assert begun == []
+    assert "run a search first" in ran.error_message
+    assert execv_calls == []
     assert not list(here.iterdir())
 
 
-def test_a_port_in_use_is_refused(tuner, begun, here):
+def test_a_port_in_use_is_refused(tuner, execv_calls, here):
     (here / "mlflow.db").touch()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         ran = tuner("ui", "--port", taken.getsockname()[1])
     assert ran.code == 2
-    assert "is in use" in ran.complaint
-    assert begun == []
+    assert "is in use" in ran.error_message
+    assert execv_calls == []

@@ -25,13 +25,13 @@ from tuner.errors import UsageError
         ("1" * 5000, "1" * 5000),
     ],
 )
-def test_a_value_is_read_as_yaml_would_but_numbers_with_an_exponent_are_numbers(text, value):
+def test_a_value_is_read_as_yaml_except_for_exponents(text, value):
     read = values.scalar(text)
     assert read == value
     assert type(read) is type(value)
 
 
-def test_settings_may_hold_an_equals_sign_and_blanks():
+def test_settings_may_contain_equals_signs_and_spaces():
     assert values.fixed(["a=b=c", " n_components = 10 "]) == {"a": "b=c", "n_components": 10}
     assert values.fixed(None) == {}
 
@@ -56,7 +56,7 @@ def test_durations(text, seconds):
 
 
 @pytest.mark.parametrize("text", ["", "2 h", "h", "0", "0s", "-1h", "1w", "1h30", "nan", "9" * 40])
-def test_a_duration_that_is_none_is_refused(text):
+def test_an_invalid_duration_is_refused(text):
     with pytest.raises(UsageError, match="90s, 30m, 2h or 1h30m"):
         values.seconds(text)
 
@@ -65,12 +65,12 @@ def test_no_budget_is_none():
     assert values.seconds(None) is None
 
 
-def test_methods_are_listed_with_or_without_blanks():
+def test_spaces_between_methods_are_ignored():
     assert values.methods("gmvae, kmeans,") == ("gmvae", "kmeans")
     assert values.methods(" , ") == ()
 
 
-def test_what_is_given_wins_over_the_default_place(tmp_path, monkeypatch):
+def test_given_locations_override_variables_and_defaults(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TUNER_STORAGE", "sqlite:///variable.db")
     locations = values.locations(None, "http://mlflow:5000", "files")
@@ -80,13 +80,13 @@ def test_what_is_given_wins_over_the_default_place(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["s3://bucket/folder", "a\0b"])
-def test_artifacts_that_are_no_folder_are_refused(text):
-    with pytest.raises(UsageError, match="is no folder"):
+def test_artifacts_that_are_not_a_folder_are_refused(text):
+    with pytest.raises(UsageError, match="is not a folder"):
         values.locations(None, None, text)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_shares_of_a_machine_are_finite(number):
+def test_resources_must_be_finite(number):
     with pytest.raises(UsageError, match="cpus-per-trial"):
         values.resources(None, None, number, None)
     with pytest.raises(UsageError, match="gpus-per-trial"):
@@ -99,7 +99,7 @@ def _space(folder: Path, name: str = "my.yaml") -> Path:
     return path
 
 
-def test_a_space_belongs_to_the_only_method_or_to_the_one_named(tmp_path):
+def test_a_space_applies_to_the_only_or_the_named_method(tmp_path):
     path = _space(tmp_path)
     document = values.spaces([str(path)], ["kmeans"])
     assert document["kmeans"]["space"] == {"starts": {"int": [1, 3]}}
@@ -115,16 +115,16 @@ def test_a_file_with_an_equals_sign_in_its_name_is_a_file(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("given", "names", "said"),
+    ("given", "names", "expected"),
     [
-        (["{path}"], ["kmeans", "gmm"], "say whose space it is, as in kmeans="),
+        (["{path}"], ["kmeans", "gmm"], "name its method, as in kmeans="),
         (["kmens={path}"], ["kmeans", "gmm"], "did you mean 'kmeans'"),
-        (["gmvae={path}"], ["kmeans"], "not among the methods"),
+        (["gmvae={path}"], ["kmeans"], "is not a method of this search"),
         (["{path}", "kmeans={path}"], ["kmeans"], "two files"),
         (["missing.yaml"], ["kmeans"], "cannot be read"),
     ],
 )
-def test_a_space_that_cannot_be_placed_is_refused(tmp_path, given, names, said):
+def test_a_space_without_a_matching_method_or_file_is_refused(tmp_path, given, names, expected):
     path = _space(tmp_path)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=expected):
         values.spaces([text.format(path=path) for text in given], names)

@@ -9,25 +9,30 @@ from typer import Option
 
 from . import values
 from .options import DEFAULTS, METHOD, Artifacts, Data, Epochs, Fixed, Json, Labels, Replicas, Seed
-from .output import say, show, show_facts, show_json
+from .output import log, show, show_facts, show_json
 
 if TYPE_CHECKING:
     from ..orchestration.train import TrainingResult
     from ..training.trial import Evaluation
 
-OneMethod = Annotated[str, Option("--method", "-m", metavar="NAME", help="Method to train.")]
+OneMethod = Annotated[str, Option("--method", "-m", metavar="METHOD", help="Method to train.")]
 Out = Annotated[
     Path | None,
     Option(
         "--out",
         metavar="FOLDER",
-        help="Where the models go; a cut-off training goes on there.",
+        help="Output folder; an interrupted training in it is resumed.",
         show_default="./tuner-artifacts/train-METHOD-DATA-n",
     ),
 ]
 Device = Annotated[
     str | None,
-    Option("--device", metavar="cpu|cuda", help="Where to train.", show_default="cuda if any"),
+    Option(
+        "--device",
+        metavar="cpu|cuda",
+        help="Device to train on.",
+        show_default="cuda if available",
+    ),
 ]
 
 
@@ -44,7 +49,7 @@ def train(
     artifacts: Artifacts = None,
     json: Json = False,
 ) -> None:
-    """Train one configuration here, without a search."""
+    """Train one configuration on this machine, without a search."""
     from ..errors import UsageError
     from ..study.study import Study, prepare
 
@@ -52,7 +57,7 @@ def train(
         raise UsageError(f"--device {device!r}: choose cpu or cuda")
     names = values.methods(method)
     if len(names) != 1 or names == ("all",):
-        raise UsageError(f"--method {method!r}: train takes one method, tuner search several")
+        raise UsageError(f"--method {method!r}: give one method, or use tuner search for several")
     study = Study(
         methods=names,
         dataset=dataset,
@@ -69,24 +74,23 @@ def train(
 
     locations = values.locations(None, None, artifacts)
     folder = training.free_folder(locations.artifacts, plan) if out is None else out.resolve()
-    pretraining_cache = locations.artifacts / CACHE_FOLDER
-    say(f"training {method} on {plan.dataset.name}, {replicas} replicas; files {folder}")
+    log(f"training {method} on {plan.dataset.name} with {replicas} replicas in {folder}")
     with redirect_stdout(sys.stderr):
-        trained = training.train(
+        result = training.train(
             plan,
             seed=seed,
             folder=folder,
-            pretraining_cache=pretraining_cache,
+            pretraining_cache=locations.artifacts / CACHE_FOLDER,
             device=device,
-            watch=_watch,
+            watch=_show_evaluation,
         )
     if json:
-        show_json(trained.to_mapping())
+        show_json(result.to_mapping())
     else:
-        _show(trained)
+        _show_result(result)
 
 
-def _watch(evaluation: "Evaluation") -> None:
+def _show_evaluation(evaluation: "Evaluation") -> None:
     score = "no clusters yet" if evaluation.value is None else f"score {evaluation.value:.3f}"
     figures = [
         f"{name.split('/')[-1]} {evaluation.metrics[name]:.4g}"
@@ -94,25 +98,25 @@ def _watch(evaluation: "Evaluation") -> None:
         if name in evaluation.metrics
     ]
     spread = f" ± {evaluation.sd:.3f}" if evaluation.value is not None and evaluation.sd else ""
-    at = f"pass {evaluation.epoch}/{evaluation.passes}, {evaluation.stage}"
-    say(f"{at}: {', '.join([score + spread, *figures])}")
+    progress = f"epoch {evaluation.epoch}/{evaluation.passes}, {evaluation.stage}"
+    log(f"{progress}: {', '.join([score + spread, *figures])}")
 
 
-def _show(trained: "TrainingResult") -> None:
+def _show_result(result: "TrainingResult") -> None:
     from .progress import duration
-    from .report import audited, settings
+    from .report import audit_text, settings_text
 
     facts = [
-        ("method", f"{trained.method} on {trained.dataset}, {duration(trained.seconds)}"),
-        ("settings", settings(trained.settings)),
+        ("method", f"{result.method} on {result.dataset}, {duration(result.seconds)}"),
+        ("settings", settings_text(result.settings)),
     ]
-    for r, seed in enumerate(trained.seeds):
-        best = ", best" if r == trained.best and len(trained.seeds) > 1 else ""
-        told = f"score {trained.values[r]:.3f}, on the test split {trained.scores[r]:.3f}"
-        facts.append((f"replica {r}", f"seed {seed}: {told}{best}"))
-        if trained.audits:
-            facts.append(("", f"audit: {audited(trained.audits[r])}"))
-    facts += [("note", note) for note in trained.notes]
-    show_facts([*facts, ("model", trained.model), ("pictures", trained.pictures)])
+    for r, seed in enumerate(result.seeds):
+        best = ", best" if r == result.best and len(result.seeds) > 1 else ""
+        scores = f"score {result.values[r]:.3f}, on the test split {result.scores[r]:.3f}"
+        facts.append((f"replica {r}", f"seed {seed}: {scores}{best}"))
+        if result.audits:
+            facts.append(("", f"audit: {audit_text(result.audits[r])}"))
+    facts += [("note", note) for note in result.notes]
+    show_facts([*facts, ("model", result.model), ("pictures", result.pictures)])
     show("")
-    show(f"next\n  tuner predict {trained.model} FILE")
+    show(f"next\n  tuner predict {result.model} FILE")

@@ -17,11 +17,11 @@ def done():
     return finished_search()
 
 
-def held(folder):
+def file_names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_search_says_in_json_what_it_found(tuner, here):
+def test_a_search_prints_its_result_as_json(tuner, here):
     blobs(here / "blobs.npz")
     line = ["search", "-m", "gmm", "-d", "blobs.npz", "-n", 3, "--replicas", 2, "--name", "first"]
     fixed = ["--set", "n_components=3", "--register", "blobs-model", "--json"]
@@ -39,14 +39,14 @@ def test_a_search_says_in_json_what_it_found(tuner, here):
     assert found["seconds"] > 0
     assert found["tracking_uri"] == f"sqlite:///{here}/mlflow.db"
     assert "3 of 3 trials: 3 complete" in ran.err
-    assert {"tuner.db", "mlflow.db", "tuner-artifacts"} <= set(held(here))
+    assert {"tuner.db", "mlflow.db", "tuner-artifacts"} <= set(file_names(here))
 
     again = tuner(*line, *fixed)
     assert again.code == 2
-    assert "tuner resume first" in again.complaint
+    assert "tuner resume first" in again.error_message
 
 
-def test_an_interrupted_search_goes_on_to_exactly_n(tuner, here):
+def test_an_interrupted_search_is_resumed_to_exactly_n_trials(tuner, here):
     blobs(here / "blobs.npz")
     line = ["search", "-m", "gmm", "-d", "blobs.npz", "-n", 5, "--replicas", 2, "--name", "cut"]
     with no_ray(interrupted_after=2):
@@ -57,28 +57,28 @@ def test_an_interrupted_search_goes_on_to_exactly_n(tuner, here):
     assert last.startswith("error: interrupted with 3 of 5 trials to go")
     assert "`tuner resume cut`" in last
     assert "cut     stopped  2/5" in tuner("status").out
-    assert "go on with `tuner resume cut`" in tuner("status", "cut").out
+    assert "continue with `tuner resume cut`" in tuner("status", "cut").out
     assert tuner("doctor", "cut").code == 1
     with no_ray():
         ran = tuner("resume", "cut", "--json")
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["trials"]["total"] == 5
-    told = json.loads(tuner("doctor", "cut", "--json").out)
-    assert told["ok"], told
+    document = json.loads(tuner("doctor", "cut", "--json").out)
+    assert document["ok"], document
     assert "8 runs" in tuner("sync", "cut").out
     assert tuner("doctor", "cut").code == 0
 
 
-def test_mlflow_that_is_not_there_is_exit_4_before_any_trial(tuner, here):
+def test_an_unreachable_mlflow_exits_with_4_before_any_trial(tuner, here):
     with no_ray():
         ran = tuner("search", "-m", "kmeans", "--tracking-uri", "http://me:canary@127.0.0.1:9")
     assert ran.code == 4
-    assert "set MLFLOW_TRACKING_URI to a reachable server" in ran.complaint
-    assert "canary" not in ran.complaint
+    assert "set MLFLOW_TRACKING_URI to a reachable server" in ran.error_message
+    assert "canary" not in ran.error_message
     assert json.loads(tuner("status", "--json").out) == []
 
 
-def test_a_search_in_which_nothing_is_usable_is_exit_1(tuner, here):
+def test_a_search_without_a_usable_trial_exits_with_1(tuner, here):
     import numpy as np
 
     np.savez(here / "x.npz", x=np.random.default_rng(0).normal(size=(60, 3)))
@@ -92,12 +92,12 @@ def test_a_search_in_which_nothing_is_usable_is_exit_1(tuner, here):
     assert ran.out == ""
 
 
-def test_a_name_that_is_taken_leaves_the_search_of_that_name_alone(tuner, here, tmp_path_factory):
+def test_reusing_a_name_does_not_change_the_search_of_that_name(tuner, here, tmp_path_factory):
     done = run_search(tmp_path_factory.mktemp("taken"), name="taken")
     data = done.folder / "blobs.npz"
     ran = tuner("search", "-m", "gmm", "-d", data, "--name", "taken", "--epochs", 1, *done.flags)
     assert ran.code == 2
-    assert "continue it with `tuner resume taken`" in ran.complaint
+    assert "continue it with `tuner resume taken`" in ran.error_message
     client = connect(done.locations.tracking_uri)
     experiments = [one.experiment_id for one in client.search_experiments()]
     (parent,) = client.search_runs(experiments, "tags.`tuner.role` = 'search'")
@@ -105,7 +105,7 @@ def test_a_name_that_is_taken_leaves_the_search_of_that_name_alone(tuner, here, 
     assert "epochs" not in parent.data.params
 
 
-def test_what_libraries_print_does_not_reach_the_result(tuner, done, monkeypatch):
+def test_output_of_libraries_goes_to_stderr(tuner, done, monkeypatch):
     import importlib
 
     def talkative(*_: object, **__: object) -> object:
@@ -119,7 +119,7 @@ def test_what_libraries_print_does_not_reach_the_result(tuner, done, monkeypatch
     assert "hello" in ran.err
 
 
-def test_a_password_in_a_url_stays_out_of_the_result(tuner, done, monkeypatch):
+def test_a_password_in_a_url_is_masked_in_the_result(tuner, done, monkeypatch):
     import dataclasses
     import importlib
 
@@ -133,7 +133,7 @@ def test_a_password_in_a_url_stays_out_of_the_result(tuner, done, monkeypatch):
         assert "canary" not in ran.out + ran.err
 
 
-def test_resuming_a_finished_search_tells_its_result(tuner, done):
+def test_resuming_a_finished_search_shows_its_result(tuner, done):
     with no_ray():
         ran = tuner("resume", "done", *done.flags, "--artifacts", done.locations.artifacts)
     assert ran.code == 0, ran.err
@@ -141,28 +141,28 @@ def test_resuming_a_finished_search_tells_its_result(tuner, done):
     assert "tuner predict models:/blobs@champion FILE" in ran.out
 
 
-def test_a_search_that_has_ended_cannot_shrink(tuner, done):
+def test_the_number_of_trials_cannot_shrink(tuner, done):
     with no_ray():
         ran = tuner(
             "resume", "done", "-n", 3, *done.flags, "--artifacts", done.locations.artifacts
         )
     assert ran.code == 2
-    assert "already has 5" in ran.complaint
+    assert "already has 5" in ran.error_message
 
 
 @pytest.mark.parametrize("command", ["resume", "status", "doctor", "sync"])
-def test_a_search_that_is_not_there_is_named_and_nothing_is_written(tuner, here, command, done):
+def test_an_unknown_search_is_refused_and_nothing_is_written(tuner, here, command, done):
     ran = tuner(command, "dome")
     assert ran.code == 2
-    assert "no search named 'dome', because the ledger" in ran.complaint
-    assert held(here) == []
+    assert "no search named 'dome', because the ledger" in ran.error_message
+    assert file_names(here) == []
     ran = tuner(command, "dome", *done.flags[:2])
     assert ran.code == 2
-    assert "did you mean 'done'" in ran.complaint
-    assert held(here) == []
+    assert "did you mean 'done'" in ran.error_message
+    assert file_names(here) == []
 
 
-def test_a_dry_run_says_what_would_run_and_writes_nothing(tuner, here):
+def test_a_dry_run_prints_the_plan_and_writes_nothing(tuner, here):
     line = [*DRY, "-m", "gmm,kmeans", "--trials", 7, "--set", "gmm.starts=1"]
     ran = tuner(*line)
     assert (ran.code, ran.err) == (0, "")
@@ -174,10 +174,10 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(tuner, here):
     assert plan["methods"]["gmm"]["first"]["starts"] == 1
     assert "starts" not in plan["methods"]["gmm"]["searched"]
     assert "starts" in plan["methods"]["kmeans"]["searched"]
-    assert held(here) == []
+    assert file_names(here) == []
 
 
-def test_a_dry_run_takes_every_flag_and_hides_passwords(tuner, here):
+def test_a_dry_run_accepts_every_flag_and_masks_passwords(tuner, here):
     space = here / "space.yaml"
     space.write_text("space:\n  starts: {int: [1, 3]}\n")
     ran = tuner(
@@ -203,17 +203,17 @@ def test_a_dry_run_takes_every_flag_and_hides_passwords(tuner, here):
     assert plan["methods"]["kmeans"]["searched"]["starts"] == {"int": [1, 3]}
     assert plan["artifacts"] == f"{here}/files"
     assert "canary" not in ran.out
-    assert held(here) == ["space.yaml"]
+    assert file_names(here) == ["space.yaml"]
 
 
-def test_a_dry_run_asks_a_ledger_whether_the_name_is_free(tuner):
+def test_a_dry_run_connects_to_the_ledger(tuner):
     ledger = "postgresql+psycopg://me:canary@127.0.0.1:9/none"
     ran = tuner(*DRY, "-m", "kmeans", "--storage", ledger)
     assert ran.code == 4
-    assert "canary" not in ran.complaint
+    assert "canary" not in ran.error_message
 
 
-def test_all_methods_are_searched_by_one_word(tuner):
+def test_all_selects_every_method(tuner):
     from tuner.methods import catalog
 
     plan = json.loads(tuner(*DRY, "--method", "all", "--json").out)
@@ -221,7 +221,7 @@ def test_all_methods_are_searched_by_one_word(tuner):
 
 
 @pytest.mark.parametrize(
-    ("flags", "code", "said"),
+    ("flags", "code", "expected"),
     [
         (["-m", "gmva"], 2, "did you mean 'gmvae'"),
         (["-m", ""], 2, "no method is named"),
@@ -267,12 +267,12 @@ def test_all_methods_are_searched_by_one_word(tuner):
         (["--space", "nope.yaml"], 2, "cannot be read"),
         (["--storage", "tuner.db"], 2, "is not a database URL"),
         (["--storage", "nope://x/y"], 4, "cannot open the ledger"),
-        (["--artifacts", "s3://bucket"], 2, "is no folder"),
+        (["--artifacts", "s3://bucket"], 2, "is not a folder"),
     ],
 )
 @pytest.mark.parametrize("dry", [True, False], ids=["dry", "real"])
-def test_what_cannot_run_is_refused_before_anything_is_written(
-    tuner, here, flags, code, said, dry
+def test_an_invalid_search_is_refused_before_anything_is_written(
+    tuner, here, flags, code, expected, dry
 ):
     import numpy as np
 
@@ -280,30 +280,30 @@ def test_what_cannot_run_is_refused_before_anything_is_written(
     if not dry and "nope://x/y" in flags:
         pytest.skip("a real search makes its folder before it asks the ledger")
     ran = tuner("search", "-m", "kmeans", *flags, *(["--dry-run"] if dry else []))
-    assert said in ran.complaint
+    assert expected in ran.error_message
     assert ran.code == code
-    assert held(here) == ["plain.npy"]
+    assert file_names(here) == ["plain.npy"]
 
 
-def test_a_name_that_is_taken_is_refused_by_a_dry_run_too(tuner, done):
+def test_a_dry_run_refuses_a_name_that_is_taken(tuner, done):
     ran = tuner(*DRY, "-m", "kmeans", "--name", "done", *done.flags)
     assert ran.code == 2
     assert (
         "a search named 'done' already exists: continue it with `tuner resume done`"
-        in ran.complaint
+        in ran.error_message
     )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes of folders")
-def test_a_folder_that_cannot_be_written_is_exit_74(tuner, here):
+def test_a_folder_that_is_not_writable_exits_with_74(tuner, here):
     (here / "file").write_text("in the way")
     with no_ray():
         ran = tuner("search", "-m", "kmeans", "--artifacts", "file/below")
     assert ran.code == 74
-    assert "cannot be written" in ran.complaint
+    assert "cannot be written" in ran.error_message
 
 
-def test_a_search_that_tracking_lags_behind_is_exit_5_and_says_what_it_found(
+def test_a_search_that_mlflow_has_not_fully_received_exits_with_5_and_prints_its_result(
     tuner, here, monkeypatch
 ):
     from tuner.tracking import Tracker
@@ -318,7 +318,7 @@ def test_a_search_that_tracking_lags_behind_is_exit_5_and_says_what_it_found(
     assert "run `tuner sync s`" in ran.err
 
 
-def test_status_lists_all_searches_and_shows_one(tuner, done, here):
+def test_status_lists_all_searches_or_shows_one(tuner, done, here):
     listed = json.loads(tuner("status", "--json", *done.flags[:2]).out)
     assert [one["search"] for one in listed] == ["done"]
     one = json.loads(tuner("status", "done", "--json", *done.flags[:2]).out)
@@ -329,34 +329,34 @@ def test_status_lists_all_searches_and_shows_one(tuner, done, here):
     ran = tuner("status", "done", *done.flags[:2])
     assert "5 of 5 trials: 5 complete" in ran.out
     assert "done    done   5/5" in tuner("status", *done.flags[:2]).out
-    assert held(here) == []
+    assert file_names(here) == []
 
 
-def test_status_of_nothing_is_empty(tuner, here):
+def test_status_without_searches_is_empty(tuner, here):
     assert json.loads(tuner("status", "--json").out) == []
     ran = tuner("status")
     assert (ran.code, ran.out) == (0, "")
     assert "tuner search" in ran.err
-    assert held(here) == []
+    assert file_names(here) == []
 
 
-def test_status_at_forty_columns_stays_within_them(tuner, done, monkeypatch):
+def test_status_fits_into_40_columns(tuner, done, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     ran = tuner("status", "done", *done.flags[:2])
     assert max(map(len, ran.out.splitlines())) <= 40
 
 
-def test_the_ledger_that_does_not_answer_is_exit_4(tuner):
+def test_an_unreachable_ledger_exits_with_4(tuner):
     ran = tuner("status", "--storage", "postgresql+psycopg://me:canary@127.0.0.1:9/none")
     assert ran.code == 4
-    assert "canary" not in ran.complaint
+    assert "canary" not in ran.error_message
 
 
-def test_a_file_that_is_no_database_is_exit_4(tuner, here):
+def test_a_file_that_is_not_a_database_exits_with_4(tuner, here):
     (here / "tuner.db").write_text("no database, but long enough to be read as a header" * 10)
     ran = tuner("status")
     assert ran.code == 4
-    assert "not a database" in ran.complaint
+    assert "not a database" in ran.error_message
 
 
 def test_a_second_search_is_compared_with_the_champion_of_the_first(tmp_path_factory):

@@ -1,4 +1,4 @@
-"""The commands that say what there is: methods, their spaces, data sets, models."""
+"""The commands that list methods, search spaces, datasets and registered models."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -6,18 +6,20 @@ from typer import Argument, Option
 
 from . import values
 from .options import SWITCH, Json, Tracking
-from .output import say, show, show_facts, show_json, show_table
+from .output import log, show, show_facts, show_json, show_table
 
 if TYPE_CHECKING:
     from ..methods.contract import Clusterer, Method
     from ..registry import Version
 
-OneMethod = Annotated[str, Argument(metavar="NAME", help="Name of a method.", show_default=False)]
+OneMethod = Annotated[
+    str, Argument(metavar="NAME", help="Name of the method.", show_default=False)
+]
 AnyMethod = Annotated[
-    str | None, Argument(metavar="[NAME]", help="Name of a method.", show_default=False)
+    str | None, Argument(metavar="NAME", help="Name of the method.", show_default="all methods")
 ]
 AnyModel = Annotated[
-    str | None, Argument(metavar="[NAME]", help="Name of a model.", show_default=False)
+    str | None, Argument(metavar="NAME", help="Name of the model.", show_default="all models")
 ]
 Markdown = Annotated[
     bool, Option("--markdown", metavar=SWITCH, help="Print the table as Markdown.")
@@ -25,25 +27,25 @@ Markdown = Annotated[
 
 
 def methods(name: AnyMethod = None, json: Json = False, markdown: Markdown = False) -> None:
-    """List the methods, or the settings of one."""
+    """List the methods, or the settings of one method."""
     from ..methods import catalog
 
     if name is not None:
-        _settings(name, catalog.method(name), json=json, markdown=markdown)
+        _show_settings(name, catalog.method(name), json=json, markdown=markdown)
         return
-    listed = [_described(one, catalog.method(one)) for one in catalog.names()]
-    rows = [[one["name"], _abilities(one), one["source"]] for one in listed]
+    documents = [_method_document(name, catalog.method(name)) for name in catalog.names()]
+    headings = ["method", "can", "source"]
+    rows = [[one["name"], _capabilities(one), one["source"]] for one in documents]
     if json:
-        show_json(listed)
+        show_json(documents)
     elif markdown:
-        show(_as_markdown(["method", "can", "source"], rows))
+        show(_markdown_table(headings, rows))
     else:
-        show_table(["method", "can", "source"], rows)
+        show_table(headings, rows)
 
 
 def space(name: OneMethod, json: Json = False) -> None:
-    """Print the search space of a method, as --space takes it."""
-
+    """Print the search space of a method in the format of --space."""
     from ..study.space import method_space
 
     document = method_space(name).to_mapping()
@@ -63,57 +65,57 @@ def space(name: OneMethod, json: Json = False) -> None:
 
 
 def datasets(json: Json = False) -> None:
-    """List the data sets that have a name."""
+    """List the built-in datasets."""
     from dataclasses import asdict
 
     from ..data import catalog
 
-    listed = catalog()
+    entries = catalog()
     if json:
-        show_json([asdict(one) for one in listed])
+        show_json([asdict(entry) for entry in entries])
         return
     show_table(
-        ["data set", "points", "shape", "classes", "source"],
+        ["dataset", "points", "shape", "classes", "source"],
         [
             [
-                one.name,
-                f"{one.points:,}",
-                " × ".join(map(str, one.shape)),
-                str(one.classes),
-                one.source,
+                entry.name,
+                f"{entry.points:,}",
+                " × ".join(map(str, entry.shape)),
+                str(entry.classes),
+                entry.source,
             ]
-            for one in listed
+            for entry in entries
         ],
     )
 
 
 def models(name: AnyModel = None, tracking: Tracking = None, json: Json = False) -> None:
-    """List the registered models, or the versions of one."""
+    """List the registered models, or the versions of one model."""
     uri = values.locations(None, tracking, None).tracking_uri
-    listed = _versions(name, uri)
+    versions = _version_documents(name, uri)
     if json:
-        show_json(listed)
+        show_json(versions)
         return
-    if not listed:
-        say("no registered model yet: a search registers its champion")
+    if not versions:
+        log("no registered models yet: `tuner search` registers its best model")
         return
     show_table(
         ["model", "version", "aliases", "score", "interval", "search"],
         [
             [
-                one["name"],
-                str(one["version"]),
-                ", ".join(one["aliases"]),
-                "" if one["score"] is None else f"{one['score']:.3f}",
-                " to ".join(f"{bound:.3f}" for bound in one["interval"]),
-                one["search"],
+                version["name"],
+                str(version["version"]),
+                ", ".join(version["aliases"]),
+                "" if version["score"] is None else f"{version['score']:.3f}",
+                " to ".join(f"{bound:.3f}" for bound in version["interval"]),
+                version["search"],
             ]
-            for one in listed
+            for version in versions
         ],
     )
 
 
-def _described(name: str, method: "type[Method]") -> dict[str, Any]:
+def _method_document(name: str, method: "type[Method]") -> dict[str, Any]:
     from ..methods.contract import Random, Trains
     from ..study.space import method_space
 
@@ -133,21 +135,21 @@ def _tasks(clusterer: "type[Clusterer]") -> list[str]:
     from ..methods.contract import Bounds, Decodes, Generates, Traverses
 
     tasks = {"reconstruct": Decodes, "sample": Generates, "traverse": Traverses, "elbo": Bounds}
-    return ["embed", *(task for task, able in tasks.items() if issubclass(clusterer, able))]
+    return ["embed", *(task for task, base in tasks.items() if issubclass(clusterer, base))]
 
 
-def _abilities(one: dict[str, Any]) -> str:
-    others = [f"with {setting}: {', '.join(can)}" for setting, can in one["can_with"].items()]
-    return "; ".join([", ".join(one["can"]), *others])
+def _capabilities(method: dict[str, Any]) -> str:
+    others = [f"with {setting}: {', '.join(can)}" for setting, can in method["can_with"].items()]
+    return "; ".join([", ".join(method["can"]), *others])
 
 
-def _settings(name: str, method: "type[Method]", *, json: bool, markdown: bool) -> None:
+def _show_settings(name: str, method: "type[Method]", *, json: bool, markdown: bool) -> None:
     from dataclasses import fields
 
     from ..study.space import method_space
 
     params = method_space(name).parameters
-    listed = [
+    settings = [
         {
             "name": field.name,
             "default": field.default,
@@ -157,46 +159,46 @@ def _settings(name: str, method: "type[Method]", *, json: bool, markdown: bool) 
         }
         for field in fields(method.config_type)
     ]
-    rows = [_setting_row(one) for one in listed]
+    rows = [_setting_row(setting) for setting in settings]
     headings = ["setting", "default", "allowed", "searched", "meaning"]
     if json:
-        show_json({**_described(name, method), "settings": listed})
+        show_json({**_method_document(name, method), "settings": settings})
     elif markdown:
-        show(_as_markdown(headings, rows))
+        show(_markdown_table(headings, rows))
     else:
         show_facts([("method", name), ("source", method.source)])
         show("")
         show_table(headings, rows)
 
 
-def _setting_row(one: dict[str, Any]) -> list[str]:
-    from .report import ranged
+def _setting_row(setting: dict[str, Any]) -> list[str]:
+    from .report import range_text
 
-    bounds = {"at least": one["low"], "at most": one["high"]}
+    bounds = {"at least": setting["low"], "at most": setting["high"]}
     allowed = [f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None]
     return [
-        one["name"],
-        str(one["default"]),
-        ", ".join(map(str, one["choices"])) or " and ".join(allowed) or one["type"],
-        "" if one["searched"] is None else ranged(one["searched"]),
-        one["meaning"] + (f" [{one['unit']}]" if one["unit"] else ""),
+        setting["name"],
+        str(setting["default"]),
+        ", ".join(map(str, setting["choices"])) or " and ".join(allowed) or setting["type"],
+        "" if setting["searched"] is None else range_text(setting["searched"]),
+        setting["meaning"] + (f" [{setting['unit']}]" if setting["unit"] else ""),
     ]
 
 
-def _versions(name: str | None, uri: str) -> list[dict[str, Any]]:
+def _version_documents(name: str | None, uri: str) -> list[dict[str, Any]]:
     from ..sqlite import database_file
 
     path = database_file(uri)
-    if path is not None and not path.is_file():  # connecting would create it
+    if path is not None and not path.is_file():  # connecting would create the file
         return []
     from ..registry import Registry
 
     registry = Registry(uri)
-    wanted = registry.names() if name is None else [name]
-    return [_version(one) for model in wanted for one in registry.versions(model)]
+    names = registry.names() if name is None else [name]
+    return [_version_document(one) for model in names for one in registry.versions(model)]
 
 
-def _version(version: "Version") -> dict[str, Any]:
+def _version_document(version: "Version") -> dict[str, Any]:
     figures = {
         name: float(version.tags[f"tuner.{name}"])
         for name in ("score", "interval_low", "interval_high")
@@ -214,7 +216,7 @@ def _version(version: "Version") -> dict[str, Any]:
     }
 
 
-def _as_markdown(headings: list[str], rows: list[list[str]]) -> str:
+def _markdown_table(headings: list[str], rows: list[list[str]]) -> str:
     lines = [headings, ["---"] * len(headings), *([f"`{row[0]}`", *row[1:]] for row in rows)]
     return "\n".join(
         f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines

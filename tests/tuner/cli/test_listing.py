@@ -11,7 +11,7 @@ from tuner.study.space import method_space, parse_space
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 
 
-def test_methods_say_what_they_can_do_and_where_they_are_from(tuner):
+def test_methods_are_listed_with_capabilities_and_source(tuner):
     ran = tuner("methods")
     assert ran.code == 0
     assert all(name in ran.out for name in catalog.names())
@@ -26,7 +26,7 @@ def test_methods_say_what_they_can_do_and_where_they_are_from(tuner):
     assert all(one["source"] for one in listed.values())
 
 
-def test_methods_as_markdown_are_a_table_for_the_readme(tuner):
+def test_methods_can_be_printed_as_a_markdown_table(tuner):
     heading, rule, *rows = tuner("methods", "--markdown").out.splitlines()
     assert heading == "| method | can | source |"
     assert rule == "| --- | --- | --- |"
@@ -34,36 +34,36 @@ def test_methods_as_markdown_are_a_table_for_the_readme(tuner):
     assert all(row.count(" | ") == 2 for row in rows)
 
 
-def test_the_settings_of_a_method_come_with_default_bounds_and_meaning(tuner):
+def test_settings_are_listed_with_default_bounds_and_meaning(tuner):
     ran = tuner("methods", "kmeans")
     assert "n_components" in ran.out
     assert "at least 2" in ran.out
     assert "number of clusters K" in ran.out
-    told = json.loads(tuner("methods", "kmeans", "--json").out)
+    document = json.loads(tuner("methods", "kmeans", "--json").out)
     fields = catalog.method("kmeans").config_type.__dataclass_fields__
-    assert [one["name"] for one in told["settings"]] == list(fields)
-    starts = next(one for one in told["settings"] if one["name"] == "starts")
+    assert [one["name"] for one in document["settings"]] == list(fields)
+    starts = next(one for one in document["settings"] if one["name"] == "starts")
     assert (starts["default"], starts["type"], starts["low"]) == (10, "int", 1)
     assert starts["searched"] == method_space("kmeans").parameters["starts"].describe()
     assert tuner("methods", "kmeans", "--markdown").out.startswith("| setting |")
 
 
 @pytest.mark.parametrize("command", ["methods", "space"])
-def test_a_method_that_is_not_there_is_refused(tuner, command):
+def test_an_unknown_method_is_refused(tuner, command):
     ran = tuner(command, "kmens")
     assert ran.code == 2
-    assert "did you mean 'kmeans'" in ran.complaint
+    assert "did you mean 'kmeans'" in ran.error_message
 
 
 @pytest.mark.parametrize("name", catalog.names())
-def test_a_printed_space_is_a_space_file(tuner, name):
+def test_a_printed_space_is_a_valid_space_file(tuner, name):
     read = yaml.safe_load(tuner("space", name).out)
     space = parse_space(read, catalog.method(name).config_type, source="printed")
     assert space == method_space(name)
     assert json.loads(tuner("space", name, "--json").out) == read
 
 
-def test_data_sets_are_listed(tuner, here):
+def test_datasets_are_listed(tuner, here):
     assert "digits" in tuner("datasets").out
     listed = json.loads(tuner("datasets", "--json").out)
     assert listed[0]["name"] == "digits"
@@ -72,7 +72,7 @@ def test_data_sets_are_listed(tuner, here):
     assert not list(here.iterdir())
 
 
-def test_a_table_at_forty_columns_loses_nothing(tuner, monkeypatch):
+def test_a_table_of_40_columns_is_not_truncated(tuner, monkeypatch):
     wide = tuner("datasets").out
     monkeypatch.setenv("COLUMNS", "40")
     narrow = tuner("datasets").out
@@ -80,7 +80,7 @@ def test_a_table_at_forty_columns_loses_nothing(tuner, monkeypatch):
     assert sorted("".join(narrow.split())) == sorted("".join(wide.split()))
 
 
-def test_no_colour_and_no_markup_in_a_pipe(tuner, monkeypatch):
+def test_a_pipe_gets_no_colour(tuner, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b" not in tuner("datasets").out
 
@@ -98,11 +98,11 @@ def test_models_are_listed_with_alias_score_and_interval(tuner, here):
     assert f"{one['score']:.3f}" in ran.out
     ran = tuner("models", "blob", *flags)
     assert ran.code == 2
-    assert "did you mean 'blobs'" in ran.complaint
+    assert "did you mean 'blobs'" in ran.error_message
     assert not list(here.iterdir())
 
 
-def test_no_models_yet_is_an_empty_list_and_writes_nothing(tuner, here):
+def test_without_models_the_list_is_empty_and_nothing_is_written(tuner, here):
     assert json.loads(tuner("models", "--json").out) == []
     assert tuner("models").out == ""
     assert not list(here.iterdir())

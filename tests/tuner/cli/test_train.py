@@ -7,68 +7,68 @@ from tests.tuner.in_process import blobs
 from tuner.registry import load
 
 
-def line(here, *more):
+def arguments(here, *more):
     blobs(here / "blobs.npz")
     return ["train", "-m", "kmeans", "-d", "blobs.npz", "--set", "n_components=3", *more]
 
 
-def test_a_training_leaves_models_that_predict(tuner, here):
-    told = json.loads(tuner(*line(here, "--replicas", 2, "--seed", 5, "--json")).out)
-    assert told["seeds"] == [5, 6]
-    assert told["settings"]["n_components"] == 3
-    assert told["model"] == f"{here}/tuner-artifacts/train-kmeans-blobs-1/best"
-    assert [audit["hungarian"] for audit in told["audits"]] == [1.0, 1.0]
-    assert told["best"] == int(np.argmax(told["values"]))
+def test_training_saves_models_that_predict(tuner, here):
+    document = json.loads(tuner(*arguments(here, "--replicas", 2, "--seed", 5, "--json")).out)
+    assert document["seeds"] == [5, 6]
+    assert document["settings"]["n_components"] == 3
+    assert document["model"] == f"{here}/tuner-artifacts/train-kmeans-blobs-1/best"
+    assert [audit["hungarian"] for audit in document["audits"]] == [1.0, 1.0]
+    assert document["best"] == int(np.argmax(document["values"]))
     x = np.load("blobs.npz")["x"]
-    best = load(told["model"]).predict(x)
-    replica = here / "tuner-artifacts" / "train-kmeans-blobs-1" / f"replica-{told['best']}"
+    best = load(document["model"]).predict(x)
+    replica = here / "tuner-artifacts" / "train-kmeans-blobs-1" / f"replica-{document['best']}"
     np.testing.assert_array_equal(best, load(replica).predict(x))
 
 
-def test_the_best_model_has_pictures_beside_it(tuner, here):
-    told = json.loads(tuner(*line(here, "--out", "m", "--json")).out)
-    assert told["pictures"] == f"{here}/m/pictures"
-    assert told["notes"] == []
+def test_training_draws_pictures_of_the_best_model(tuner, here):
+    document = json.loads(tuner(*arguments(here, "--out", "m", "--json")).out)
+    assert document["pictures"] == f"{here}/m/pictures"
+    assert document["notes"] == []
     found = {path.name for path in (here / "m" / "pictures").iterdir()}
     assert found == {"curves.png", "codes.png", "confusion.png"}
 
 
-def test_a_picture_that_fails_is_a_note_of_the_training(tuner, here, monkeypatch):
+def test_a_picture_that_fails_is_noted(tuner, here, monkeypatch):
     from tuner.reports import model_pictures
 
     monkeypatch.setattr(model_pictures.planes, "tsne", lambda codes: 1 / 0)
-    ran = tuner(*line(here, "--out", "m"))
+    ran = tuner(*arguments(here, "--out", "m"))
     assert ran.code == 0, ran.err
     assert "codes.png was not drawn (ZeroDivisionError" in ran.out
     assert (here / "m" / "best" / "model.json").exists()
 
 
-def test_a_folder_of_a_training_is_its_best_model(tuner, here):
-    assert tuner(*line(here, "--out", "m", "--replicas", 2)).code == 0
+def test_the_folder_of_a_training_loads_as_its_best_model(tuner, here):
+    assert tuner(*arguments(here, "--out", "m", "--replicas", 2)).code == 0
     ran = tuner("predict", "m", "blobs.npz", "--out", "p.csv")
     assert ran.code == 0, ran.err
     assert load("m").n_components == 3
 
 
-def test_evaluations_are_told_on_stderr_and_figures_on_stdout(tuner, here):
-    ran = tuner(*line(here, "--replicas", 1))
-    assert "pass 1/1, kmeans: score 0.6" in ran.err
+def test_evaluations_go_to_stderr_and_the_result_to_stdout(tuner, here):
+    ran = tuner(*arguments(here, "--replicas", 1))
+    assert "epoch 1/1, kmeans: score 0.6" in ran.err
     assert "replica 0  seed 0: score 0.6" in ran.out
     assert "hungarian 1.000" in ran.out
     assert "tuner predict" in ran.out
 
 
-def test_the_next_training_takes_the_next_folder(tuner, here):
+def test_each_training_uses_a_new_folder(tuner, here):
     for n in (1, 2):
-        ran = tuner(*line(here, "--json", "--replicas", 1))
+        ran = tuner(*arguments(here, "--json", "--replicas", 1))
         assert json.loads(ran.out)["model"].endswith(f"train-kmeans-blobs-{n}/best")
 
 
 @pytest.mark.parametrize(
-    ("more", "code", "said"),
+    ("more", "code", "expected"),
     [
-        (["-m", "kmeans,gmm"], 2, "train takes one method"),
-        (["-m", "all"], 2, "train takes one method"),
+        (["-m", "kmeans,gmm"], 2, "give one method, or use tuner search"),
+        (["-m", "all"], 2, "give one method, or use tuner search"),
         (["-m", "kmens"], 2, "did you mean 'kmeans'"),
         (["--replicas", "0"], 2, "replicas=0"),
         (["--set", "k=3"], 2, "--set k: no such setting"),
@@ -77,27 +77,29 @@ def test_the_next_training_takes_the_next_folder(tuner, here):
         (["-d", "nope.npz"], 3, "there is no file"),
     ],
 )
-def test_what_cannot_train_is_refused_before_anything_is_written(tuner, here, more, code, said):
-    wanted = [word for word in line(here) if word != "n_components=3" or "--set" not in more]
+def test_an_invalid_training_is_refused_before_anything_is_written(
+    tuner, here, more, code, expected
+):
+    wanted = [word for word in arguments(here) if word != "n_components=3" or "--set" not in more]
     if "--set" in more:
         wanted.remove("--set")
     ran = tuner(*wanted, *more)
-    assert said in ran.complaint
+    assert expected in ran.error_message
     assert ran.code == code
     assert [path.name for path in here.iterdir()] == ["blobs.npz"]
 
 
-def test_a_folder_with_other_things_in_it_is_refused(tuner, here):
+def test_a_folder_with_other_files_is_refused(tuner, here):
     (here / "mine").mkdir()
     (here / "mine" / "thesis.tex").touch()
     (here / "file").touch()
-    for out, said in (("mine", "is not empty"), ("file", "is no folder")):
-        ran = tuner(*line(here, "--out", out))
+    for out, expected in (("mine", "is not empty"), ("file", "is no folder")):
+        ran = tuner(*arguments(here, "--out", out))
         assert ran.code == 2
-        assert said in ran.err
+        assert expected in ran.err
 
 
-def test_a_training_that_was_cut_off_goes_on_in_its_folder(tuner, here, monkeypatch):
+def test_an_interrupted_training_is_resumed_in_its_folder(tuner, here, monkeypatch):
     from tuner.training import trial
 
     monkeypatch.setattr(trial, "_CHECKPOINT_SECONDS", 0.0)
@@ -112,7 +114,7 @@ def test_a_training_that_was_cut_off_goes_on_in_its_folder(tuner, here, monkeypa
         if evaluation.epoch == 10 and passes.count(10) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("tuner.cli.training._watch", cut)
+    monkeypatch.setattr("tuner.cli.train._show_evaluation", cut)
     assert tuner(*begin).code == 130
     assert not (here / "m" / "best").exists()
     ran = tuner(*begin)
@@ -122,7 +124,7 @@ def test_a_training_that_was_cut_off_goes_on_in_its_folder(tuner, here, monkeypa
     assert json.loads(ran.out)["scores"] == json.loads(whole.out)["scores"]
 
 
-def test_a_training_without_clusters_is_exit_1(tuner, here, monkeypatch):
+def test_a_training_without_clusters_exits_with_1(tuner, here, monkeypatch):
     from tuner.training import finalist
 
     class Diverges(finalist.Trial):
@@ -133,7 +135,7 @@ def test_a_training_without_clusters_is_exit_1(tuner, here, monkeypatch):
             return replace(evaluation, failure="diverged", finished=True)
 
     monkeypatch.setattr(finalist, "Trial", Diverges)
-    ran = tuner(*line(here))
+    ran = tuner(*arguments(here))
     assert ran.code == 1
     assert "found no clusters (diverged)" in ran.err
     assert not list(here.rglob("model.json"))

@@ -1,4 +1,4 @@
-"""The commands that begin, go on with, show and replay searches."""
+"""The commands that run, resume, show and sync searches."""
 
 import sys
 from contextlib import redirect_stdout
@@ -36,7 +36,7 @@ from .options import (
     UseLabels,
     Workers,
 )
-from .output import say, show, show_json
+from .output import log, show, show_json
 
 if TYPE_CHECKING:
     from ..execution.cluster import Resources
@@ -49,16 +49,18 @@ DryRun = Annotated[
     Option(
         "--dry-run",
         metavar=SWITCH,
-        help="Check everything, print what would run, write nothing.",
+        help="Check the options and print the plan, without writing anything.",
     ),
 ]
-More = Annotated[
+MoreTrials = Annotated[
     int | None,
-    Option("--trials", "-n", metavar="N", help="Trials in all, where more are wanted."),
+    Option("--trials", "-n", metavar="N", help="New total number of trials, to add more."),
 ]
-Search = Annotated[str, Argument(metavar="NAME", help="Name of a search.", show_default=False)]
+OneSearch = Annotated[
+    str, Argument(metavar="NAME", help="Name of the search.", show_default=False)
+]
 AnySearch = Annotated[
-    str | None, Argument(metavar="[NAME]", help="Name of a search.", show_default=False)
+    str | None, Argument(metavar="NAME", help="Name of the search.", show_default="all searches")
 ]
 
 
@@ -89,10 +91,10 @@ def search(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Find the best clusterer of a data set and register it.
+    """Search for the best model of a dataset and register it.
 
-    Without any flag: gmvae on the digits of scikit-learn, on this machine.
-    A flag wins over a variable, a variable over tuner.toml or pyproject.toml.
+    Without options, search gmvae on the scikit-learn digits on this machine.
+    Options override environment variables, which override tuner.toml or pyproject.toml.
     """
     from ..study.study import Study
 
@@ -116,16 +118,16 @@ def search(
     )
     limit = values.seconds(budget)
     locations = values.locations(storage, tracking, artifacts)
-    if dry_run:
-        _rehearse(study, locations, values.resources(address, workers, cpus, gpus), json=json)
-        return
     resources = values.resources(address, workers, cpus, gpus)
-    _run(study, locations, resources, limit, json=json)
+    if dry_run:
+        _show_plan(study, locations, resources, json=json)
+    else:
+        _run(study, locations, resources, limit, json=json)
 
 
 def resume(
-    name: Search,
-    trials: More = None,
+    name: OneSearch,
+    trials: MoreTrials = None,
     workers: Workers = None,
     cpus: Cpus = 1.0,
     gpus: Gpus = None,
@@ -136,44 +138,44 @@ def resume(
     tracking: Tracking = None,
     json: Json = False,
 ) -> None:
-    """Go on with a search, or make it longer."""
+    """Resume a search, or extend it with more trials."""
     from ..ledger.ledger import Ledger
 
     limit = values.seconds(budget)
     locations = values.locations(storage, tracking, artifacts)
-    Ledger.load(locations.storage, name)  # before Ray is imported
+    Ledger.load(locations.storage, name)  # fails fast, before Ray is imported
     resources = values.resources(address, workers, cpus, gpus)
     _run(name, locations, resources, limit, trials=trials, json=json)
 
 
 def status(name: AnySearch = None, storage: Storage = None, json: Json = False) -> None:
-    """Show how a search stands, even while it runs; or list all."""
+    """Show the status of a search, or list all searches."""
     from ..ledger.ledger import Ledger
     from ..ledger.storage import search_names
     from ..orchestration.status import status_of
     from . import report
 
     database = values.locations(storage, None, None).storage
-    wanted = search_names(database) if name is None else [name]
-    found = [status_of(Ledger.load(database, one)) for one in wanted]
+    searches = search_names(database) if name is None else [name]
+    statuses = [status_of(Ledger.load(database, search)) for search in searches]
     if json:
-        listed = [one.to_mapping() for one in found]
-        show_json(listed if name is None else listed[0])
+        documents = [status.to_mapping() for status in statuses]
+        show_json(documents if name is None else documents[0])
     elif name is not None:
-        report.show_status(found[0])
-    elif found:
-        report.show_statuses(found)
+        report.show_status(statuses[0])
+    elif statuses:
+        report.show_statuses(statuses)
     else:
-        say("no search yet: begin one with `tuner search`")
+        log("no searches yet: start one with `tuner search`")
 
 
 def sync(
-    name: Search,
+    name: OneSearch,
     storage: Storage = None,
     artifacts: Artifacts = None,
     tracking: Tracking = None,
 ) -> None:
-    """Tell MLflow again what the ledger knows; repeating it is harmless."""
+    """Send all records of a search to MLflow again (safe to repeat)."""
     from ..orchestration.sync import sync as sync_runs
 
     with redirect_stdout(sys.stderr):
@@ -182,7 +184,7 @@ def sync(
 
 
 def _run(
-    what: "Study | str",
+    study_or_name: "Study | str",
     locations: "Locations",
     resources: "Resources",
     limit: float | None,
@@ -190,46 +192,46 @@ def _run(
     trials: int | None = None,
     json: bool,
 ) -> None:
-    """Search or resume and report what was found, also where tracking has not heard all of it."""
+    """Run or resume a search and show its result, even if MLflow is missing part of it."""
     from ..errors import SyncError
     from ..study.result import Result
 
     try:
-        result = _found(what, locations, resources, limit, trials)
+        result = _run_with_view(study_or_name, locations, resources, limit, trials)
     except SyncError as error:
         if isinstance(error.result, Result):
-            _report(error.result, json=json)
+            _show_result(error.result, json=json)
         raise
-    _report(result, json=json)
+    _show_result(result, json=json)
 
 
-def _found(
-    what: "Study | str",
+def _run_with_view(
+    study_or_name: "Study | str",
     locations: "Locations",
     resources: "Resources",
     limit: float | None,
     trials: int | None,
 ) -> "Result":
-    """Search or resume, with a view of it on stderr; what libraries print goes there, too."""
+    """Run or resume a search; its progress and what libraries print go to stderr."""
     from ..orchestration.search import Session
-    from ..orchestration.search import resume as go_on
-    from ..orchestration.search import search as begin
+    from ..orchestration.search import resume as resume_search
+    from ..orchestration.search import search as start_search
     from .progress import view
 
-    with redirect_stdout(sys.stderr), view(sys.stderr) as shown:
+    with redirect_stdout(sys.stderr), view(sys.stderr) as progress:
         session = Session(
             locations=locations,
             resources=resources,
             time_budget=limit,
-            watch=shown.watch,
-            say=shown.say,
+            watch=progress.update,
+            say=progress.log,
         )
-        if isinstance(what, str):
-            return go_on(what, session, trials=trials)
-        return begin(what, session)
+        if isinstance(study_or_name, str):
+            return resume_search(study_or_name, session, trials=trials)
+        return start_search(study_or_name, session)
 
 
-def _rehearse(
+def _show_plan(
     study: "Study", locations: "Locations", resources: "Resources", *, json: bool
 ) -> None:
     from ..ledger.storage import name_taken, search_names
@@ -243,7 +245,7 @@ def _rehearse(
     report.show_plan(plan, locations, resources, json=json)
 
 
-def _report(result: "Result", *, json: bool) -> None:
+def _show_result(result: "Result", *, json: bool) -> None:
     from ..redaction import redact
     from . import report
 
