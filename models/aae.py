@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from ..methods.contract import Decodes, Generates, Report, Shape, setting
-from ._kit.adversarial import AdversarialConfig, NoisyPerceptron, frozen, noisy
-from ._kit.loop import Clock, Mean, adam, descend, fast_products, in_chunks, minibatches
-from ._kit.networks import Draws, Head, Perceptron, initialise
-from ._kit.outputs import flattened
+from ._kit.adversarial import AdversarialConfig, NoisyMLP, add_noise, frozen
+from ._kit.draws import Draws
+from ._kit.layers import MLP, Head, initialise
+from ._kit.loop import Clock, Mean, adam, gradient_step, in_chunks, minibatches
+from ._kit.outputs import validate_and_flatten
+from ._kit.precision import mixed_precision
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
 
@@ -55,13 +57,13 @@ class AAENetwork(StackedNetwork):
         features, hidden = torch.Size(shape).numel(), [config.hidden_size] * 2
         self.encoder = Encoder(stack, features, config)
         code = config.n_components + config.style_size
-        self.decoder = Perceptron(stack, [code, *hidden], torch.relu)
+        self.decoder = MLP(stack, [code, *hidden], torch.relu)
         self.output = Head(stack, hidden[-1], features)
 
     def decode(self, y: Tensor, z: Tensor) -> Tensor:
         """Return points (S, B, F) of clusters (S, B, K), one-hot or probabilities, and styles."""
         x = self.output(self.decoder(torch.cat([y, z], dim=-1)))
-        return self.config.bounded(x)
+        return self.config.output_activation(x)
 
     def squared_error(self, x: Tensor, draws: Draws) -> Tensor:
         """Return the mean of (x - x̂)² over points and features, (S,), of x (S, B, F)."""
@@ -102,13 +104,13 @@ class Encoder(nn.Module):
         super().__init__()
         sizes = [features, config.hidden_size, config.hidden_size]
         self.noise = config.noise
-        self.layers = Perceptron(stack, sizes, torch.relu, norm=config.batch_norm)
+        self.layers = MLP(stack, sizes, torch.relu, norm=config.batch_norm)
         self.cluster = Head(stack, sizes[-1], config.n_components)
         self.style = Head(stack, sizes[-1], config.style_size)
 
     def forward(self, x: Tensor, draws: Draws | None = None) -> tuple[Categorical, Tensor]:
         """Return q(y | x), batch shape (S, B), and the style z, (S, B, D), of x (S, B, F)."""
-        h = self.layers(noisy(x, self.noise, draws))
+        h = self.layers(add_noise(x, self.noise, draws))
         return Categorical(logits=self.cluster(h), validate_args=False), self.style(h)
 
 
@@ -119,7 +121,7 @@ class Discriminator(nn.Module):
     def __init__(self, stack: int, size: int, config: AAEConfig) -> None:
         super().__init__()
         sizes, noise = [size, config.hidden_size, config.hidden_size], config.code_noise
-        self.layers = NoisyPerceptron(stack, sizes, noise=noise, hidden_noise=0.0, norm=False)
+        self.layers = NoisyMLP(stack, sizes, noise=noise, hidden_noise=0.0, norm=False)
         self.log_odds = Head(stack, sizes[-1], 1)
 
     def forward(self, code: Tensor, draws: Draws | None = None) -> Tensor:
@@ -207,7 +209,7 @@ class AAE(StackedMethod):
     def fit(self, x: Tensor) -> Iterator[Report]:
         """On every batch reconstruct, tell codes from draws, then confuse who tells them."""
         config = self.config
-        points = flattened(x, config)
+        points = validate_and_flatten(x, config)
         for _ in self.clock.count("game", config.epochs):
             mean = Mean()
             for batch in minibatches(points, config.batch_size, self.draws):
@@ -219,15 +221,15 @@ class AAE(StackedMethod):
 
     def reconstruction_step(self, batch: Tensor) -> dict[str, Tensor]:
         """Move encoder and decoder alone, down the squared error; return it, (R,)."""
-        with fast_products(batch.device, batch.shape[2]):
+        with mixed_precision(batch.device, batch.shape[2]):
             error = self.network.squared_error(batch, self.draws)
-        return {"loss": descend(self.reconstruction, error)}
+        return {"loss": gradient_step(self.reconstruction, error)}
 
     def discrimination_step(self, batch: Tensor) -> dict[str, Tensor]:
         """Move both discriminators alone, to tell codes from draws; return their losses, (R,)."""
         n, config, draws = batch.shape[1], self.config, self.draws
         judges = self.discriminators
-        with fast_products(batch.device, batch.shape[2]):
+        with mixed_precision(batch.device, batch.shape[2]):
             with torch.no_grad():
                 q, z = self.network.encoder(batch, draws)
             y_drawn, z_drawn = one_hot(n, config.n_components, draws), draws.normal(*z.shape[1:])
@@ -237,15 +239,15 @@ class AAE(StackedMethod):
             z_loss = discrimination_loss(
                 judges["style"](z_drawn, draws), judges["style"](z, draws)
             )
-        descend(self.discrimination, y_loss + z_loss)
+        gradient_step(self.discrimination, y_loss + z_loss)
         return {"cluster_discrimination": y_loss, "style_discrimination": z_loss}
 
     def confusion_step(self, batch: Tensor) -> dict[str, Tensor]:
         """Move the encoder alone, to confuse both discriminators; return its losses, (R,)."""
         judges = self.discriminators
-        with fast_products(batch.device, batch.shape[2]), frozen(judges):
+        with mixed_precision(batch.device, batch.shape[2]), frozen(judges):
             q, z = self.network.encoder(batch, self.draws)
             y_loss = confusion_loss(judges["cluster"](q.probs, self.draws))
             z_loss = confusion_loss(judges["style"](z, self.draws))
-        descend(self.confusion, y_loss + z_loss)
+        gradient_step(self.confusion, y_loss + z_loss)
         return {"cluster_confusion": y_loss, "style_confusion": z_loss}

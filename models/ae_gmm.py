@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..methods.contract import Decodes, Generates, Pretrains, Report, Shape, setting
 from ._kit.autoencoder import Autoencoder, AutoencoderConfig
+from ._kit.draws import Draws
 from ._kit.loop import Clock, in_chunks
 from ._kit.mixtures import GaussianMixture
-from ._kit.networks import Draws
-from ._kit.outputs import flattened
+from ._kit.outputs import validate_and_flatten
 from ._kit.pretraining import NetworkPretraining
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 from ._kit.starts import fit_best_mixture
@@ -79,7 +79,7 @@ class AEGMMClusterer(NetworkClusterer, Decodes, Generates):
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:
         """Return decoded z ~ N(μ_c, temperature · S_c), shape (n, *shape)."""
         noise = Draws([seed], self.network.mixture.means.device).normal(n, self.config.latent_size)
-        z = self.network.mixture.place(cluster, self.config.temperature**0.5 * noise)
+        z = self.network.mixture.sample_component(cluster, self.config.temperature**0.5 * noise)
         return self.network.autoencoder.decode(z)[0].view(n, *self.shape)
 
 
@@ -119,8 +119,8 @@ class AEGMM(StackedMethod, Pretrains):
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train the autoencoder, then fit the mixture."""
-        points = flattened(x, self.config)
-        yield from self.pretraining.descend(points)
+        points = validate_and_flatten(x, self.config)
+        yield from self.pretraining.fit(points)
         for _ in self.clock.count("mixture", 1):
             log_likelihood = self._fit_mixture(points)
             yield Report(

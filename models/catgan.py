@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from ..methods.contract import Report, Shape, setting
-from ._kit.adversarial import AdversarialConfig, NoisyPerceptron, frozen, leaky
-from ._kit.loop import Clock, Mean, descend, fast_products, in_chunks, minibatches
-from ._kit.networks import Draws, Head, Perceptron, initialise
-from ._kit.outputs import flattened
+from ._kit.adversarial import AdversarialConfig, NoisyMLP, frozen, leaky_relu
+from ._kit.draws import Draws
+from ._kit.layers import MLP, Head, initialise
+from ._kit.loop import Clock, Mean, gradient_step, in_chunks, minibatches
+from ._kit.outputs import validate_and_flatten
+from ._kit.precision import mixed_precision
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
 
@@ -81,7 +83,7 @@ class CatGANNetwork(StackedNetwork):
         super().__init__(stack, shape, config)
         self.stack = stack
         hidden = [config.hidden_size] * config.hidden_layers
-        self.layers = NoisyPerceptron(
+        self.layers = NoisyMLP(
             stack,
             [torch.Size(shape).numel(), *hidden],
             noise=config.noise,
@@ -122,13 +124,13 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         hidden = [config.hidden_size] * config.hidden_layers
-        self.layers = Perceptron(stack, [config.noise_size, *hidden], leaky, norm=True)
+        self.layers = MLP(stack, [config.noise_size, *hidden], leaky_relu, norm=True)
         self.output = Head(stack, hidden[-1], torch.Size(shape).numel())
 
     def forge(self, n: int, draws: Draws) -> Tensor:
         """Return n points of each generator, (S, n, F)."""
         v = draws.normal(n, self.config.noise_size)
-        return self.config.bounded(self.output(self.layers(v)))
+        return self.config.output_activation(self.output(self.layers(v)))
 
 
 @final
@@ -175,7 +177,7 @@ class CatGAN(StackedMethod):
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Let both players take a step on every batch, the classifier first."""
         config = self.config
-        points = flattened(x, config)
+        points = validate_and_flatten(x, config)
         for _ in self.clock.count("game", config.epochs):
             mean = Mean()
             for batch in minibatches(points, config.batch_size, self.draws):
@@ -184,11 +186,11 @@ class CatGAN(StackedMethod):
 
     def discriminator_step(self, batch: Tensor) -> dict[str, Tensor]:
         """Move D alone, against forged points that stand still; return its losses, (R,)."""
-        with fast_products(batch.device, batch.shape[2]):
+        with mixed_precision(batch.device, batch.shape[2]):
             with torch.no_grad():
                 forged = self.generator.forge(batch.shape[1], self.draws)
             ours, theirs = self.network.classify_both(batch, forged, self.draws)
-        loss = descend(self.optimiser, discriminator_loss(ours, theirs))
+        loss = gradient_step(self.optimiser, discriminator_loss(ours, theirs))
         return {
             "loss": loss,
             "marginal_entropy": marginal_entropy(ours),
@@ -198,7 +200,7 @@ class CatGAN(StackedMethod):
 
     def generator_step(self, batch: Tensor) -> dict[str, Tensor]:
         """Move G alone, against a D that stands still; return its loss, (R,)."""
-        with fast_products(batch.device, batch.shape[2]), frozen(self.network):
+        with mixed_precision(batch.device, batch.shape[2]), frozen(self.network):
             forged = self.generator.forge(batch.shape[1], self.draws)
             _, theirs = self.network.classify_both(batch, forged, self.draws)
-        return {"generator_loss": descend(self.generator_optimiser, generator_loss(theirs))}
+        return {"generator_loss": gradient_step(self.generator_optimiser, generator_loss(theirs))}

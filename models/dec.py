@@ -10,9 +10,10 @@ from torch.distributions import Categorical, kl_divergence
 
 from ..methods.contract import Clusterer, Decodes, Pretrains, Report, Scalar, Shape, State, setting
 from ._kit.autoencoder import Autoencoder, AutoencoderConfig
-from ._kit.loop import Clock, Mean, adam, batch_indices, descend, fast_products, in_chunks
-from ._kit.mixtures import fit_kmeans, subset
-from ._kit.networks import Draws
+from ._kit.draws import Draws
+from ._kit.loop import Clock, Mean, adam, batch_indices, gradient_step, in_chunks
+from ._kit.mixtures import fit_kmeans, random_subset
+from ._kit.precision import mixed_precision
 from ._kit.pretraining import NetworkPretraining
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
@@ -237,7 +238,7 @@ class DEC(StackedMethod, Pretrains):
         """Pretrain, place the centres, then follow targets until few labels change."""
         points = x.flatten(1)
         self.network.take_scale(points)
-        yield from self.pretraining.descend(points * self.network.scale[0])
+        yield from self.pretraining.fit(points * self.network.scale[0])
         for done in self.clock.count(STAGE, self.config.epochs):
             if done == 1:
                 self._place_centres(points)
@@ -257,9 +258,9 @@ class DEC(StackedMethod, Pretrains):
             if step % self.config.update_interval == 0:
                 self._update_target(points)
             batch, target = points[index], self.target.of(index)
-            with fast_products(points.device, points.shape[1]):
+            with mixed_precision(points.device, points.shape[1]):
                 metrics = self._loss(batch, target)
-            descend(self.optimiser, metrics["loss"] * self.target.following)
+            gradient_step(self.optimiser, metrics["loss"] * self.target.following)
             mean.add(metrics)
         return mean.result()
 
@@ -270,7 +271,7 @@ class DEC(StackedMethod, Pretrains):
 
     @torch.no_grad()
     def _place_centres(self, points: Tensor) -> None:
-        index = subset(len(points), self.draws)
+        index = random_subset(len(points), self.draws)
         codes = [self.network.encode(points[part]) for part in index.split(4096, dim=1)]
         K, starts = self.config.n_components, self.config.starts
         centres = fit_kmeans(torch.cat(codes, dim=1), K, self.draws, starts=starts)
@@ -278,7 +279,7 @@ class DEC(StackedMethod, Pretrains):
 
     @torch.no_grad()
     def _update_target(self, points: Tensor) -> None:
-        with fast_products(points.device, points.shape[1]):
+        with mixed_precision(points.device, points.shape[1]):
             log_q = self.network.predict_log_proba(points)
         self.target.update(log_q, self.config.tolerance)
         _halt(self.optimiser, ~self.target.following)

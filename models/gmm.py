@@ -23,9 +23,10 @@ from ..methods.contract import (
     State,
     setting,
 )
+from ._kit.draws import Draws
+from ._kit.layers import replica
 from ._kit.loop import Clock, in_chunks, pack, unpack
 from ._kit.mixtures import GaussianMixture
-from ._kit.networks import Draws, replica
 
 
 @final
@@ -86,7 +87,7 @@ class GMMClusterer(Clusterer, Generates, Bounds):
         """Return n draws of N(μ_c, S_c), shape (n, *shape)."""
         draws = Draws([seed], self.mixture.means.device)
         noise = draws.normal(n, self.mixture.means.shape[-1])
-        return self.mixture.place(cluster, noise)[0].view(n, *self.shape)
+        return self.mixture.sample_component(cluster, noise)[0].view(n, *self.shape)
 
     def elbo(self, x: Tensor) -> Tensor:
         """Return log p(x), shape (N,)."""

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from ..methods.contract import Shape, setting
+from ._kit.distributions import rsample
+from ._kit.draws import Draws
 from ._kit.mixtures import GaussianMixture
-from ._kit.networks import Draws, rsample
 from ._kit.prior_vae import (
     PriorVAEClusterer,
     PriorVAEConfig,
@@ -66,12 +67,12 @@ class GMMPriorVAENetwork(PriorVAENetwork):
         """Return log p(k | z) under the prior, shape (S, N, K)."""
         return self.prior.log_responsibilities(z)
 
-    def place(self, cluster: int, noise: Tensor) -> Tensor:
+    def sample_cluster(self, cluster: int, noise: Tensor) -> Tensor:
         """Return μ_c + √v_c ε, shape (S, n, D)."""
-        return self.prior.place(cluster, noise)
+        return self.prior.sample_component(cluster, noise)
 
     @torch.no_grad()
-    def start_clusters(self, x: Tensor, draws: Draws) -> None:
+    def initialise_clusters(self, x: Tensor, draws: Draws) -> None:
         """Start the mixture from x (N, F), as the configuration says."""
         config = self.config
         if config.start == "random":
@@ -79,13 +80,13 @@ class GMMPriorVAENetwork(PriorVAENetwork):
             return
         fitted = GaussianMixture(self.vae.stack, config.n_components, config.latent_size)
         fitted = fitted.to(x.device)
-        codes = self.vae.drawn_codes(x, draws)
+        codes = self.vae.sample_codes(x, draws)
         fit_best_mixture(
             fitted, codes, self.embed, x, draws, starts=config.starts, covariance="diag"
         )
-        self.prior.take(fitted)
+        self.prior.copy_from(fitted)
 
-    def measure_clusters(self, x: Tensor, draws: Draws) -> None:
+    def update_statistics(self, x: Tensor, draws: Draws) -> None:
         """Measure nothing: all of the mixture is trained."""
 
 
@@ -112,7 +113,7 @@ class GMMPriorVAE(PriorVAEMethod):
     clusterer_type = GMMPriorVAEClusterer
     source = "DGM final project - VAE with latent clustering using GMM (2025), section 3.1"
 
-    def loss(self, x: Tensor, done: int) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, epoch: int) -> dict[str, Tensor]:
         """Return minus the bound of a batch and its terms, in all passes alike."""
-        del done
+        del epoch
         return self.network.bound(x, self.draws)

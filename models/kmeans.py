@@ -21,8 +21,8 @@ from ..methods.contract import (
     State,
     setting,
 )
+from ._kit.layers import replica
 from ._kit.loop import Clock, pack, unpack
-from ._kit.networks import replica
 
 
 @final

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..methods.contract import Report, setting
 from ._kit.latent_mixture import LatentMixtureMethod, VAEMixtureConfig
-from ._kit.outputs import flattened
+from ._kit.outputs import validate_and_flatten
 
 
 @final
@@ -57,10 +57,10 @@ class MutualVAEGMM(LatentMixtureMethod):
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train the VAE and fit the mixture, then both in turns; report every pass."""
         config, network = self.config, self.network
-        points = flattened(x, config)
+        points = validate_and_flatten(x, config)
         yield from self.train_vae(points)
         for done in self.clock.count("rounds", config.rounds * config.round_epochs):
-            metrics = self.descend_pass(points, network.own_component_bound)
+            metrics = self.train_epoch(points, network.own_component_bound)
             if done % config.round_epochs == 0:
                 network.refit_mixture(points, self.draws)
             yield Report(stage="rounds", epoch=self.clock.epoch, metrics=metrics)

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..methods.contract import Shape, setting
+from ._kit.distributions import diagonal_normal, kl_to_standard_normal, log_prob, rsample
+from ._kit.draws import Draws
 from ._kit.mixtures import fit_kmeans
-from ._kit.networks import Draws, diagonal_normal, kl_to_standard_normal, log_prob, rsample
 from ._kit.prior_vae import (
     PriorVAEClusterer,
     PriorVAEConfig,
@@ -104,12 +105,12 @@ class SoftKMeansVAENetwork(PriorVAENetwork):
         """Return log w, shape (S, N, K)."""
         return (-self.squared_distances(z)).log_softmax(dim=-1)
 
-    def place(self, cluster: int, noise: Tensor) -> Tensor:
+    def sample_cluster(self, cluster: int, noise: Tensor) -> Tensor:
         """Return C_c + √v_c ε with the variances v_c of the cluster's own codes, (S, n, D)."""
         return self.centres[:, cluster, None] + self.variances[:, cluster, None].sqrt() * noise
 
     @torch.no_grad()
-    def start_clusters(self, x: Tensor, draws: Draws) -> None:
+    def initialise_clusters(self, x: Tensor, draws: Draws) -> None:
         """Put the centres where k-means finds them among the means of q(z | x), x (N, F).
 
         A mixture starts with the weights and variances of the clusters that this makes.
@@ -117,13 +118,13 @@ class SoftKMeansVAENetwork(PriorVAENetwork):
         starts, K = self.config.starts, self.config.n_components
         self.centres.copy_(fit_kmeans(self.embed(x), K, draws, starts=starts))
         if self.config.prior == "gmm":
-            shares, variances = self.own_codes(self.vae.drawn_codes(x, draws))
-            self.mixture.start(shares.log(), self.centres, variances)
+            shares, variances = self.own_codes(self.vae.sample_codes(x, draws))
+            self.mixture.set_parameters(shares.log(), self.centres, variances)
 
     @torch.no_grad()
-    def measure_clusters(self, x: Tensor, draws: Draws) -> None:
+    def update_statistics(self, x: Tensor, draws: Draws) -> None:
         """Take the variances of new codes from drawn codes of x (N, F)."""
-        self.variances.copy_(self.own_codes(self.vae.drawn_codes(x, draws))[1])
+        self.variances.copy_(self.own_codes(self.vae.sample_codes(x, draws))[1])
 
     def own_codes(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return each cluster's share (S, K) of codes z (S, N, D) and their variances (S, K, D).
@@ -165,8 +166,8 @@ class SoftKMeansVAE(PriorVAEMethod):
     clusterer_type = SoftKMeansVAEClusterer
     source = "DGM final project - VAE with latent clustering using GMM (2025), section 3.2"
 
-    def loss(self, x: Tensor, done: int) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, epoch: int) -> dict[str, Tensor]:
         """Return L_VAE + λ L_cluster of a batch and its terms; λ is a ramp, then its value."""
         rising = self.config.warm_up * self.config.epochs
-        weight = self.config.cluster_weight * min(1.0, done / max(rising, 1.0))
+        weight = self.config.cluster_weight * min(1.0, epoch / max(rising, 1.0))
         return self.network.loss(x, self.draws, weight)

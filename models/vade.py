@@ -11,19 +11,18 @@ from torch.distributions import Independent
 from ..methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
 from ._kit.autoencoder import Autoencoder, AutoencoderConfig
 from ._kit.bounds import antithetic_bound, antithetic_noise
-from ._kit.loop import Clock, adam, descend_pass, in_chunks
-from ._kit.mixtures import GaussianMixture, subset
-from ._kit.networks import (
-    Draws,
-    Head,
+from ._kit.distributions import (
     diagonal_normal,
     independent_bernoulli,
-    initialise,
     log_prob,
     log_scale_normal,
     rsample,
 )
-from ._kit.outputs import flattened
+from ._kit.draws import Draws
+from ._kit.layers import Head, initialise
+from ._kit.loop import Clock, adam, in_chunks, train_epoch
+from ._kit.mixtures import GaussianMixture, random_subset
+from ._kit.outputs import validate_and_flatten
 from ._kit.pretraining import NetworkPretraining
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 from ._kit.starts import fit_best_mixture
@@ -172,7 +171,7 @@ class VaDEClusterer(NetworkClusterer, Decodes, Generates, Bounds):
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:
         """Return the means of p(x | z), z ~ N(μ_c, temperature · σ²_c), shape (n, *shape)."""
         noise = Draws([seed], self.network.mixture.means.device).normal(n, self.config.latent_size)
-        z = self.network.mixture.place(cluster, self.config.temperature**0.5 * noise)
+        z = self.network.mixture.sample_component(cluster, self.config.temperature**0.5 * noise)
         return self.network.autoencoder.decode(z)[0].view(n, *self.shape)
 
     @torch.no_grad()
@@ -226,8 +225,8 @@ class VaDE(StackedMethod, Pretrains):
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train the autoencoder, start the mixture on its codes, then train both together."""
-        points = flattened(x, self.config)
-        yield from self.pretraining.descend(points)
+        points = validate_and_flatten(x, self.config)
+        yield from self.pretraining.fit(points)
         for done in self.clock.count("joint", self.config.joint_epochs):
             if done == 1:
                 self._start_mixture(points)
@@ -236,7 +235,7 @@ class VaDE(StackedMethod, Pretrains):
 
     def _descend_pass(self, points: Tensor, learning_rate: float) -> dict[str, Tensor]:
         self.optimiser.param_groups[0]["lr"] = learning_rate
-        return descend_pass(
+        return train_epoch(
             points,
             lambda batch: self.network.bound(batch, self.draws),
             self.optimiser,
@@ -248,7 +247,7 @@ class VaDE(StackedMethod, Pretrains):
     def _start_mixture(self, points: Tensor) -> None:
         network, config = self.network, self.config
         fitted = GaussianMixture(*network.mixture.means.shape).to(points.device)
-        index = subset(len(points), self.draws).unsqueeze(-1)
+        index = random_subset(len(points), self.draws).unsqueeze(-1)
         fit_best_mixture(
             fitted,
             network.embed(points).take_along_dim(index, dim=1),
@@ -258,4 +257,4 @@ class VaDE(StackedMethod, Pretrains):
             starts=config.starts,
             covariance=config.start_covariance,
         )
-        network.mixture.take(fitted)
+        network.mixture.copy_from(fitted)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..methods.contract import Report
 from ._kit.latent_mixture import LatentMixtureMethod, VAEMixtureConfig
-from ._kit.outputs import flattened
+from ._kit.outputs import validate_and_flatten
 
 
 @final
@@ -41,4 +41,4 @@ class VAEGMM(LatentMixtureMethod):
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train the VAE and fit the mixture, at last when it is trained."""
-        yield from self.train_vae(flattened(x, self.config))
+        yield from self.train_vae(validate_and_flatten(x, self.config))

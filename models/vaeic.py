@@ -25,19 +25,12 @@ from torch.distributions import Independent
 from ..methods.contract import Bounds, Decodes, Generates, Report, Shape, setting
 from ._kit.augmentation import Augmentation
 from ._kit.bounds import antithetic_bound, antithetic_noise
-from ._kit.loop import Clock, Mean, adam, descend, fast_products, in_chunks, minibatches
-from ._kit.networks import (
-    Draws,
-    GaussianHead,
-    Head,
-    Perceptron,
-    diagonal_normal,
-    independent_bernoulli,
-    initialise,
-    log_prob,
-    rsample,
-)
-from ._kit.outputs import flattened
+from ._kit.distributions import diagonal_normal, independent_bernoulli, log_prob, rsample
+from ._kit.draws import Draws
+from ._kit.layers import MLP, GaussianHead, Head, initialise
+from ._kit.loop import Clock, Mean, adam, gradient_step, in_chunks, minibatches
+from ._kit.outputs import validate_and_flatten
+from ._kit.precision import mixed_precision
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 from ._kit.trainable_mixture import TrainableMixture
 from ._kit.vae import VAEConfig
@@ -103,11 +96,11 @@ class VAEICNetwork(StackedNetwork):
         hidden, code = [config.hidden_size] * config.hidden_layers, config.latent_size
         norm = config.batch_norm
         self.config = config
-        self.encoder = Perceptron(stack, [features, *hidden], torch.relu, norm=norm)
+        self.encoder = MLP(stack, [features, *hidden], torch.relu, norm=norm)
         self.assignment = Head(stack, hidden[-1], config.n_components)
         self.code = GaussianHead(stack, hidden[-1], code)
         self.prior = TrainableMixture(stack, config.n_components, code)
-        self.decoder = Perceptron(stack, [code, *hidden], torch.relu, norm=norm)
+        self.decoder = MLP(stack, [code, *hidden], torch.relu, norm=norm)
         self.output = Head(stack, hidden[-1], features)
 
     def encode(self, h: Tensor) -> Independent:
@@ -170,7 +163,7 @@ class VAEICClusterer(NetworkClusterer, Decodes, Generates, Bounds):
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:
         """Return the means of p(x | z), z ~ N(μ_c, temperature · σ_c²), shape (n, *shape)."""
         noise = Draws([seed], self.network.prior.means.device).normal(n, self.config.latent_size)
-        z = self.network.prior.place(cluster, self.config.temperature**0.5 * noise)
+        z = self.network.prior.sample_component(cluster, self.config.temperature**0.5 * noise)
         return self.network.decode(z).base_dist.mean[0].view(n, *self.shape)
 
     @torch.no_grad()
@@ -216,15 +209,15 @@ class VAEIC(StackedMethod):
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train on x, shape (N, *shape); a report's metrics are means over the pass, in nats."""
-        points = flattened(x, self.config)
+        points = validate_and_flatten(x, self.config)
         for _ in self.clock.count("train", self.config.epochs):
             self.network.train()
             mean = Mean()
             for batch in minibatches(points, self.config.batch_size, self.draws):
-                copy = self.augmentation.draw(batch, self.shape, self.draws)
-                with fast_products(points.device, points.shape[1]):
+                copy = self.augmentation.apply(batch, self.shape, self.draws)
+                with mixed_precision(points.device, points.shape[1]):
                     metrics = self.losses(batch, copy)
-                descend(self.optimiser, metrics["loss"])
+                gradient_step(self.optimiser, metrics["loss"])
                 mean.add(metrics)
             yield Report(stage="train", epoch=self.clock.epoch, metrics=mean.result())
 
@@ -257,7 +250,7 @@ def lower_bound(
     code = network.encode(h)
     reconstruction = log_prob(network.decode(rsample(code, draws)), x).mean(dim=1)
     weights = log_q.exp()
-    kl = (weights * network.prior.divergence(code)).sum(dim=2).mean(dim=1)
+    kl = (weights * network.prior.kl_to_components(code)).sum(dim=2).mean(dim=1)
     cluster_kl = (
         (weights * (log_q - network.prior.log_weights().unsqueeze(1))).sum(dim=2).mean(dim=1)
     )

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ...methods.contract import Clusterer, Config, Method, Random, Scalar, Shape, State, Trains
+from .draws import Draws
+from .layers import replica
 from .loop import pack, unpack
-from .networks import Draws, replica
 
 
 class StackedNetwork(nn.Module, ABC):

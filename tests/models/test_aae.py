@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tuner.errors import DataError
-from tuner.models._kit.networks import Draws
+from tuner.models._kit.draws import Draws
 from tuner.models.aae import AAE, AAEConfig, confusion_loss, discrimination_loss, one_hot
 
 from .test_vae_gmm import blobs

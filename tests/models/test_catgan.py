@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from tuner.errors import DataError
-from tuner.models._kit.networks import Draws
+from tuner.models._kit.draws import Draws
 from tuner.models.catgan import (
     CatGAN,
     CatGANConfig,

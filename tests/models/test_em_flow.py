@@ -12,11 +12,11 @@ from torch.distributions import MultivariateNormal, Normal
 from torch.func import functional_call
 from zuko.flows import MAF, NSF
 
-from tuner.models._kit.networks import Draws
+from tuner.models._kit.draws import Draws
 from tuner.models._kit.starts import kmeans_partition
 from tuner.models.em_flow.flows import FlowStack
 from tuner.models.em_flow.method import EMFlow, EMFlowClusterer, EMFlowConfig
-from tuner.models.em_flow.principal_axes import moments
+from tuner.models.em_flow.principal_axes import weighted_moments
 
 PLANE = EMFlowConfig(
     n_components=2,
@@ -107,8 +107,8 @@ def test_making_flows_leaves_the_global_state_and_the_checks_of_torch_alone() ->
 def test_flows_begin_as_the_gaussians_of_their_points() -> None:
     x = normal(200, 3) @ torch.tensor([[2.0, 0, 0], [1, 1, 0], [0, 3, 0.5]]) + 4
     flows = FlowStack(1, 3, coupling="affine", transforms=0, hidden=8, bins=4)
-    mean, covariance = moments(x, torch.ones(1, 200))
-    flows.whiten(mean, covariance)
+    mean, covariance = weighted_moments(x, torch.ones(1, 200))
+    flows.set_whitening(mean, covariance)
     torch.testing.assert_close(mean[0], x.double().mean(0))
     torch.testing.assert_close(covariance[0], x.double().T.cov(correction=0), rtol=0.01, atol=0.01)
     expected = MultivariateNormal(mean[0], covariance[0]).log_prob(x.double()).float()

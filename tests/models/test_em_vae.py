@@ -13,13 +13,13 @@ from tuner.data import load
 from tuner.errors import DataError
 from tuner.evaluation.metrics import ari, contingency, hungarian
 from tuner.evaluation.objective import evaluate, neighbour_graph
+from tuner.models._kit.draws import Draws
 from tuner.models._kit.mixtures import fit_mixture
 from tuner.models._kit.neighbours import modularity, neighbours
-from tuner.models._kit.networks import Draws
-from tuner.models._kit.starts import first_responsibilities
+from tuner.models._kit.starts import initial_responsibilities
 from tuner.models.em_vae import steps as _em_vae_steps
 from tuner.models.em_vae.method import EMVAE, EMVAEClusterer, EMVAEConfig
-from tuner.models.em_vae.steps import owned, refined, weighted_share
+from tuner.models.em_vae.steps import adaptive_elbo, effective_share, systematic_resample
 from tuner.study.space import method_space
 from tuner.testing import training
 from tuner.testing.subject import Subject
@@ -102,7 +102,7 @@ def test_bound_agrees_with_monte_carlo():
     network = clusterer(method).network.vaes
     q = network.encode(x.expand(3, 5, 3))
     z = q.sample((20_000,)).transpose(0, 1).flatten(1, 2)
-    reconstruction, kl = network.costs(x.expand(3, 5, 3), q, z)
+    reconstruction, kl = network.loss_terms(x.expand(3, 5, 3), q, z)
     elbo = (-reconstruction - kl).logsumexp(0) - math.log(3) + 1.5 * math.log(1 / (2 * math.pi))
     torch.testing.assert_close(clusterer(method).elbo(x), elbo, rtol=0, atol=0.1)
 
@@ -113,14 +113,14 @@ def test_costs_are_the_squared_error_and_the_divergence_from_the_prior():
     q = network.encode(x)
     mean, variance = q.base_dist.mean, q.base_dist.variance
     two = torch.cat([mean, mean + 1], dim=1)
-    reconstruction, kl = network.costs(x, q, two)
+    reconstruction, kl = network.loss_terms(x, q, two)
     errors = torch.stack([(network.decode(z) - x) ** 2 for z in (mean, mean + 1)])
     torch.testing.assert_close(reconstruction, 2.5 * errors.sum(-1).mean(0))
     torch.testing.assert_close(kl, 0.5 * (mean**2 + variance - 1 - variance.log()).sum(-1))
 
 
 def test_e_step_metrics_agree_with_the_bound_of_the_clusterers(monkeypatch):
-    monkeypatch.setattr(_em_vae_steps, "DECIDED", math.inf)
+    monkeypatch.setattr(_em_vae_steps, "DECISIVE_MARGIN", math.inf)
     config = replace(SMALL, mc_samples=200, reconstruction_weight=1.0)
     method = EMVAE(config, (3,), (0, 1))
     x = blobs()[0]
@@ -202,7 +202,7 @@ def test_a_pretrained_start_is_the_best_mixture_s_responsibilities_and_is_held()
         next(training)
     vae, draws = method.start.vae, Draws(seeds)
     draws.restore(method.draws.state())
-    fitted, _ = fit_mixture(vae.drawn_codes(x, draws), 3, draws, starts=4)
+    fitted, _ = fit_mixture(vae.sample_codes(x, draws), 3, draws, starts=4)
     codes, (index, nearest) = vae.embed(x), neighbours(x)
     assert torch.equal(index, torch.arange(150))
     expected = []
@@ -362,7 +362,7 @@ def test_data_that_a_sigmoid_cannot_reach_are_refused():
 
 
 def test_fewer_points_than_clusters_have_no_kmeans_start():
-    with pytest.raises(DataError, match="2 points make no 3"):
+    with pytest.raises(DataError, match="2 points are too few for 3"):
         next(EMVAE(replace(SMALL, start="kmeans"), (3,), [0]).fit(blobs()[0][:2]))
 
 
@@ -399,7 +399,7 @@ def test_points_are_owned_in_proportion_to_the_responsibilities():
     u[1, :, 2] = 0
     u[1, 7, 2] = 1.0
     draws = Draws([0, 1])
-    seen = torch.stack([owned(u, 60, draws) for _ in range(200)])
+    seen = torch.stack([systematic_resample(u, 60, draws) for _ in range(200)])
     assert seen.shape == (200, 6, 60)
     counts = torch.nn.functional.one_hot(seen, 40).sum(2)
     expected = 60 * (u / u.sum(1, keepdim=True)).transpose(1, 2).flatten(0, 1)
@@ -414,9 +414,9 @@ def test_the_m_step_s_loss_over_owned_points_is_that_over_all_points_with_weight
     u = torch.rand(1, len(x), 3, generator=torch.Generator().manual_seed(0)).softmax(-1)
     batch, vaes = x.expand(3, -1, -1), method.network.vaes
     q = vaes.encode(batch)
-    at_mean = -sum(vaes.costs(batch, q, q.base_dist.mean)).detach()
+    at_mean = -sum(vaes.loss_terms(batch, q, q.base_dist.mean)).detach()
     exact = (u[0].T * at_mean).sum() / len(x)
-    points = owned(u, 5000, method.draws)
+    points = systematic_resample(u, 5000, method.draws)
     share = u[0].mean(0)
     assert float((share * at_mean.gather(1, points).mean(1)).sum()) == pytest.approx(
         float(exact), rel=2e-3
@@ -432,13 +432,13 @@ def test_what_one_draw_decides_gets_no_more_and_the_answer_is_the_same(monkeypat
     @torch.no_grad()
     def responsibilities() -> Tensor:
         method.network.eval()
-        steps = [refined(method.network, x, 10, method.draws) for _ in range(100)]
+        steps = [adaptive_elbo(method.network, x, 10, method.draws) for _ in range(100)]
         return torch.stack(steps).softmax(-1).mean(0)
 
     sparing = responsibilities()
     cheap = sum(z.shape[1] for z in decoded)
     decoded.clear()
-    monkeypatch.setattr(_em_vae_steps, "DECIDED", math.inf)
+    monkeypatch.setattr(_em_vae_steps, "DECISIVE_MARGIN", math.inf)
     full = responsibilities()
     assert cheap < 0.7 * sum(z.shape[1] for z in decoded)
     torch.testing.assert_close(sparing, full, rtol=0, atol=0.02)
@@ -446,11 +446,11 @@ def test_what_one_draw_decides_gets_no_more_and_the_answer_is_the_same(monkeypat
 
 @pytest.mark.parametrize("start", ["uniform", "random"])
 def test_a_start_s_share_of_a_batch_is_what_its_weights_tell(start):
-    u = first_responsibilities(start, torch.rand(20_000, 2), 10, [0], Draws([0]))[0]
+    u = initial_responsibilities(start, torch.rand(20_000, 2), 10, [0], Draws([0]))[0]
     told = u.mean(0).square() / u.square().mean(0)
-    assert weighted_share(start, 10) == pytest.approx(float(told.mean()), abs=0.06)
+    assert effective_share(start, 10) == pytest.approx(float(told.mean()), abs=0.06)
 
 
 def test_no_share_exceeds_the_batch():
-    assert weighted_share("kmeans", 2) == weighted_share("", 3) == 1.0
-    assert weighted_share("", 10) == 0.3
+    assert effective_share("kmeans", 2) == effective_share("", 3) == 1.0
+    assert effective_share("", 10) == 0.3

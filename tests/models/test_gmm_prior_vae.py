@@ -10,9 +10,11 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from tuner.methods.contract import Report
+from tuner.models._kit.distributions import rsample
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.layers import initialise
 from tuner.models._kit.mixtures import GaussianMixture
 from tuner.models._kit.neighbours import modularity, neighbours
-from tuner.models._kit.networks import Draws, initialise, rsample
 from tuner.models._kit.prior_vae import assignment_metrics
 from tuner.models._kit.trainable_mixture import TrainableMixture
 from tuner.models.gmm_prior_vae import GMMPriorVAE, GMMPriorVAEConfig, GMMPriorVAENetwork
@@ -84,13 +86,13 @@ def test_a_start_from_a_fitted_mixture_is_that_mixture() -> None:
     fitted.log_weights.copy_(numbers(2, 3, seed=1).log_softmax(1))
     fitted.means.copy_(numbers(2, 3, 2, seed=2))
     fitted.scale_tril.copy_(torch.diag_embed(numbers(2, 3, 2, seed=3).exp()))
-    made.take(fitted)
+    made.copy_from(fitted)
     torch.testing.assert_close(made.log_joint(z), fitted.log_joint(z))
 
 
 def test_codes_placed_in_a_component_have_its_moments() -> None:
     made = mixture()
-    z = made.place(1, numbers(2, 200_000, 2))
+    z = made.sample_component(1, numbers(2, 200_000, 2))
     torch.testing.assert_close(z.mean(1), made.means[:, 1], atol=0.02, rtol=0)
     torch.testing.assert_close(z.var(1), made.log_variances[:, 1].exp(), atol=0, rtol=0.02)
 
@@ -162,7 +164,7 @@ def test_the_mixture_starts_where_the_codes_of_the_warmed_up_vae_are() -> None:
             break
     before = method.network.vae.elbo(x, numbers(50, 2), lambda z: -0.5 * (z**2).sum(2))
     before = before.mean(1) - math.log(2 * math.pi)
-    method.network.start_clusters(x, Draws([0, 1]))
+    method.network.initialise_clusters(x, Draws([0, 1]))
     after = method.network.vae.elbo(x, numbers(50, 2), method.network.log_prior).mean(1)
     assert (after > before + 0.1).all()
 

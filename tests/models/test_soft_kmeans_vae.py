@@ -9,8 +9,10 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from tuner.methods.contract import Report
+from tuner.models._kit.distributions import rsample
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.layers import initialise, replica
 from tuner.models._kit.neighbours import modularity, neighbours
-from tuner.models._kit.networks import Draws, initialise, replica, rsample
 from tuner.models.gmm_prior_vae import GMMPriorVAEConfig
 from tuner.models.soft_kmeans_vae import (
     SoftKMeansVAE,
@@ -141,7 +143,7 @@ def test_clusters_draw_with_the_variance_of_their_own_codes() -> None:
             torch.testing.assert_close(variances[r, k], expected, atol=1e-5, rtol=1e-4)
             assert float(shares[r, k]) == pytest.approx(len(own) / 500, abs=1e-6)
     made.variances.copy_(variances)
-    drawn = made.place(2, numbers(2, 100_000, 2))
+    drawn = made.sample_cluster(2, numbers(2, 100_000, 2))
     torch.testing.assert_close(drawn.mean(1), made.centres[:, 2], atol=0.02, rtol=0)
     torch.testing.assert_close(drawn.var(1), variances[:, 2], atol=0, rtol=0.03)
 
@@ -157,8 +159,8 @@ def test_a_cluster_without_codes_has_the_variance_of_the_standard_normal() -> No
 def test_the_centres_start_where_k_means_finds_them() -> None:
     x, _ = blobs()
     method = SoftKMeansVAE(CONFIG, (4,), [0])
-    list(method.pretraining.descend(x))
-    method.network.start_clusters(x, Draws([0]))
+    list(method.pretraining.fit(x))
+    method.network.initialise_clusters(x, Draws([0]))
     codes, centres = method.network.embed(x)[0], method.network.centres[0].detach()
     inertia = float(torch.cdist(codes, centres).min(1).values.square().sum())
     assert inertia == pytest.approx(KMeans(3, n_init=10, random_state=0).fit(codes).inertia_, 1e-3)
@@ -166,8 +168,8 @@ def test_the_centres_start_where_k_means_finds_them() -> None:
 
 def test_the_mixture_starts_with_weights_and_variances_of_the_clusters() -> None:
     made, (x, _) = network("gmm"), blobs()
-    made.start_clusters(x, Draws([0, 1]))
-    shares, variances = made.own_codes(made.vae.drawn_codes(x, Draws([8, 9])))
+    made.initialise_clusters(x, Draws([0, 1]))
+    shares, variances = made.own_codes(made.vae.sample_codes(x, Draws([8, 9])))
     torch.testing.assert_close(made.mixture.log_weights().exp(), shares, atol=0.1, rtol=0)
     torch.testing.assert_close(made.mixture.log_variances.exp(), variances, atol=0, rtol=0.5)
 

@@ -19,8 +19,10 @@ from torch.distributions import (
 
 from tuner.errors import DataError
 from tuner.models._kit.bounds import antithetic_noise
+from tuner.models._kit.distributions import diagonal_normal
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.layers import initialise, replica
 from tuner.models._kit.neighbours import modularity, neighbours
-from tuner.models._kit.networks import Draws, diagonal_normal, initialise, replica
 from tuner.models._kit.trainable_mixture import TrainableMixture
 from tuner.models.vade import VaDE, VaDEClusterer, VaDEConfig, VaDENetwork
 
@@ -233,7 +235,7 @@ def test_training_lifts_the_bound_and_finds_blobs_without_labels() -> None:
 def test_new_codes_have_the_component_s_moments_and_a_clusterer_draws_nothing_else() -> None:
     made = network()
     noise = Draws([1]).normal(20_000, 2)
-    placed = made.mixture.place(1, noise.expand(2, -1, -1))
+    placed = made.mixture.sample_component(1, noise.expand(2, -1, -1))
     torch.testing.assert_close(placed.mean(1), made.mixture.means[:, 1], atol=0.05, rtol=0.05)
     variance = made.mixture.log_variances[:, 1].exp()
     torch.testing.assert_close(placed.var(1), variance, atol=0.05, rtol=0.05)

@@ -21,8 +21,9 @@ from torch.distributions import (
 )
 
 from tuner.errors import DataError
-from tuner.models._kit.augmentation import Augmentation, moved_images
-from tuner.models._kit.networks import Draws, initialise
+from tuner.models._kit.augmentation import Augmentation, transform_images
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.layers import initialise
 from tuner.models._kit.trainable_mixture import TrainableMixture
 from tuner.models.vaeic import (
     VAEIC,
@@ -167,9 +168,9 @@ def test_balance_is_lost_where_one_cluster_has_all_and_kept_where_all_have_as_mu
 
 def test_images_that_do_not_move_stay_as_they_are() -> None:
     x = images(5, 2, 6, 7)
-    torch.testing.assert_close(moved_images(x, **still(5)), x)
+    torch.testing.assert_close(transform_images(x, **still(5)), x)
     flat = x.flatten(1).expand(3, 5, -1)
-    torch.testing.assert_close(NOTHING.draw(flat, (2, 6, 7), Draws([0, 1, 2])), flat)
+    torch.testing.assert_close(NOTHING.apply(flat, (2, 6, 7), Draws([0, 1, 2])), flat)
 
 
 @pytest.mark.parametrize(("down", "right"), [(1, 0), (0, 1), (-1, 0), (2, -3)])
@@ -178,7 +179,7 @@ def test_a_shift_of_whole_pixels_rolls_zeros_in(down: int, right: int) -> None:
     shift = torch.tensor([[down, right]]).float().expand(4, 2)
     padded = torch.nn.functional.pad(x, (3, 3, 3, 3))
     expected = torch.roll(padded, (down, right), dims=(2, 3))[..., 3:-3, 3:-3]
-    found = moved_images(x, **{**still(4), "shift": shift})
+    found = transform_images(x, **{**still(4), "shift": shift})
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
@@ -186,7 +187,7 @@ def test_a_shift_of_whole_pixels_rolls_zeros_in(down: int, right: int) -> None:
 @pytest.mark.parametrize("sides", [(9, 9), (8, 11)])
 def test_a_rotation_is_scipy_s(degrees: float, sides: tuple[int, int]) -> None:
     x = images(1, 1, *sides)
-    found = moved_images(x, **{**still(1), "rotation": torch.tensor([degrees])})
+    found = transform_images(x, **{**still(1), "rotation": torch.tensor([degrees])})
     expected = ndimage.rotate(
         x[0, 0].double(), degrees, reshape=False, order=1, mode="grid-constant"
     )
@@ -195,7 +196,7 @@ def test_a_rotation_is_scipy_s(degrees: float, sides: tuple[int, int]) -> None:
 
 def test_zoom_and_rotation_come_before_the_shift_as_scipy_s_affine_map() -> None:
     x, angle, zoom, shift = images(1, 1, 9, 12), 0.3, 1.4, np.array([0.7, -1.6])
-    found = moved_images(
+    found = transform_images(
         x,
         shift=torch.tensor(shift[None]).float(),
         rotation=torch.tensor([math.degrees(angle)]),
@@ -226,17 +227,17 @@ def test_channels_move_together_and_no_image_goes_beyond_its_limits() -> None:
 @pytest.mark.parametrize("shape", [(16,), (4, 4), (1, 4, 4)])
 def test_each_replica_changes_each_point_by_draws_of_its_own(shape: tuple[int, ...]) -> None:
     x = images(6, 16).expand(3, 6, 16)
-    together = STRONG.draw(x, shape, Draws([5, 6, 7]))
+    together = STRONG.apply(x, shape, Draws([5, 6, 7]))
     for r, seed in enumerate([5, 6, 7]):
-        torch.testing.assert_close(STRONG.draw(x[:1], shape, Draws([seed]))[0], together[r])
+        torch.testing.assert_close(STRONG.apply(x[:1], shape, Draws([seed]))[0], together[r])
     assert not together[0].allclose(together[1], atol=1e-2)
-    same = STRONG.draw(x[:, :1].expand(3, 6, 16), shape, Draws([5, 6, 7]))
+    same = STRONG.apply(x[:, :1].expand(3, 6, 16), shape, Draws([5, 6, 7]))
     assert (same[:, 0] - same[:, 1]).abs().amax(dim=1).min() > 1e-2
 
 
 def test_points_that_are_no_images_get_noise() -> None:
     x = torch.zeros(2, 500, 20)
-    noise = STRONG.draw(x, (20,), Draws([0, 1]))
+    noise = STRONG.apply(x, (20,), Draws([0, 1]))
     assert noise.std() == pytest.approx(0.5, rel=0.02)
     assert noise.mean() == pytest.approx(0.0, abs=0.02)
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from tuner.methods.contract import Decodes, Pretrains, Report, Shape, setting
 from tuner.models._kit.autoencoder import Autoencoder, AutoencoderConfig
-from tuner.models._kit.loop import Clock, Mean, adam, descend, in_chunks, minibatches
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.loop import Clock, Mean, adam, gradient_step, in_chunks, minibatches
 from tuner.models._kit.mixtures import fit_kmeans
-from tuner.models._kit.networks import Draws
-from tuner.models._kit.outputs import flattened
+from tuner.models._kit.outputs import validate_and_flatten
 from tuner.models._kit.pretraining import NetworkPretraining
 from tuner.models._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
@@ -128,15 +128,15 @@ class DeepKMeans(StackedMethod, Pretrains):
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train the autoencoder, place the centres by k-means, then train both."""
-        config, points = self.config, flattened(x, self.config)
-        yield from self.pretraining.descend(points)
+        config, points = self.config, validate_and_flatten(x, self.config)
+        yield from self.pretraining.fit(points)
         for done in self.clock.count("clustering", config.epochs):
             if done == 1:
                 self._place_centres(points)
             mean = Mean()
             for batch in minibatches(points, config.batch_size, self.draws):
                 error, distortion = self.network.losses(batch, config.sharpness(done))
-                loss = descend(self.optimiser, error + config.clustering_weight * distortion)
+                loss = gradient_step(self.optimiser, error + config.clustering_weight * distortion)
                 mean.add({"loss": loss, "distortion": distortion.detach()})
             yield Report(stage="clustering", epoch=self.clock.epoch, metrics=mean.result())
 
