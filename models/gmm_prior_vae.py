@@ -1,4 +1,4 @@
-"""A variational autoencoder whose prior is a Gaussian mixture that is trained with it."""
+"""A variational autoencoder trained jointly with its Gaussian mixture prior."""
 
 from dataclasses import dataclass
 from typing import final
@@ -24,19 +24,21 @@ from ._kit.trainable_mixture import TrainableMixture
 @final
 @dataclass(frozen=True, kw_only=True)
 class GMMPriorVAEConfig(PriorVAEConfig):
-    """Settings of the VAE, of its warm-up and of how the mixture starts."""
+    """Settings of the VAE, of its warm-up and of the start of the mixture."""
 
     start: str = setting(
         "mixture",
-        "of the prior: a mixture fitted on the codes, or means drawn from N(0, I)",
+        "start of the prior: a mixture fitted on the codes or means drawn from N(0, I)",
         choices=("mixture", "random"),
     )
-    starts: int = setting(4, "starts of a fitted mixture, one is kept", low=1, high=100)
+    starts: int = setting(
+        4, "starts of a fitted mixture, the best of which is kept", low=1, high=100
+    )
 
 
 @final
 class GMMPriorVAENetwork(PriorVAENetwork):
-    """S pairs of a VAE and the Gaussian mixture that is its prior."""
+    """S pairs of a VAE and its Gaussian mixture prior."""
 
     config: GMMPriorVAEConfig
 
@@ -47,17 +49,17 @@ class GMMPriorVAENetwork(PriorVAENetwork):
     def bound(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Return the lower bound under the mixture and its terms, each (S,), of x (S, B, F).
 
-        E_q log p(x | z) - KL(q(z | x) || p(z)), one draw z ~ q(z | x), the mean over the batch,
-        where the divergence is estimated as log q(z | x) - logsumexp_k [log π_k + log N(z; μ_k,
-        v_k)]. The mean of its first term, minus the entropy of q, stands for that term: it has
-        the same gradient for every z, and less noise.
+        E_q log p(x | z) - KL(q(z | x) || p(z)) from one draw z ~ q(z | x), averaged over the
+        batch. The divergence is estimated as log q(z | x) - logsumexp_k [log π_k + log N(z; μ_k,
+        v_k)], with log q(z | x) replaced by its mean, minus the entropy of q: the gradient is the
+        same for every z, with less noise.
         """
         q = self.vae.encode(x)
         z = rsample(q, draws)
         log_joint = self.prior.log_joint(z)
         kl = -q.entropy() - log_joint.logsumexp(dim=-1)
-        seen = assignment_metrics(log_joint.detach().log_softmax(dim=-1))
-        return self.vae.bound(x, z, kl) | seen
+        metrics = assignment_metrics(log_joint.detach().log_softmax(dim=-1))
+        return self.vae.bound(x, z, kl) | metrics
 
     def log_prior(self, z: Tensor) -> Tensor:
         """Return log Σ_k π_k N(z; μ_k, v_k), shape (S, N)."""
@@ -73,7 +75,7 @@ class GMMPriorVAENetwork(PriorVAENetwork):
 
     @torch.no_grad()
     def initialise_clusters(self, x: Tensor, draws: Draws) -> None:
-        """Start the mixture from x (N, F), as the configuration says."""
+        """Start the mixture randomly or from the codes of x (N, F), as configured."""
         config = self.config
         if config.start == "random":
             self.prior.scatter(draws)
@@ -87,24 +89,24 @@ class GMMPriorVAENetwork(PriorVAENetwork):
         self.prior.copy_from(fitted)
 
     def update_statistics(self, x: Tensor, draws: Draws) -> None:
-        """Measure nothing: all of the mixture is trained."""
+        """Do nothing: gradients train the whole mixture."""
 
 
 @final
 class GMMPriorVAEClusterer(PriorVAEClusterer):
-    """One VAE whose prior is a mixture."""
+    """One VAE with a mixture prior."""
 
     network_type = GMMPriorVAENetwork
 
 
 @final
 class GMMPriorVAE(PriorVAEMethod):
-    """Train a VAE and the Gaussian mixture that is its prior together, by the lower bound.
+    """Train a VAE and its Gaussian mixture prior jointly on the lower bound.
 
     DGM final project - VAE with latent clustering using GMM (Avital & Lieberman, 2025), section
-    3.1, which found the components to overlap; it names neither sizes nor a start. Here the VAE
-    is warmed up with the prior N(0, I), and its codes start the mixture. The metrics
-    "assignment_entropy" and "information" show the overlap, whose mark is information near 0.
+    3.1, which reports that the components overlap and specifies neither sizes nor a start. Here
+    the VAE is warmed up with the prior N(0, I), and its codes start the mixture. The metrics
+    "assignment_entropy" and "information" show overlap: information is then close to 0.
     """
 
     config: GMMPriorVAEConfig
@@ -114,6 +116,6 @@ class GMMPriorVAE(PriorVAEMethod):
     source = "DGM final project - VAE with latent clustering using GMM (2025), section 3.1"
 
     def loss(self, x: Tensor, epoch: int) -> dict[str, Tensor]:
-        """Return minus the bound of a batch and its terms, in all passes alike."""
+        """Return minus the bound of a batch and its terms; all epochs are alike."""
         del epoch
         return self.network.bound(x, self.draws)

@@ -1,7 +1,7 @@
 """A variational autoencoder with a Gaussian mixture fitted on its codes."""
 
 from abc import ABC
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -13,7 +13,7 @@ from .bounds import antithetic_noise
 from .distributions import rsample
 from .draws import Draws
 from .layers import initialise
-from .loop import Clock, adam, train_epoch
+from .loop import adam, train_epoch
 from .mixtures import GaussianMixture, refit_mixture
 from .stack import NetworkClusterer, StackedMethod, StackedNetwork
 from .starts import fit_best_mixture
@@ -114,10 +114,8 @@ class LatentMixtureClusterer(NetworkClusterer, Decodes, Generates, Bounds):
 
         The reduced variance keeps samples from landing in another cluster.
         """
-        device = self.network.mixture.means.device
-        noise = Draws([seed], device).normal(n, self.config.latent_size)
-        z = self.network.mixture.sample_component(cluster, self.config.temperature**0.5 * noise)
-        return self.network.vae.decode(z).base_dist.mean[0].view(n, *self.shape)
+        z = self.draw_codes(self.network.mixture.sample_component, cluster, n, seed)
+        return self.unflatten(self.network.vae.decode(z).base_dist.mean)
 
     def elbo(self, x: Tensor) -> Tensor:
         """Return E_q[log p(x | z) + log p(z) - log q(z | x)] with the mixture as p(z), (N,).
@@ -135,19 +133,11 @@ class LatentMixtureMethod(StackedMethod, ABC):
     network: LatentMixture
 
     @final
-    def __init__(
-        self,
-        config: VAEMixtureConfig,
-        shape: Shape,
-        seeds: Sequence[int],
-        *,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.config, self.shape = config, tuple(shape)
-        self.draws, self.clock = Draws(seeds, device), Clock()
-        self.network = LatentMixture(len(seeds), self.shape, config).to(device)
+    def build(self) -> None:
+        """Create the network and its optimiser."""
+        self.network = self.stacked(LatentMixture)
         initialise(self.network, self.draws)
-        self.optimiser = adam(self.network.parameters(), config.learning_rate)
+        self.optimiser = adam(self.network.parameters(), self.config.learning_rate)
 
     @final
     def train_vae(self, x: Tensor) -> Iterator[Report]:

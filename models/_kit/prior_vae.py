@@ -1,7 +1,7 @@
 """A variational autoencoder that is pretrained, then trained with a prior or centres."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import ClassVar, Self, final
@@ -21,7 +21,7 @@ from ...methods.contract import (
 )
 from .bounds import antithetic_noise
 from .draws import Draws
-from .loop import Clock, adam, train_epoch
+from .loop import adam, train_epoch
 from .outputs import validate_and_flatten
 from .pretraining import NetworkPretraining
 from .stack import NetworkClusterer, StackedMethod, StackedNetwork
@@ -127,10 +127,8 @@ class PriorVAEClusterer(NetworkClusterer, Decodes, Generates, Bounds, ABC):
     @torch.no_grad()
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:
         """Return the means of p(x | z), z ~ N(μ_c, temperature · v_c), shape (n, *shape)."""
-        device = next(self.network.parameters()).device
-        noise = Draws([seed], device).normal(n, self.network.config.latent_size)
-        z = self.network.sample_cluster(cluster, self.network.config.temperature**0.5 * noise)
-        return self.network.vae.decode(z).base_dist.mean[0].view(n, *self.shape)
+        z = self.draw_codes(self.network.sample_cluster, cluster, n, seed)
+        return self.unflatten(self.network.vae.decode(z).base_dist.mean)
 
     @final
     def elbo(self, x: Tensor) -> Tensor:
@@ -151,23 +149,12 @@ class PriorVAEMethod(StackedMethod, Pretrains, ABC):
     pretraining: NetworkPretraining
 
     @final
-    def __init__(
-        self,
-        config: PriorVAEConfig,
-        shape: Shape,
-        seeds: Sequence[int],
-        *,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.config, self.shape = config, tuple(shape)
-        self.draws, self.clock = Draws(seeds, device), Clock()
-        network_type = self.clusterer_type.network_type
-        self.network = network_type(len(seeds), self.shape, config).to(device)
+    def build(self) -> None:
+        """Create the network, its pretraining and the joint optimiser."""
+        self.network = self.stacked(self.clusterer_type.network_type)
         vae = self.network.vae
-        self.pretraining = NetworkPretraining(
-            vae, vae.standard_bound, config, clock=self.clock, seeds=seeds, device=device
-        )
-        self.optimiser = adam(self.network.parameters(), config.learning_rate)
+        self.pretraining = self.pretraining_of(vae, vae.standard_bound, self.config)
+        self.optimiser = adam(self.network.parameters(), self.config.learning_rate)
 
     @abstractmethod
     def loss(self, x: Tensor, epoch: int) -> Mapping[str, Tensor]:

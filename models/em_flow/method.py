@@ -14,7 +14,7 @@ a density of x itself, whose responsibilities depend on the principal axes alone
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self, final
 
@@ -24,7 +24,7 @@ from torch import Tensor
 from ...errors import UsageError
 from ...methods.contract import Bounds, Config, Generates, Report, Shape, setting
 from .._kit.draws import Draws
-from .._kit.loop import Clock, Mean, adam, gradient_step, in_chunks
+from .._kit.loop import Mean, adam, gradient_step, in_chunks
 from .._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 from .._kit.starts import initial_responsibilities
 from ..em_vae.networks import expand_to_stack, mean_entropy, unstack_clusters
@@ -213,19 +213,11 @@ class EMFlow(StackedMethod):
         "2025), Algorithm 1 and section 5, with flows"
     )
 
-    def __init__(
-        self,
-        config: EMFlowConfig,
-        shape: Shape,
-        seeds: Sequence[int],
-        *,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.config, self.shape, self.seeds = config, tuple(shape), tuple(seeds)
-        self.draws, self.clock = Draws(seeds, device), Clock()
-        self.network = EMFlowNetwork(len(seeds), self.shape, config).to(device)
+    def build(self) -> None:
+        """Create the flows, their optimiser and the responsibilities."""
+        self.network = self.stacked(EMFlowNetwork)
         self.network.flows.initialise(self.draws)
-        self.optimiser = adam(self.network.parameters(), config.learning_rate)
+        self.optimiser = adam(self.network.parameters(), self.config.learning_rate)
         self.shares = Responsibilities(self.draws.device)
 
     def fit(self, x: Tensor) -> Iterator[Report]:

@@ -11,19 +11,20 @@ than Algorithm 1.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self, final
 
 import torch
 from torch import Tensor
 
-from ...methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
+from ...methods.contract import Bounds, Decodes, Generates, Pretrains, Report, setting
 from .._kit.distributions import rsample
 from .._kit.draws import Draws
 from .._kit.latent_mixture import LatentMixture
 from .._kit.layers import initialise
-from .._kit.loop import Clock, Mean, adam, gradient_step, in_chunks
+from .._kit.loop import Mean, adam, gradient_step, in_chunks
 from .._kit.outputs import validate_and_flatten
 from .._kit.precision import mixed_precision
 from .._kit.pretraining import NetworkPretraining, NoPretraining
@@ -156,27 +157,19 @@ class EMVAE(StackedMethod, Pretrains):
     config: EMVAEConfig
     network: EMVAENetwork
 
-    def __init__(
-        self,
-        config: EMVAEConfig,
-        shape: Shape,
-        seeds: Sequence[int],
-        *,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.config, self.shape, self.seeds = config, tuple(shape), tuple(seeds)
-        self.draws, self.clock = Draws(seeds, device), Clock()
-        self.network = EMVAENetwork(len(seeds), self.shape, config, self.draws).to(device)
+    def build(self) -> None:
+        """Create the K autoencoders, their optimiser and the autoencoder of a pretrained start."""
+        self.network = self.stacked(partial(EMVAENetwork, draws=self.draws))
         initialise(self.network, self.draws)
-        self.optimiser = adam(self.network.parameters(), config.learning_rate)
+        self.optimiser = adam(self.network.parameters(), self.config.learning_rate)
         self.shares = Responsibilities(self.draws.device)
         self.start: LatentMixture | None = None
         self.pretraining: NetworkPretraining | NoPretraining = NoPretraining()
-        if config.start == "pretrained":  # kept to the end: small beside the K autoencoders
-            self.start = LatentMixture(len(seeds), self.shape, config.vae_gmm).to(device)
-            vae = self.start.vae
-            self.pretraining = NetworkPretraining(
-                vae, vae.standard_bound, config, clock=self.clock, seeds=seeds, device=device
+        if self.config.start == "pretrained":  # kept, since it is small next to K autoencoders
+            start = LatentMixture(len(self.seeds), self.shape, self.config.vae_gmm)
+            self.start = start.to(self.draws.device)
+            self.pretraining = self.pretraining_of(
+                start.vae, start.vae.standard_bound, self.config
             )
 
     def fit(self, x: Tensor) -> Iterator[Report]:

@@ -9,7 +9,7 @@ Recognition: q(x | y) and q(w | y) are diagonal Gaussians, q(z | x, w) is exact 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Self, final
@@ -23,14 +23,13 @@ from ...methods.contract import (
     Generates,
     MetricInfo,
     Report,
-    Shape,
     Traverses,
     setting,
 )
 from .._kit.distributions import diagonal_normal, log_prob, rsample
 from .._kit.draws import Draws
 from .._kit.layers import initialise
-from .._kit.loop import Clock, adam, in_chunks, train_epoch
+from .._kit.loop import adam, in_chunks, train_epoch
 from .._kit.outputs import validate_and_flatten
 from .._kit.stack import NetworkClusterer, StackedMethod
 from .bound import Terms, information_constraint, lower_bound
@@ -178,20 +177,12 @@ class GMVAE(StackedMethod):
     config: GMVAEConfig
     network: GMVAENetwork
 
-    def __init__(
-        self,
-        config: GMVAEConfig,
-        shape: Shape,
-        seeds: Sequence[int],
-        *,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.config, self.shape = config, tuple(shape)
-        self.draws, self.clock = Draws(seeds, device), Clock()
-        self.network = GMVAENetwork(len(seeds), self.shape, config).to(device)
+    def build(self) -> None:
+        """Create the network and its optimiser."""
+        self.network = self.stacked(GMVAENetwork)
         initialise(self.network, self.draws)
         self.network.style_prior.scatter(self.draws)
-        self.optimiser = adam(self.network.parameters(), config.learning_rate)
+        self.optimiser = adam(self.network.parameters(), self.config.learning_rate)
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train on x, shape (N, *shape). Reported metrics are means over the epoch, in nats."""
