@@ -1,6 +1,6 @@
-"""Deep embedded clustering: an autoencoder's codes, sharpened towards their own clusters."""
+"""Deep embedded clustering: self-training that sharpens the clusters of an autoencoder's codes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self, final
 
@@ -10,51 +10,51 @@ from torch.distributions import Categorical, kl_divergence
 
 from ..methods.contract import Clusterer, Decodes, Pretrains, Report, Scalar, Shape, State, setting
 from ._kit.autoencoder import Autoencoder, AutoencoderConfig
-from ._kit.loop import Clock, Mean, adam, batch_indices, descend, fast_products, in_chunks
-from ._kit.mixtures import fit_kmeans, subset
-from ._kit.networks import Draws
+from ._kit.loop import Mean, adam, batch_indices, gradient_step, in_chunks
+from ._kit.mixtures import fit_kmeans, random_subset
+from ._kit.precision import mixed_precision
 from ._kit.pretraining import NetworkPretraining
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
 STAGE = "clustering"
 
-# what carries the optimisers' steps on where the gradient has become zero
-_MOMENTA = ("momentum_buffer", "exp_avg")
+# optimiser state that moves parameters even where the gradient is zero
+_MOMENTS = ("momentum_buffer", "exp_avg")
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class DECConfig(AutoencoderConfig):
-    """Settings of the autoencoder, of the self-training after it, and of what it keeps."""
+    """Settings of the autoencoder and of the self-training that follows."""
 
     scaled = True
     output: str = setting(
-        "identity", "what the decoder ends with: scaled data have no bounds", choices=("identity",)
+        "identity", "output of the decoder; scaled data are unbounded", choices=("identity",)
     )
     keep_decoder: bool = setting(
-        False, "whether the decoder and its error stay in training (improved DEC)"
+        False, "keep the decoder and its error in training (improved DEC)"
     )
     cluster_weight: float = setting(
-        0.1, "weight of KL(P‖Q) beside the reconstruction error, with keep_decoder", low=0.0
+        0.1, "weight of KL(P‖Q), with keep_decoder; the reconstruction error has 1", low=0.0
     )
-    learning_rate: float = setting(0.01, "of stochastic gradient descent", low=0.0)
-    momentum: float = setting(0.9, "of stochastic gradient descent", low=0.0, high=0.999)
-    joint_learning_rate: float = setting(1e-3, "Adam's, with keep_decoder", low=0.0)
-    batch_size: int = setting(256, "points of a step of self-training", low=1)
-    update_interval: int = setting(140, "steps from one target to the next", low=1)
+    learning_rate: float = setting(0.01, "learning rate of stochastic gradient descent", low=0.0)
+    momentum: float = setting(0.9, "momentum of stochastic gradient descent", low=0.0, high=0.999)
+    joint_learning_rate: float = setting(1e-3, "Adam's learning rate, with keep_decoder", low=0.0)
+    batch_size: int = setting(256, "points per step of self-training", low=1)
+    update_interval: int = setting(140, "steps between target updates", low=1)
     tolerance: float = setting(
-        1e-3, "share of changed labels between targets below which training stops", low=0.0
+        1e-3, "fraction of changed labels between targets below which training stops", low=0.0
     )
-    epochs: int = setting(80, "most passes of self-training", low=1)
-    starts: int = setting(20, "k-means++ starts, of which the tightest is kept", low=1, high=100)
+    epochs: int = setting(80, "maximum epochs of self-training", low=1)
+    starts: int = setting(20, "k-means++ starts, the best of which is kept", low=1, high=100)
 
     @property
     def passes(self) -> int:
-        """The passes of the autoencoder and of self-training."""
+        """Epochs of pretraining and of self-training."""
         return self.pretraining_epochs + self.epochs
 
     def capped(self, epochs: int) -> Self:
-        """Return the configuration with both stages shortened, the second to half at the least."""
+        """Return this configuration with both stages shortened, at least half for the second."""
         first = min(self.pretraining_epochs, max(epochs // 2, epochs - self.epochs))
         second = max(1, min(self.epochs, epochs - first))
         return replace(self, pretraining_epochs=first, epochs=second)
@@ -64,7 +64,7 @@ class DECConfig(AutoencoderConfig):
 class DECNetwork(StackedNetwork):
     """S autoencoders with K centres (S, K, D) among their codes.
 
-    The Student kernel has a scale of its own, so data come to ‖x‖² / F = 1 in the mean first.
+    The Student kernel has a fixed width, so data are first scaled to a mean ‖x‖² / F of 1.
     """
 
     scale: Tensor
@@ -77,7 +77,7 @@ class DECNetwork(StackedNetwork):
 
     @torch.no_grad()
     def take_scale(self, x: Tensor) -> None:
-        """Take 1 / √(mean of x²) as the factor that scales data like x (N, F)."""
+        """Set the scaling factor to 1 / √(mean of x²) of x (N, F)."""
         size = x.square().mean().sqrt()
         self.scale.copy_(torch.where(size > 0, 1 / size, 1.0))
 
@@ -98,23 +98,23 @@ class DECNetwork(StackedNetwork):
         """Return log q at the codes, shape (S, N, K), of x (N, F)."""
         return in_chunks(lambda part: self.assignments(self.encode(part)).logits, x)
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the decoded codes in the unit of x, shape (S, N, F), of x (N, F)."""
-        answer = in_chunks(lambda part: self.autoencoder.decode(self.encode(part)), x)
-        return answer / self.scale
+    def decode(self, z: Tensor) -> Tensor:
+        """Return points in the unit of the data, shape (S, B, F), of codes z (S, B, D)."""
+        return self.autoencoder.decode(z) / self.scale
 
     def clustering_loss(self, x: Tensor, target: Categorical) -> dict[str, Tensor]:
-        """Return KL(P‖Q) (Eq. 2), the mean over points x (S, B, F), and the codes' spread, (S,).
+        """Return KL(P‖Q) (Eq. 2) and the spread of the codes of points x (S, B, F), each (S,).
 
-        The spread is √(mean ‖z - mean z‖²), in units of the Student kernel's width.
+        KL is a mean over points. The spread is √(mean ‖z - mean z‖²), in units of the Student
+        kernel's width.
         """
         return self._clustering_terms(self.encode(x), target)
 
     def joint_loss(self, x: Tensor, target: Categorical, weight: float) -> dict[str, Tensor]:
-        """Return L_r + γ KL(P‖Q) as the loss, and the terms as above, each (S,).
+        """Return the loss L_r + γ KL(P‖Q) and the terms of `clustering_loss`, each (S,).
 
-        Improved Deep Embedded Clustering (Guo et al., 2017), Eq. 8; L_r is the squared error of
-        scaled data, the mean over points and features.
+        Improved Deep Embedded Clustering (Guo et al., 2017), Eq. 8. L_r is the squared error on
+        scaled data, averaged over points and features.
         """
         scaled = self.scale * x
         z = self.autoencoder.encode(scaled)
@@ -130,7 +130,7 @@ class DECNetwork(StackedNetwork):
 
 @final
 class DECClusterer(NetworkClusterer):
-    """One encoder with its centres; the decoder stands where pretraining left it."""
+    """One encoder with its centres; the decoder is as pretraining left it."""
 
     network_type = DECNetwork
 
@@ -142,18 +142,17 @@ class IDECClusterer(NetworkClusterer, Decodes):
     network_type = DECNetwork
     network: DECNetwork
 
-    @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the decoded codes of x, shape (N, *shape)."""
-        return self.network.reconstruct(x.flatten(1))[0].view(len(x), *self.shape)
+        return self.decode_codes(x, self.network.decode)
 
 
 @final
 class Target:
-    """The distribution P that the points of each replica follow until it is drawn up anew.
+    """The target distribution P of each replica, fixed between updates.
 
     p_ij ∝ q_ij² / f_j, f_j = Σ_i q_ij over all points (Eq. 3), with the q (R, N, K) of the last
-    update. `following` (R,) is false for good once fewer labels changed than is worth going on.
+    update. `following` (R,) becomes false, permanently, once too few labels change in an update.
     """
 
     def __init__(self, replicas: int, device: torch.device | str) -> None:
@@ -162,12 +161,12 @@ class Target:
         self.following = torch.ones(replicas, dtype=torch.bool, device=device)
 
     def update(self, log_q: Tensor, tolerance: float) -> None:
-        """Draw P up from log q (R, N, K) and compare the labels with those of the last time."""
+        """Compute P from log q (R, N, K) and compare the labels with those of the last update."""
         if self.log_q is not None:
-            moved = log_q.argmax(dim=2) != self.log_q.argmax(dim=2)
-            self.changed = moved.float().mean(dim=1)
+            changed = log_q.argmax(dim=2) != self.log_q.argmax(dim=2)
+            self.changed = changed.float().mean(dim=1)
             self.following = self.following & (self.changed >= tolerance)
-        self._take(log_q)
+        self._set(log_q)
 
     def of(self, index: Tensor) -> Categorical:
         """Return P of the points with indices (R, B)."""
@@ -176,31 +175,31 @@ class Target:
         return Categorical(logits=2 * log_q - self.log_frequency, validate_args=False)
 
     def metrics(self) -> dict[str, Tensor]:
-        """Return the share of labels that changed at the last update, and whether it was few."""
+        """Return the fraction of labels changed by the last update, and convergence as 0 or 1."""
         return {"changed": self.changed, "converged": (~self.following).float()}
 
     def state(self) -> State:
-        """Return q, once there is one, and how far the replicas are."""
+        """Return `changed`, `following` and, after the first update, log q."""
         state: State = {"changed": self.changed, "following": self.following}
         return state if self.log_q is None else {**state, "log_q": self.log_q}
 
     def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
-        """Take up a state."""
+        """Restore a state."""
         saved = {name: torch.as_tensor(v, device=self.changed.device) for name, v in state.items()}
         self.changed, self.following = saved["changed"].clone(), saved["following"].clone()
         if "log_q" in saved:
-            self._take(saved["log_q"].clone())
+            self._set(saved["log_q"].clone())
 
-    def _take(self, log_q: Tensor) -> None:
+    def _set(self, log_q: Tensor) -> None:
         self.log_q, self.log_frequency = log_q, log_q.logsumexp(dim=1, keepdim=True)
 
 
 @final
 class DEC(StackedMethod, Pretrains):
-    """Pretrain an autoencoder, place centres by k-means, descend KL(P‖Q) with P made of Q.
+    """Pretrain an autoencoder, place centres by k-means, then minimise KL(P‖Q) with P from Q.
 
     Unsupervised Deep Embedding for Clustering Analysis (Xie, Girshick & Farhadi, 2016), sections
-    3 and 4.3. `keep_decoder` gives Improved Deep Embedded Clustering (Guo et al., 2017),
+    3 and 4.3. `keep_decoder` selects Improved Deep Embedded Clustering (Guo et al., 2017),
     Algorithm 1, with Adam. The autoencoder is pretrained end to end, not layer by layer.
     """
 
@@ -215,51 +214,41 @@ class DEC(StackedMethod, Pretrains):
     network: DECNetwork
     pretraining: NetworkPretraining
 
-    def __init__(
-        self,
-        config: DECConfig,
-        shape: Shape,
-        seeds: Sequence[int],
-        *,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.config, self.shape = config, tuple(shape)
-        self.draws, self.clock = Draws(seeds, device), Clock()
-        self.network = DECNetwork(len(seeds), self.shape, config).to(device)
+    def build(self) -> None:
+        """Create the network, its pretraining, the self-training optimiser and the target."""
+        self.network = self.stacked(DECNetwork)
         coder = self.network.autoencoder
-        self.pretraining = NetworkPretraining(
-            coder, coder.squared_error, config, clock=self.clock, seeds=seeds, device=device
-        )
-        self.optimiser = _optimiser(self.network, config)
-        self.target = Target(len(seeds), device)
+        self.pretraining = self.pretraining_of(coder, coder.squared_error, self.config)
+        self.optimiser = _optimiser(self.network, self.config)
+        self.target = Target(len(self.seeds), self.draws.device)
 
     def fit(self, x: Tensor) -> Iterator[Report]:
-        """Pretrain, place the centres, then follow targets until few labels change."""
+        """Pretrain, place the centres, then self-train until few labels change."""
         points = x.flatten(1)
         self.network.take_scale(points)
-        yield from self.pretraining.descend(points * self.network.scale[0])
-        for done in self.clock.count(STAGE, self.config.epochs):
-            if done == 1:
+        yield from self.pretraining.fit(points * self.network.scale[0])
+        for epoch in self.clock.count(STAGE, self.config.epochs):
+            if epoch == 1:
                 self._place_centres(points)
-            going = bool(self.target.following.any())
-            metrics = self._descend_pass(points, done) if going else {}
+            training = bool(self.target.following.any())
+            metrics = self._train_epoch(points, epoch) if training else {}
             yield Report(
                 stage=STAGE,
                 epoch=self.clock.epoch,
                 metrics={**metrics, **self.target.metrics()},
             )
 
-    def _descend_pass(self, points: Tensor, done: int) -> dict[str, Tensor]:
-        """Make one pass of steps, with a new target where one is due; return mean metrics."""
+    def _train_epoch(self, points: Tensor, epoch: int) -> dict[str, Tensor]:
+        """Train for one epoch, update the target when due, and return mean metrics."""
         batches = list(batch_indices(len(points), self.config.batch_size, self.draws))
         mean = Mean()
-        for step, index in enumerate(batches, start=(done - 1) * len(batches)):
+        for step, index in enumerate(batches, start=(epoch - 1) * len(batches)):
             if step % self.config.update_interval == 0:
                 self._update_target(points)
             batch, target = points[index], self.target.of(index)
-            with fast_products(points.device, points.shape[1]):
+            with mixed_precision(points.device, points.shape[1]):
                 metrics = self._loss(batch, target)
-            descend(self.optimiser, metrics["loss"] * self.target.following)
+            gradient_step(self.optimiser, metrics["loss"] * self.target.following)
             mean.add(metrics)
         return mean.result()
 
@@ -270,7 +259,7 @@ class DEC(StackedMethod, Pretrains):
 
     @torch.no_grad()
     def _place_centres(self, points: Tensor) -> None:
-        index = subset(len(points), self.draws)
+        index = random_subset(len(points), self.draws)
         codes = [self.network.encode(points[part]) for part in index.split(4096, dim=1)]
         K, starts = self.config.n_components, self.config.starts
         centres = fit_kmeans(torch.cat(codes, dim=1), K, self.draws, starts=starts)
@@ -278,10 +267,10 @@ class DEC(StackedMethod, Pretrains):
 
     @torch.no_grad()
     def _update_target(self, points: Tensor) -> None:
-        with fast_products(points.device, points.shape[1]):
+        with mixed_precision(points.device, points.shape[1]):
             log_q = self.network.predict_log_proba(points)
         self.target.update(log_q, self.config.tolerance)
-        _halt(self.optimiser, ~self.target.following)
+        _clear_momentum(self.optimiser, ~self.target.following)
 
 
 def _optimiser(network: DECNetwork, config: DECConfig) -> torch.optim.Optimizer:
@@ -293,9 +282,9 @@ def _optimiser(network: DECNetwork, config: DECConfig) -> torch.optim.Optimizer:
 
 
 @torch.no_grad()
-def _halt(optimiser: torch.optim.Optimizer, halted: Tensor) -> None:
-    """Take the momentum from halted replicas (R,): without a gradient they then stand still."""
+def _clear_momentum(optimiser: torch.optim.Optimizer, stopped: Tensor) -> None:
+    """Zero the momentum of stopped replicas (R,), so that zero gradients leave them unchanged."""
     for moments in optimiser.state.values():
-        for name in _MOMENTA:
+        for name in _MOMENTS:
             if (momentum := moments.get(name)) is not None:
-                momentum.masked_fill_(halted.view(-1, *[1] * (momentum.dim() - 1)), 0.0)
+                momentum.masked_fill_(stopped.view(-1, *[1] * (momentum.dim() - 1)), 0.0)

@@ -1,4 +1,4 @@
-"""Mutual training of a variational autoencoder and a Gaussian mixture, in turns."""
+"""Alternating training of a variational autoencoder and a Gaussian mixture."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,26 +8,26 @@ from torch import Tensor
 
 from ..methods.contract import Report, setting
 from ._kit.latent_mixture import LatentMixtureMethod, VAEMixtureConfig
-from ._kit.outputs import flattened
+from ._kit.outputs import validate_and_flatten
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class MutualVAEGMMConfig(VAEMixtureConfig):
-    """Settings of the VAE, of the mixture and of their turns."""
+    """Settings of the VAE, of the mixture and of the rounds between them."""
 
-    rounds: int = setting(5, "turns of the VAE under the mixture, then of the mixture", low=0)
-    round_epochs: int = setting(4, "passes of the VAE in one turn", low=1)
+    rounds: int = setting(5, "rounds: the VAE under the mixture, then the mixture again", low=0)
+    round_epochs: int = setting(4, "epochs of the VAE per round", low=1)
 
     @property
     def passes(self) -> int:
-        """The passes before the first mixture and those of all rounds."""
+        """Epochs before the first round and in all rounds."""
         return self.vae_epochs + self.rounds * self.round_epochs
 
     def capped(self, epochs: int) -> Self:
-        """Return the configuration with at most that many passes, shared as before.
+        """Return this configuration with at most `epochs` epochs, in the same proportions.
 
-        Rounds become fewer before they become shorter.
+        The number of rounds is reduced before their length.
         """
         if self.passes <= epochs:
             return self
@@ -41,12 +41,14 @@ class MutualVAEGMMConfig(VAEMixtureConfig):
 
 @final
 class MutualVAEGMM(LatentMixtureMethod):
-    """Train a VAE with the prior N(0, I) and fit a Gaussian mixture on its codes; then, in turns,
-    train the VAE with each point's own component as its prior, and fit the mixture again.
+    """Train a VAE and a Gaussian mixture on its codes in alternation.
+
+    The VAE first trains with the prior N(0, I), and the mixture is fitted on its codes. Each round
+    then trains the VAE with every point's own component as prior and fits the mixture again.
 
     DGM final project - VAE with latent clustering using GMM (Avital & Lieberman, 2025), section
-    3.3. The paper names neither network nor sizes nor the covariance. Here it is full, the bound
-    keeps log π_c, and a point's component is the one that bounds it best at each step.
+    3.3. The report specifies neither network, sizes nor covariance. Here the covariance is full,
+    the bound keeps log π_c, and a point's component is the one with the best bound at each step.
     """
 
     config_type = MutualVAEGMMConfig
@@ -55,12 +57,12 @@ class MutualVAEGMM(LatentMixtureMethod):
     config: MutualVAEGMMConfig
 
     def fit(self, x: Tensor) -> Iterator[Report]:
-        """Train the VAE and fit the mixture, then both in turns; report every pass."""
+        """Train the VAE and fit the mixture, then alternate; report every epoch."""
         config, network = self.config, self.network
-        points = flattened(x, config)
+        points = validate_and_flatten(x, config)
         yield from self.train_vae(points)
-        for done in self.clock.count("rounds", config.rounds * config.round_epochs):
-            metrics = self.descend_pass(points, network.own_component_bound)
-            if done % config.round_epochs == 0:
+        for epoch in self.clock.count("rounds", config.rounds * config.round_epochs):
+            metrics = self.train_epoch(points, network.own_component_bound)
+            if epoch % config.round_epochs == 0:
                 network.refit_mixture(points, self.draws)
             yield Report(stage="rounds", epoch=self.clock.epoch, metrics=metrics)

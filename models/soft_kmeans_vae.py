@@ -1,4 +1,4 @@
-"""A variational autoencoder whose codes are drawn to trainable centres."""
+"""A variational autoencoder whose codes are pulled towards trainable centres."""
 
 from dataclasses import dataclass
 from typing import final
@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..methods.contract import Shape, setting
+from ._kit.distributions import diagonal_normal, kl_to_standard_normal, log_prob, rsample
+from ._kit.draws import Draws
 from ._kit.mixtures import fit_kmeans
-from ._kit.networks import Draws, diagonal_normal, kl_to_standard_normal, log_prob, rsample
 from ._kit.prior_vae import (
     PriorVAEClusterer,
     PriorVAEConfig,
@@ -19,35 +20,35 @@ from ._kit.prior_vae import (
 )
 from ._kit.trainable_mixture import TrainableMixture
 
-# what a code at distance 1 counts that every cluster has beside its own
-_GHOST = 1e-6
+# weight of a pseudo-code at distance 1 that every cluster has in addition to its own codes
+_PSEUDO_COUNT = 1e-6
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class SoftKMeansVAEConfig(PriorVAEConfig):
-    """Settings of the VAE, of its warm-up and of the pull towards the centres."""
+    """Settings of the VAE, of its warm-up and of the clustering loss."""
 
     prior: str = setting(
         "standard",
-        "of the codes: N(0, I), or a trained mixture whose means are the centres",
+        "prior of the codes: N(0, I) or a trained mixture whose means are the centres",
         choices=("standard", "gmm"),
     )
     cluster_weight: float = setting(
-        1.0, "weight lambda of the soft k-means loss beside minus the bound", low=0.0
+        1.0, "weight lambda of the soft k-means loss; minus the bound has 1", low=0.0
     )
     warm_up: float = setting(
         0.5,
-        "share of the passes with centres in which lambda rises to its value",
+        "fraction of joint training in which lambda rises to its value",
         low=0.0,
         high=1.0,
     )
-    starts: int = setting(10, "k-means++ starts of the centres, one is kept", low=1, high=100)
+    starts: int = setting(10, "k-means++ starts, the best of which is kept", low=1, high=100)
 
 
 @final
 class SoftKMeansVAENetwork(PriorVAENetwork):
-    """S VAEs, each with K centres among its codes and the variances of the codes around them."""
+    """S VAEs, each with K centres and the variances of its codes around them."""
 
     config: SoftKMeansVAEConfig
     variances: Tensor
@@ -67,11 +68,11 @@ class SoftKMeansVAENetwork(PriorVAENetwork):
         return self.mixture.means if self.config.prior == "gmm" else self.means
 
     def loss(self, x: Tensor, draws: Draws, weight: float) -> dict[str, Tensor]:
-        """Return L_VAE + λ L_cluster and what it is made of, each (S,), of x (S, B, F).
+        """Return L_VAE + λ L_cluster and its terms, each (S,), of x (S, B, F).
 
-        L_cluster = mean_i Σ_k w_ik ‖z_i - C_k‖² with w_i = softmax_k(-‖z_i - C_k‖²), on the draws
-        z ~ q(z | x) that the bound uses as well; λ is the `weight`. "code_scale" is the root of
-        the mean of ‖z_i - mean z‖²: it falls towards 0 where codes and centres fall together.
+        L_cluster = mean_i Σ_k w_ik ‖z_i - C_k‖² with w_i = softmax_k(-‖z_i - C_k‖²), on the same
+        draws z ~ q(z | x) as the bound; λ is the `weight`. "code_scale" is √(mean ‖z_i - mean
+        z‖²), which falls towards 0 if codes and centres collapse.
         """
         q = self.vae.encode(x)
         z = rsample(q, draws)
@@ -104,40 +105,40 @@ class SoftKMeansVAENetwork(PriorVAENetwork):
         """Return log w, shape (S, N, K)."""
         return (-self.squared_distances(z)).log_softmax(dim=-1)
 
-    def place(self, cluster: int, noise: Tensor) -> Tensor:
-        """Return C_c + √v_c ε with the variances v_c of the cluster's own codes, (S, n, D)."""
+    def sample_cluster(self, cluster: int, noise: Tensor) -> Tensor:
+        """Return C_c + √v_c ε with the variances v_c of the cluster's codes, (S, n, D)."""
         return self.centres[:, cluster, None] + self.variances[:, cluster, None].sqrt() * noise
 
     @torch.no_grad()
-    def start_clusters(self, x: Tensor, draws: Draws) -> None:
-        """Put the centres where k-means finds them among the means of q(z | x), x (N, F).
+    def initialise_clusters(self, x: Tensor, draws: Draws) -> None:
+        """Place the centres by k-means on the means of q(z | x), x (N, F).
 
-        A mixture starts with the weights and variances of the clusters that this makes.
+        A mixture prior starts with the weights and variances of these clusters.
         """
         starts, K = self.config.starts, self.config.n_components
         self.centres.copy_(fit_kmeans(self.embed(x), K, draws, starts=starts))
         if self.config.prior == "gmm":
-            shares, variances = self.own_codes(self.vae.drawn_codes(x, draws))
-            self.mixture.start(shares.log(), self.centres, variances)
+            shares, variances = self.cluster_moments(self.vae.sample_codes(x, draws))
+            self.mixture.set_parameters(shares.log(), self.centres, variances)
 
     @torch.no_grad()
-    def measure_clusters(self, x: Tensor, draws: Draws) -> None:
-        """Take the variances of new codes from drawn codes of x (N, F)."""
-        self.variances.copy_(self.own_codes(self.vae.drawn_codes(x, draws))[1])
+    def update_statistics(self, x: Tensor, draws: Draws) -> None:
+        """Set the variances of sampled codes from drawn codes of x (N, F)."""
+        self.variances.copy_(self.cluster_moments(self.vae.sample_codes(x, draws))[1])
 
-    def own_codes(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def cluster_moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return each cluster's share (S, K) of codes z (S, N, D) and their variances (S, K, D).
 
-        A cluster's own codes are those nearest to its centre; their variance is about that
-        centre. A cluster without codes has a share that is nearly 0 and variances of 1.
+        A code belongs to its nearest centre, and variances are about that centre. A cluster
+        without codes has a share close to 0 and variances of 1.
         """
         hot = F.one_hot(self.log_responsibilities(z).argmax(dim=-1), self.config.n_components)
         members, centres, z = hot.double().transpose(1, 2), self.centres.double(), z.double()
         count = members.sum(dim=2, keepdim=True)
-        # in double precision, since a sum of squares about zero loses the digits of float32
+        # double precision: expanding the square cancels most digits of float32
         squares = members @ z.square() - 2 * centres * (members @ z) + count * centres.square()
-        variances = (squares.clamp(min=0) + _GHOST) / (count + _GHOST)
-        shares = (count + _GHOST).squeeze(2) / z.shape[1]
+        variances = (squares.clamp(min=0) + _PSEUDO_COUNT) / (count + _PSEUDO_COUNT)
+        shares = (count + _PSEUDO_COUNT).squeeze(2) / z.shape[1]
         return shares.float(), variances.float()
 
 
@@ -150,13 +151,14 @@ class SoftKMeansVAEClusterer(PriorVAEClusterer):
 
 @final
 class SoftKMeansVAE(PriorVAEMethod):
-    """Train a VAE whose loss has the soft k-means loss of its codes added, weighted by λ.
+    """Train a VAE with the soft k-means loss of its codes, weighted by λ, added to its loss.
 
     DGM final project - VAE with latent clustering using GMM (Avital & Lieberman, 2025), section
-    3.2; with the setting prior=gmm both 3.1 and 3.2. It names neither λ nor a start, and sums the
-    loss over the points where this takes the mean, so that λ does not depend on their number.
-    Codes and centres in one point make that loss 0: the VAE is warmed up alone, k-means starts
-    the centres, λ rises, and the metric "code_scale" shows a collapse.
+    3.2; both 3.1 and 3.2 with prior=gmm. The report specifies neither λ nor a start. It sums the
+    clustering loss over points; here it is a mean, so that λ does not depend on their number.
+    Codes and centres that collapse to one point make this loss 0. To prevent that, the VAE is
+    warmed up alone, k-means starts the centres and λ rises gradually. A collapse shows in the
+    metric "code_scale".
     """
 
     config: SoftKMeansVAEConfig
@@ -165,8 +167,8 @@ class SoftKMeansVAE(PriorVAEMethod):
     clusterer_type = SoftKMeansVAEClusterer
     source = "DGM final project - VAE with latent clustering using GMM (2025), section 3.2"
 
-    def loss(self, x: Tensor, done: int) -> dict[str, Tensor]:
-        """Return L_VAE + λ L_cluster of a batch and its terms; λ is a ramp, then its value."""
-        rising = self.config.warm_up * self.config.epochs
-        weight = self.config.cluster_weight * min(1.0, done / max(rising, 1.0))
+    def loss(self, x: Tensor, epoch: int) -> dict[str, Tensor]:
+        """Return L_VAE + λ L_cluster of a batch and its terms, with λ rising linearly at first."""
+        ramp = self.config.warm_up * self.config.epochs
+        weight = self.config.cluster_weight * min(1.0, epoch / max(ramp, 1.0))
         return self.network.loss(x, self.draws, weight)

@@ -1,6 +1,6 @@
-"""Variational deep embedding: an autoencoder whose prior is a mixture, trained together."""
+"""Variational deep embedding: an autoencoder trained jointly with its mixture prior."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self, final
 
@@ -11,19 +11,18 @@ from torch.distributions import Independent
 from ..methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
 from ._kit.autoencoder import Autoencoder, AutoencoderConfig
 from ._kit.bounds import antithetic_bound, antithetic_noise
-from ._kit.loop import Clock, adam, descend_pass, in_chunks
-from ._kit.mixtures import GaussianMixture, subset
-from ._kit.networks import (
-    Draws,
-    Head,
+from ._kit.distributions import (
     diagonal_normal,
     independent_bernoulli,
-    initialise,
     log_prob,
     log_scale_normal,
     rsample,
 )
-from ._kit.outputs import flattened
+from ._kit.draws import Draws
+from ._kit.layers import Head, initialise
+from ._kit.loop import adam, in_chunks, train_epoch
+from ._kit.mixtures import GaussianMixture, random_subset
+from ._kit.outputs import validate_and_flatten
 from ._kit.pretraining import NetworkPretraining
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 from ._kit.starts import fit_best_mixture
@@ -33,61 +32,62 @@ from ._kit.trainable_mixture import TrainableMixture
 @final
 @dataclass(frozen=True, kw_only=True)
 class VaDEConfig(AutoencoderConfig):
-    """Settings of the autoencoder, and of its training together with the mixture."""
+    """Settings of the autoencoder and of its joint training with the mixture."""
 
     scale: float = setting(
         0.2,
-        "standard deviation of a point given its code, where output=identity",
+        "standard deviation of a point given its code, with output=identity",
         unit="of the scaled data",
         low=1e-3,
         high=10.0,
     )
     start_covariance: str = setting(
         "full",
-        "of the mixture fitted on the codes, whose diagonals the prior starts with",
+        "covariances of the mixture that starts the prior, which keeps their diagonals",
         choices=("full", "diag"),
     )
-    starts: int = setting(10, "starts of that mixture, of which one is kept", low=1, high=100)
-    joint_epochs: int = setting(300, "passes of autoencoder and mixture together", low=1)
-    learning_rate: float = setting(2e-3, "Adam's first learning rate for both together", low=0.0)
-    decay: float = setting(0.9, "factor of the learning rate at a decay", low=0.0, high=1.0)
-    decay_every: int = setting(10, "passes from decay to decay", low=1)
+    starts: int = setting(10, "starts of that mixture, the best of which is kept", low=1, high=100)
+    joint_epochs: int = setting(300, "epochs of joint training", low=1)
+    learning_rate: float = setting(2e-3, "Adam's initial learning rate in joint training", low=0.0)
+    decay: float = setting(0.9, "factor of each learning rate decay", low=0.0, high=1.0)
+    decay_every: int = setting(10, "epochs between decays", low=1)
     decay_floor: float = setting(
-        0.1, "least learning rate", unit="of the first", low=0.0, high=1.0
+        0.1, "minimum learning rate", unit="of the initial one", low=0.0, high=1.0
     )
-    batch_size: int = setting(100, "points of a step for both together", low=1)
+    batch_size: int = setting(100, "points per step of joint training", low=1)
     temperature: float = setting(
-        0.5, "variance of new codes", unit="of their component's variance", low=0.0, high=1.0
+        0.5, "variance of sampled codes", unit="of their component's variance", low=0.0, high=1.0
     )
 
     @property
     def passes(self) -> int:
-        """The passes of the autoencoder alone and with the mixture."""
+        """Epochs of pretraining and of joint training."""
         return self.pretraining_epochs + self.joint_epochs
 
     def capped(self, epochs: int) -> Self:
-        """Return the configuration with fewer passes: of few, half are for both together.
+        """Return this configuration with at most `epochs` epochs.
 
-        The learning rate decays as often as in the whole schedule.
+        At least half of them are joint, unless all joint epochs are kept anyway. The
+        learning rate decays as often as in the full schedule.
         """
         if self.passes <= epochs:
             return self
-        alone = min(self.pretraining_epochs, epochs - min(self.joint_epochs, -(-epochs // 2)))
-        joint = min(self.joint_epochs, epochs - alone)
+        first = min(self.pretraining_epochs, epochs - min(self.joint_epochs, -(-epochs // 2)))
+        joint = min(self.joint_epochs, epochs - first)
         every = max(1, round(self.decay_every * joint / self.joint_epochs))
-        return replace(self, pretraining_epochs=alone, joint_epochs=joint, decay_every=every)
+        return replace(self, pretraining_epochs=first, joint_epochs=joint, decay_every=every)
 
-    def rate(self, done: int) -> float:
-        """Return the learning rate of a pass together, counted from 1."""
-        share = self.decay ** ((done - 1) // self.decay_every)
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch of joint training, counted from 1."""
+        share = self.decay ** ((epoch - 1) // self.decay_every)
         return self.learning_rate * max(share, self.decay_floor)
 
 
 @final
 class VaDENetwork(StackedNetwork):
-    """S autoencoders with a diagonal Gaussian posterior, and a mixture as prior of the codes.
+    """S autoencoders with a diagonal Gaussian posterior and a mixture prior over codes.
 
-    q(z | x) = N(m(x), diag s²(x)), whose mean is the autoencoder's code; p(z) = Σ_c π_c
+    q(z | x) = N(m(x), diag s²(x)) with the autoencoder's code as mean; p(z) = Σ_c π_c
     N(z; μ_c, σ²_c); p(x | z) is Bernoulli with output=sigmoid and N(·, scale² I) otherwise.
     """
 
@@ -114,9 +114,9 @@ class VaDENetwork(StackedNetwork):
     def bound(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Return the evidence lower bound of x (S, B, F) and its terms, each (S,).
 
-        E_q log p(x | z) - KL(q(z | x) γ ‖ p(z, c)) with γ_c = p(c | z), from one draw of z;
-        the mean over the batch; section 3.2. KL = -Σ_c γ_c (log π_c + E_q log N(z; μ_c, σ²_c)
-        - log γ_c) - H(q). Whatever γ is, this is a lower bound.
+        E_q log p(x | z) - KL(q(z | x) γ ‖ p(z, c)) with γ_c = p(c | z), from one draw of z,
+        averaged over the batch (section 3.2). KL = -Σ_c γ_c (log π_c + E_q log N(z; μ_c, σ²_c)
+        - log γ_c) - H(q). It is a lower bound for any γ.
         """
         q = self.encode(x)
         z = rsample(q, draws)
@@ -129,7 +129,7 @@ class VaDENetwork(StackedNetwork):
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the means of q(z | x), shape (S, N, D), of x (N, F)."""
-        return in_chunks(lambda part: self.autoencoder.encode(self._each(part)), x)
+        return in_chunks(lambda part: self.autoencoder.encode(self.expand(part)), x)
 
     def predict_log_proba(self, x: Tensor) -> Tensor:
         """Return the log-responsibilities of the means, shape (S, N, K), of x (N, F)."""
@@ -138,8 +138,8 @@ class VaDENetwork(StackedNetwork):
     def elbo(self, x: Tensor, noise: Tensor) -> Tensor:
         """Return E_q[log p(x | z) + log p(z)] + H(q), shape (S, N), of x (N, F).
 
-        The mean is over z = m ± s ε with the given ε (M, D) and their negatives. With log p(z) in
-        place of the terms in c it is the bound above at the best γ for each z.
+        The mean is over z = m ± s ε with the given ε (M, D). With log p(z) in place of the terms
+        in c, this is the bound above at the best γ for each z.
         """
         return antithetic_bound(
             self.encode,
@@ -147,39 +147,32 @@ class VaDENetwork(StackedNetwork):
             self.mixture.log_prob,
             x,
             noise,
-            stack=len(self.mixture.means),
+            stack=self.stack,
         )
-
-    def _each(self, x: Tensor) -> Tensor:
-        return x.expand(len(self.mixture.means), *x.shape)
 
 
 @final
 class VaDEClusterer(NetworkClusterer, Decodes, Generates, Bounds):
-    """One autoencoder with the mixture that is the prior of its codes."""
+    """One autoencoder with a mixture prior over its codes."""
 
     network_type = VaDENetwork
     network: VaDENetwork
 
-    @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the mean of p(x | z) at the mean of q(z | x), shape (N, *shape)."""
-        parts = self.network.embed(x.flatten(1)).split(4096, dim=1)
-        points = torch.cat([self.network.autoencoder.decode(part) for part in parts], dim=1)
-        return points[0].view(len(x), *self.shape)
+        return self.decode_codes(x, self.network.autoencoder.decode)
 
     @torch.no_grad()
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:
         """Return the means of p(x | z), z ~ N(μ_c, temperature · σ²_c), shape (n, *shape)."""
-        noise = Draws([seed], self.network.mixture.means.device).normal(n, self.config.latent_size)
-        z = self.network.mixture.place(cluster, self.config.temperature**0.5 * noise)
-        return self.network.autoencoder.decode(z)[0].view(n, *self.shape)
+        z = self.draw_codes(self.network.mixture.sample_component, cluster, n, seed)
+        return self.unflatten(self.network.autoencoder.decode(z))
 
     @torch.no_grad()
     def elbo(self, x: Tensor) -> Tensor:
         """Return E_q[log p(x | z) + log p(z) - log q(z | x)] with the mixture as p(z), (N,).
 
-        The mean is over 16 codes, eight draws that are always the same and their mirror images.
+        The mean is over 16 codes, made of eight fixed draws and their negatives.
         """
         noise = antithetic_noise(self.config.latent_size, x)
         return self.network.elbo(x.flatten(1), noise)[0]
@@ -187,13 +180,14 @@ class VaDEClusterer(NetworkClusterer, Decodes, Generates, Bounds):
 
 @final
 class VaDE(StackedMethod, Pretrains):
-    """Pretrain an autoencoder, fit a mixture on its codes, train both up the bound.
+    """Pretrain an autoencoder, fit a mixture on its codes, then maximise the bound over both.
 
     Variational Deep Embedding: An Unsupervised and Generative Approach to Clustering (Jiang et
-    al., 2017), sections 3.2 and 4.3. Of this project's choice: the autoencoder is pretrained whole
-    and not layer by layer; the mixture that starts the prior has full covariances, and one of its
-    starts is kept, by a graph of neighbours (on MNIST as accurate as a diagonal one in the mean,
-    with less than half of its spread over seeds); a Gaussian likelihood has a fixed scale.
+    al., 2017), sections 3.2 and 4.3. This implementation differs in three ways. The autoencoder is
+    pretrained end to end, not layer by layer. The mixture that starts the prior has full
+    covariances, and a neighbour graph selects one of its starts: on MNIST this is as accurate on
+    average as a diagonal mixture, with less than half its spread over seeds. A Gaussian likelihood
+    has a fixed scale.
     """
 
     config_type = VaDEConfig
@@ -206,37 +200,27 @@ class VaDE(StackedMethod, Pretrains):
     network: VaDENetwork
     pretraining: NetworkPretraining
 
-    def __init__(
-        self,
-        config: VaDEConfig,
-        shape: Shape,
-        seeds: Sequence[int],
-        *,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.config, self.shape = config, tuple(shape)
-        self.draws, self.clock = Draws(seeds, device), Clock()
-        self.network = VaDENetwork(len(seeds), self.shape, config).to(device)
+    def build(self) -> None:
+        """Create the network, its pretraining and the joint optimiser."""
+        self.network = self.stacked(VaDENetwork)
         initialise(self.network.log_variance, self.draws)
         coder = self.network.autoencoder
-        self.pretraining = NetworkPretraining(
-            coder, coder.squared_error, config, clock=self.clock, seeds=seeds, device=device
-        )
-        self.optimiser = adam(self.network.parameters(), config.learning_rate, eps=1e-4)
+        self.pretraining = self.pretraining_of(coder, coder.squared_error, self.config)
+        self.optimiser = adam(self.network.parameters(), self.config.learning_rate, eps=1e-4)
 
     def fit(self, x: Tensor) -> Iterator[Report]:
-        """Train the autoencoder, start the mixture on its codes, then train both together."""
-        points = flattened(x, self.config)
-        yield from self.pretraining.descend(points)
-        for done in self.clock.count("joint", self.config.joint_epochs):
-            if done == 1:
+        """Train the autoencoder, start the mixture on its codes, then train both jointly."""
+        points = validate_and_flatten(x, self.config)
+        yield from self.pretraining.fit(points)
+        for epoch in self.clock.count("joint", self.config.joint_epochs):
+            if epoch == 1:
                 self._start_mixture(points)
-            metrics = self._descend_pass(points, self.config.rate(done))
+            metrics = self._train_epoch(points, self.config.rate(epoch))
             yield Report(stage="joint", epoch=self.clock.epoch, metrics=metrics)
 
-    def _descend_pass(self, points: Tensor, learning_rate: float) -> dict[str, Tensor]:
+    def _train_epoch(self, points: Tensor, learning_rate: float) -> dict[str, Tensor]:
         self.optimiser.param_groups[0]["lr"] = learning_rate
-        return descend_pass(
+        return train_epoch(
             points,
             lambda batch: self.network.bound(batch, self.draws),
             self.optimiser,
@@ -248,7 +232,7 @@ class VaDE(StackedMethod, Pretrains):
     def _start_mixture(self, points: Tensor) -> None:
         network, config = self.network, self.config
         fitted = GaussianMixture(*network.mixture.means.shape).to(points.device)
-        index = subset(len(points), self.draws).unsqueeze(-1)
+        index = random_subset(len(points), self.draws).unsqueeze(-1)
         fit_best_mixture(
             fitted,
             network.embed(points).take_along_dim(index, dim=1),
@@ -258,4 +242,4 @@ class VaDE(StackedMethod, Pretrains):
             starts=config.starts,
             covariance=config.start_covariance,
         )
-        network.mixture.take(fitted)
+        network.mixture.copy_from(fitted)

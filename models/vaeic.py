@@ -1,20 +1,22 @@
-"""VAEIC: a VAE whose mixture prior and cluster assignment are learnt at once, from scratch.
+"""VAEIC: a VAE that learns its mixture prior and its cluster assignment jointly, from scratch.
 
 Variational Clustering: Leveraging Variational Autoencoders for Image Clustering (Prasad, Das &
-Bhowmick, 2020). The model, and what recognises it:
+Bhowmick, 2020). Generative model and approximate posterior:
 
     c ~ Cat(π),  z | c ~ N(μ_c, diag σ_c²),  x | z ~ p(x | z);  q(c, z | x) = q(c | x) q(z | x).
 
-The paper's: a Gaussian mixture prior learnt together with the posterior, no pretraining, and a
-loss that keeps the assignment of an image and of its changed copy the same. This project's:
-q(c | x) is a head of its own, summed out of the bound instead of sampled, and independent of
-q(z | x), so that a point is decoded once, not K times; the divergence between the two assignments
-is the symmetric one; the mean assignment of a batch is kept even and each assignment is made
-certain, since otherwise the same assignment for all is a minimum; layers, sizes, all weights.
+From the paper: a Gaussian mixture prior learnt together with the posterior, no pretraining, and a
+loss that keeps the assignments of an image and of its augmented copy equal.
+
+Choices of this implementation: q(c | x) has its own head, is summed out of the bound instead of
+sampled, and is independent of q(z | x), so that a point is decoded once, not K times. The
+divergence between the two assignments is symmetric. The mean assignment of a batch is kept uniform
+and each assignment is made certain, because otherwise one assignment for all points is a minimum.
+Layers, sizes and weights are chosen here too.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self, final
 
@@ -25,19 +27,12 @@ from torch.distributions import Independent
 from ..methods.contract import Bounds, Decodes, Generates, Report, Shape, setting
 from ._kit.augmentation import Augmentation
 from ._kit.bounds import antithetic_bound, antithetic_noise
-from ._kit.loop import Clock, Mean, adam, descend, fast_products, in_chunks, minibatches
-from ._kit.networks import (
-    Draws,
-    GaussianHead,
-    Head,
-    Perceptron,
-    diagonal_normal,
-    independent_bernoulli,
-    initialise,
-    log_prob,
-    rsample,
-)
-from ._kit.outputs import flattened
+from ._kit.distributions import diagonal_normal, independent_bernoulli, log_prob, rsample
+from ._kit.draws import Draws
+from ._kit.layers import MLP, GaussianHead, Head, initialise
+from ._kit.loop import Mean, adam, gradient_step, in_chunks, minibatches
+from ._kit.outputs import validate_and_flatten
+from ._kit.precision import mixed_precision
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 from ._kit.trainable_mixture import TrainableMixture
 from ._kit.vae import VAEConfig
@@ -46,56 +41,56 @@ from ._kit.vae import VAEConfig
 @final
 @dataclass(frozen=True, kw_only=True)
 class VAEICConfig(VAEConfig):
-    """Settings of networks, losses and augmentation; none is published with the paper."""
+    """Settings of networks, losses and augmentation; the paper publishes none of them."""
 
-    hidden_size: int = setting(500, "units of a hidden layer", low=1, high=8192)
+    hidden_size: int = setting(500, "units per hidden layer", low=1, high=8192)
     batch_norm: bool = setting(True, "normalise the hidden layers of encoder and decoder")
     augmentation_weight: float = setting(
-        50.0, "weight of the divergence between a point's and its copy's assignment", low=0.0
+        50.0, "weight of the divergence between the assignments of a point and its copy", low=0.0
     )
     balance_weight: float = setting(
-        50.0, "weight of what the mean assignment lacks to the greatest entropy", low=0.0
+        50.0, "weight of the gap between the mean assignment's entropy and its maximum", low=0.0
     )
-    certainty_weight: float = setting(20.0, "weight of the assignments' own entropy", low=0.0)
+    certainty_weight: float = setting(20.0, "weight of the entropy of each assignment", low=0.0)
     learning_rate: float = setting(1e-3, "Adam's learning rate", low=0.0)
-    batch_size: int = setting(100, "points of a training step", low=1)
+    batch_size: int = setting(100, "points per step", low=1)
     epochs: int = setting(50, "passes over the data", low=1)
     temperature: float = setting(
-        0.5, "variance of new codes", unit="of their component's variance", low=0.0, high=1.0
+        0.5, "variance of sampled codes", unit="of their component's variance", low=0.0, high=1.0
     )
     shift: float = setting(
         0.07,
-        "farthest that an image is shifted; two pixels of 28",
+        "maximum shift of an image; two pixels of 28",
         unit="of its side",
         low=0.0,
         high=1.0,
     )
     rotation: float = setting(
-        10.0, "farthest that an image is turned", unit="degrees", low=0.0, high=180.0
+        10.0, "maximum rotation of an image", unit="degrees", low=0.0, high=180.0
     )
     zoom: float = setting(
-        0.1, "most that an image grows or shrinks", unit="of its size", low=0.0, high=0.9
+        0.1, "maximum zoom of an image, in or out", unit="of its size", low=0.0, high=0.9
     )
     jitter: float = setting(
         0.1,
-        "standard deviation of the noise on points that are no images",
+        "standard deviation of the noise on points that are not images",
         unit="of the scaled data",
         low=0.0,
     )
 
     @property
     def passes(self) -> int:
-        """Passes over the data that a whole training makes."""
+        """Epochs of the whole training."""
         return self.epochs
 
     def capped(self, epochs: int) -> Self:
-        """Return this configuration with at most `epochs` passes."""
+        """Return this configuration with at most `epochs` epochs."""
         return replace(self, epochs=max(1, min(self.epochs, epochs)))
 
 
 @final
 class VAEICNetwork(StackedNetwork):
-    """S encoders with a head for q(c | x) and one for q(z | x), decoders, and mixture priors."""
+    """S encoders with heads for q(c | x) and q(z | x), decoders and mixture priors."""
 
     def __init__(self, stack: int, shape: Shape, config: VAEICConfig) -> None:
         super().__init__(stack, shape, config)
@@ -103,11 +98,11 @@ class VAEICNetwork(StackedNetwork):
         hidden, code = [config.hidden_size] * config.hidden_layers, config.latent_size
         norm = config.batch_norm
         self.config = config
-        self.encoder = Perceptron(stack, [features, *hidden], torch.relu, norm=norm)
+        self.encoder = MLP(stack, [features, *hidden], torch.relu, norm=norm)
         self.assignment = Head(stack, hidden[-1], config.n_components)
         self.code = GaussianHead(stack, hidden[-1], code)
         self.prior = TrainableMixture(stack, config.n_components, code)
-        self.decoder = Perceptron(stack, [code, *hidden], torch.relu, norm=norm)
+        self.decoder = MLP(stack, [code, *hidden], torch.relu, norm=norm)
         self.output = Head(stack, hidden[-1], features)
 
     def encode(self, h: Tensor) -> Independent:
@@ -136,7 +131,7 @@ class VAEICNetwork(StackedNetwork):
     def elbo(self, x: Tensor, noise: Tensor) -> Tensor:
         """Return E_q[log p(x | z) + log p(z)] + H(q(z | x)), shape (S, N), of x (N, F).
 
-        The mean is over z = m ± s ε with the given ε (M, D) and their negatives.
+        The mean is over z = m ± s ε with the given ε (M, D).
         """
         return antithetic_bound(
             lambda points: self.encode(self.encoder(points)),
@@ -144,48 +139,44 @@ class VAEICNetwork(StackedNetwork):
             self.prior.log_prob,
             x,
             noise,
-            stack=len(self.prior.means),
+            stack=self.stack,
         )
 
     def _hidden(self, x: Tensor) -> Tensor:
-        return self.encoder(x.expand(len(self.prior.means), -1, -1))
+        return self.encoder(self.expand(x))
 
 
 @final
 class VAEICClusterer(NetworkClusterer, Decodes, Generates, Bounds):
-    """One trained VAE with its mixture prior and its assignment."""
+    """One trained VAE with its mixture prior and assignment head."""
 
     network_type = VAEICNetwork
     config: VAEICConfig
     network: VAEICNetwork
 
-    @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the mean of p(x | z) at the mean of q(z | x), shape (N, *shape)."""
-        codes = self.network.embed(x.flatten(1))[0]
-        decoded = in_chunks(lambda part: self.network.decode(part[None]).base_dist.mean[0], codes)
-        return decoded.view(len(x), *self.shape)
+        return self.decode_codes(x, lambda z: self.network.decode(z).base_dist.mean)
 
     @torch.no_grad()
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:
         """Return the means of p(x | z), z ~ N(μ_c, temperature · σ_c²), shape (n, *shape)."""
-        noise = Draws([seed], self.network.prior.means.device).normal(n, self.config.latent_size)
-        z = self.network.prior.place(cluster, self.config.temperature**0.5 * noise)
-        return self.network.decode(z).base_dist.mean[0].view(n, *self.shape)
+        z = self.draw_codes(self.network.prior.sample_component, cluster, n, seed)
+        return self.unflatten(self.network.decode(z).base_dist.mean)
 
     @torch.no_grad()
     def elbo(self, x: Tensor) -> Tensor:
         """Return E_q[log p(x | z) + log p(z) - log q(z | x)], c summed out of p(z), (N,).
 
-        No looser than the bound trained on, which pays for q(c | x) too. The mean is over 16
-        codes, eight draws that are always the same and their mirror images.
+        At least as tight as the training bound, which also pays for q(c | x). The mean is over
+        16 codes, made of eight fixed draws and their negatives.
         """
         return self.network.elbo(x.flatten(1), antithetic_noise(self.config.latent_size, x))[0]
 
 
 @final
 class VAEIC(StackedMethod):
-    """Trains R networks on the bound, the augmentation loss and an even, certain assignment."""
+    """Train on the bound, the augmentation loss and uniform, certain assignments."""
 
     config: VAEICConfig
     network: VAEICNetwork
@@ -196,17 +187,9 @@ class VAEIC(StackedMethod):
         "(2020), its mixture prior and augmentation loss"
     )
 
-    def __init__(
-        self,
-        config: VAEICConfig,
-        shape: Shape,
-        seeds: Sequence[int],
-        *,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.config, self.shape = config, tuple(shape)
-        self.draws, self.clock = Draws(seeds, device), Clock()
-        self.network = VAEICNetwork(len(seeds), self.shape, config).to(device)
+    def build(self) -> None:
+        """Create the network, its optimiser and the augmentation."""
+        self.network, config = self.stacked(VAEICNetwork), self.config
         initialise(self.network, self.draws)
         self.network.prior.scatter(self.draws)
         self.optimiser = adam(self.network.parameters(), config.learning_rate)
@@ -215,36 +198,40 @@ class VAEIC(StackedMethod):
         )
 
     def fit(self, x: Tensor) -> Iterator[Report]:
-        """Train on x, shape (N, *shape); a report's metrics are means over the pass, in nats."""
-        points = flattened(x, self.config)
+        """Train on x, shape (N, *shape); metrics are means over an epoch, in nats."""
+        points = validate_and_flatten(x, self.config)
         for _ in self.clock.count("train", self.config.epochs):
             self.network.train()
             mean = Mean()
             for batch in minibatches(points, self.config.batch_size, self.draws):
-                copy = self.augmentation.draw(batch, self.shape, self.draws)
-                with fast_products(points.device, points.shape[1]):
+                copy = self.augmentation.apply(batch, self.shape, self.draws)
+                with mixed_precision(points.device, points.shape[1]):
                     metrics = self.losses(batch, copy)
-                descend(self.optimiser, metrics["loss"])
+                gradient_step(self.optimiser, metrics["loss"])
                 mean.add(metrics)
             yield Report(stage="train", epoch=self.clock.epoch, metrics=mean.result())
 
     def losses(self, x: Tensor, copy: Tensor) -> dict[str, Tensor]:
-        """Return the loss of points and of their changed copies (R, B, F) and its terms, (R,)."""
+        """Return the loss of points and their augmented copies (R, B, F) and its terms, (R,)."""
         network, config = self.network, self.config
         h = network.encoder(torch.cat([x, copy], dim=1))
         log_q, log_q_copy = network.assign(h).chunk(2, dim=1)
         terms = lower_bound(network, x, h[:, : x.shape[1]], log_q, self.draws)
         inconsistency = symmetric_divergence(log_q, log_q_copy).mean(dim=1)
-        lack = imbalance(log_q)
+        unevenness = imbalance(log_q)
         uncertainty = -(log_q.exp() * log_q).sum(dim=2).mean(dim=1)
         loss = (
             config.augmentation_weight * inconsistency
-            + config.balance_weight * lack
+            + config.balance_weight * unevenness
             + config.certainty_weight * uncertainty
             - terms["elbo"]
         )
-        own = {"inconsistency": inconsistency, "imbalance": lack, "uncertainty": uncertainty}
-        return {"loss": loss, **terms, **own}
+        penalties = {
+            "inconsistency": inconsistency,
+            "imbalance": unevenness,
+            "uncertainty": uncertainty,
+        }
+        return {"loss": loss, **terms, **penalties}
 
 
 def lower_bound(
@@ -257,7 +244,7 @@ def lower_bound(
     code = network.encode(h)
     reconstruction = log_prob(network.decode(rsample(code, draws)), x).mean(dim=1)
     weights = log_q.exp()
-    kl = (weights * network.prior.divergence(code)).sum(dim=2).mean(dim=1)
+    kl = (weights * network.prior.kl_to_components(code)).sum(dim=2).mean(dim=1)
     cluster_kl = (
         (weights * (log_q - network.prior.log_weights().unsqueeze(1))).sum(dim=2).mean(dim=1)
     )
@@ -277,7 +264,7 @@ def symmetric_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
 def imbalance(log_q: Tensor) -> Tensor:
     """Return log K - H[mean of q(c | x) over the batch] in nats, (S,), of log q (S, B, K).
 
-    It is 0 where all clusters have the same mass and log K where one has all.
+    It is 0 if all clusters have equal mass and log K if one cluster has all of it.
     """
     points, components = log_q.shape[1:]
     log_mean = log_q.logsumexp(dim=1) - math.log(points)

@@ -1,1 +1,1 @@
-"""What methods share: networks, training loops, mixtures, pretraining."""
+"""Building blocks that methods share: layers, training loops, mixtures, pretraining."""

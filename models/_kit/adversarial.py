@@ -1,4 +1,4 @@
-"""What adversarial games share: settings, noise, and players that stand still for others."""
+"""Shared parts of adversarial methods: settings, noise, and freezing one of the players."""
 
 import itertools
 from abc import ABC
@@ -12,37 +12,38 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...methods.contract import setting
+from .draws import Draws
+from .layers import MLP
 from .loop import adam
-from .networks import Draws, Perceptron
 from .outputs import OutputConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialConfig(OutputConfig, ABC):
-    """What every game has to be told that forges or decodes points."""
+    """Settings of every adversarial method that generates or decodes points."""
 
-    momentum: float = setting(0.5, "Adam's beta_1 in the game", low=0.0, high=0.999)
-    batch_size: int = setting(100, "points of a step", low=1)
+    momentum: float = setting(0.5, "Adam's beta_1 for all adversarial steps", low=0.0, high=0.999)
+    batch_size: int = setting(100, "points per step", low=1)
     epochs: int = setting(100, "passes over the data", low=1)
 
     @property
     def passes(self) -> int:
-        """Passes over the data that a whole training makes."""
+        """Epochs of the whole training."""
         return self.epochs
 
     def capped(self, epochs: int) -> Self:
-        """Return the configuration with at most `epochs` passes."""
+        """Return this configuration with at most `epochs` epochs."""
         return replace(self, epochs=min(self.epochs, epochs))
 
     def optimiser(self, *players: nn.Module, learning_rate: float) -> torch.optim.Adam:
-        """Return the Adam of one side of the game."""
+        """Return an Adam for the parameters of one side of the game."""
         parameters = [parameter for player in players for parameter in player.parameters()]
         return adam(parameters, learning_rate, betas=(self.momentum, 0.999))
 
 
 @contextmanager
 def frozen(player: nn.Module) -> Iterator[None]:
-    """Let gradients pass through a network, but not to its parameters, in losses made inside."""
+    """Let gradients of losses computed within pass through a network but not to its parameters."""
     player.requires_grad_(False)
     try:
         yield
@@ -50,13 +51,13 @@ def frozen(player: nn.Module) -> Iterator[None]:
         player.requires_grad_(True)
 
 
-def leaky(x: Tensor) -> Tensor:
-    """Return the leaky rectifier, slope 0.1 below 0."""
+def leaky_relu(x: Tensor) -> Tensor:
+    """Return the leaky rectifier of x, with slope 0.1 below 0."""
     return F.leaky_relu(x, 0.1)
 
 
-def noisy(x: Tensor, scale: float, draws: Draws | None) -> Tensor:
-    """Return x (S, B, F) with Gaussian noise; as it is where no draws are."""
+def add_noise(x: Tensor, scale: float, draws: Draws | None) -> Tensor:
+    """Return x (S, B, F) plus Gaussian noise of standard deviation `scale`, or x without draws."""
     if draws is None or scale == 0:
         return x
     networks = x.shape[0] // len(draws)
@@ -65,10 +66,11 @@ def noisy(x: Tensor, scale: float, draws: Draws | None) -> Tensor:
 
 
 @final
-class NoisyPerceptron(nn.Module):
-    """S multilayer perceptrons of leaky rectifiers, with noise on the input of each layer.
+class NoisyMLP(nn.Module):
+    """S multilayer perceptrons of leaky rectifiers, with noise added to each layer's input.
 
-    `noise` is its standard deviation on the points, `hidden_noise` on what a layer passes on.
+    The noise is Gaussian. Its standard deviation is `noise` on points and `hidden_noise` on hidden
+    layers.
     """
 
     def __init__(
@@ -83,10 +85,10 @@ class NoisyPerceptron(nn.Module):
         super().__init__()
         pairs = list(itertools.pairwise(sizes))
         self.scales = [noise] + [hidden_noise] * (len(pairs) - 1)
-        self.layers = nn.ModuleList(Perceptron(stack, pair, leaky, norm=norm) for pair in pairs)
+        self.layers = nn.ModuleList(MLP(stack, pair, leaky_relu, norm=norm) for pair in pairs)
 
     def forward(self, x: Tensor, draws: Draws | None = None) -> Tensor:
-        """Return the last hidden layer, (S, B, sizes[-1]); without noise where no draws are."""
+        """Return the last hidden layer, (S, B, sizes[-1]), without noise if draws is None."""
         for layer, scale in zip(self.layers, self.scales, strict=True):
-            x = layer(noisy(x, scale, draws))
+            x = layer(add_noise(x, scale, draws))
         return x

@@ -1,4 +1,4 @@
-"""The evidence lower bound of what has codes, by draws that are always the same."""
+"""The evidence lower bound of models with codes, estimated with fixed noise."""
 
 from collections.abc import Callable
 
@@ -6,23 +6,30 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
+from .distributions import log_prob
+from .draws import Draws
 from .loop import in_chunks
-from .networks import Draws, log_prob
 
-Code = Callable[[Tensor], Independent]
-Density = Callable[[Tensor], Tensor]
+Conditional = Callable[[Tensor], Independent]
+LogDensity = Callable[[Tensor], Tensor]
 
 
 def antithetic_bound(
-    encode: Code, decode: Code, log_prior: Density, x: Tensor, noise: Tensor, *, stack: int
+    encode: Conditional,
+    decode: Conditional,
+    log_prior: LogDensity,
+    x: Tensor,
+    noise: Tensor,
+    *,
+    stack: int,
 ) -> Tensor:
     """Return E_q[log p(x | z) + log p(z)] + H(q), shape (S, N), in nats, of x (N, F).
 
-    The mean is over z = μ ± s ε with the given ε (M, D) and their negatives. `encode` takes
-    points (S, B, F) to q(z | x), `decode` codes (S, B, D) to p(x | z), `log_prior` to log p(z).
+    The mean is over z = μ ± s ε with the given ε (M, D) and their negatives. `encode` maps points
+    (S, B, F) to q(z | x), `decode` maps codes (S, B, D) to p(x | z) and `log_prior` to log p(z).
     """
 
-    def answer(part: Tensor) -> Tensor:
+    def bound(part: Tensor) -> Tensor:
         q = encode(part.expand(stack, -1, -1))
         total = torch.zeros_like(q.base_dist.mean[..., 0])
         for epsilon in torch.cat([noise, -noise]):
@@ -30,13 +37,13 @@ def antithetic_bound(
             total = total + log_prob(decode(z), part) + log_prior(z)
         return (total / (2 * len(noise)) + q.entropy()).unsqueeze(-1)
 
-    return in_chunks(answer, x).squeeze(-1)
+    return in_chunks(bound, x).squeeze(-1)
 
 
 def antithetic_noise(features: int, like: Tensor) -> Tensor:
-    """Return half of 16 points that stand for N(0, I), shape (8, D); the others mirror them.
+    """Return 8 fixed draws from N(0, I), shape (8, D), to be used with their negatives.
 
-    Drawn once and for all, and scaled so that each coordinate has the variance 1 exactly.
+    They are scaled so that the variance of each coordinate is exactly 1.
     """
     noise = Draws([0]).normal(8, features)[0]
     return (noise / noise.square().mean(dim=0).sqrt()).to(like)

@@ -1,56 +1,55 @@
-"""The pieces of a training loop: passes, batches, optimiser steps, precision, resumable state."""
+"""Parts of a training loop: epochs, batches, optimiser steps, metrics, resumable state."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ...methods.contract import Scalar, State
-from .networks import Draws
+from .draws import Draws
+from .precision import mixed_precision
 
 
 class Clock:
-    """How far training is: passes over the data in each stage and in all."""
+    """Counts the epochs of training, in each stage and in total."""
 
     def __init__(self) -> None:
         self.passes: dict[str, int] = {}
 
     @property
     def epoch(self) -> int:
-        """Passes over the data so far, over all stages."""
+        """Epochs so far, over all stages."""
         return sum(self.passes.values())
 
     def count(self, stage: str, passes: int) -> Iterator[int]:
-        """Yield the passes of a stage that are still to do, counted from 1.
+        """Yield the remaining epochs of a stage, counted from 1.
 
-        A pass counts from its beginning, so a state taken where `fit` yields is already past it.
+        An epoch counts from its beginning, so a state saved where `fit` yields includes it.
         """
         while self.passes.get(stage, 0) < passes:
             self.passes[stage] = self.passes.get(stage, 0) + 1
             yield self.passes[stage]
 
     def state(self) -> dict[str, int]:
-        """Return the passes of every stage."""
+        """Return the epochs of every stage."""
         return dict(self.passes)
 
     def restore(self, state: Mapping[str, int]) -> None:
-        """Take up the passes of every stage."""
+        """Restore the epochs of every stage."""
         self.passes = {stage: int(passes) for stage, passes in state.items()}
 
 
 def minibatches(x: Tensor, size: int, draws: Draws) -> Iterator[Tensor]:
-    """Yield every point once, each replica in its own order, as batches (R, B, F).
+    """Yield batches (R, B, F) that hold every point once, each replica in its own order.
 
-    No batch is a rest: the points are dealt into ⌈N / size⌉ batches of nearly equal size.
+    The points are split into ⌈N / size⌉ batches of nearly equal size.
     """
     for index in batch_indices(len(x), size, draws):
         yield x[index]
 
 
 def batch_indices(n: int, size: int, draws: Draws) -> Iterable[Tensor]:
-    """Return the indices (R, B) of one pass over n points in batches of at most `size`."""
+    """Return the indices (R, B) of one epoch over n points in batches of at most `size`."""
     return draws.permutation(n).tensor_split(-(-n // size), dim=1)
 
 
@@ -61,14 +60,14 @@ def adam(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
 ) -> torch.optim.Adam:
-    """Return the fused Adam: one kernel for all parameters, where the default has many."""
+    """Return a fused Adam, which updates all parameters with one kernel."""
     return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, eps=eps, fused=True)
 
 
-def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:
-    """Take one step down the loss (R,), summed so that every replica gets its own gradient.
+def gradient_step(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:
+    """Take one optimiser step on a loss (R,) and return the loss, detached.
 
-    Returns the loss, detached, without waiting for the device.
+    The loss is summed, so every replica gets its own gradient. Nothing waits for the device.
     """
     optimiser.zero_grad(set_to_none=True)
     loss.sum().backward()
@@ -76,31 +75,8 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:
     return loss.detach()
 
 
-NARROW = 256
-"""Width of the data below which matrix products are not where the time goes."""
-
-
-def fast_products(device: torch.device, width: int) -> torch.autocast:
-    """Return a context in which matrix products are bfloat16, if the device multiplies those.
-
-    `width` is that of the data. Weights, moments and sums stay float32, and heads turn
-    to it before any density. Answers of a trained model are given outside, in float32. The
-    context keeps the weights that it has turned to bfloat16: enter it anew after every step.
-    """
-    halved = width >= NARROW and _multiplies_bfloat16(device.type)
-    return torch.autocast(device.type, torch.bfloat16, enabled=halved)
-
-
-@cache
-def _multiplies_bfloat16(kind: str) -> bool:
-    if kind == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
-
-
 class Mean:
-    """The running mean over the batches of a pass of named metrics, each of shape (R,)."""
+    """The mean of named metrics, each of shape (R,), over the batches of an epoch."""
 
     def __init__(self) -> None:
         self.totals: dict[str, Tensor] = {}
@@ -118,7 +94,7 @@ class Mean:
         return {name: total / self.batches for name, total in self.totals.items()}
 
 
-def descend_pass(
+def train_epoch(
     points: Tensor,
     loss: Callable[[Tensor], Mapping[str, Tensor]],
     optimiser: torch.optim.Optimizer,
@@ -126,38 +102,31 @@ def descend_pass(
     batch_size: int,
     draws: Draws,
 ) -> dict[str, Tensor]:
-    """Take one pass of steps down a loss over points (N, F); return its mean metrics, (R,).
+    """Train for one epoch on points (N, F) and return the mean metrics, each (R,).
 
-    `loss` takes a batch (R, B, F) to metrics (R,), "loss" among them.
+    `loss` maps a batch (R, B, F) to metrics (R,), including "loss".
     """
     mean = Mean()
     for batch in minibatches(points, batch_size, draws):
-        with fast_products(points.device, points.shape[1]):
+        with mixed_precision(points.device, points.shape[1]):
             metrics = loss(batch)
-        descend(optimiser, metrics["loss"])
+        gradient_step(optimiser, metrics["loss"])
         mean.add(metrics)
     return mean.result()
 
 
-def in_chunks(answer: Callable[[Tensor], Tensor], x: Tensor, *, size: int = 4096) -> Tensor:
-    """Return `answer` of x, chunk by chunk along the points, joined along its points axis (-2)."""
+def in_chunks(function: Callable[[Tensor], Tensor], x: Tensor, *, size: int = 4096) -> Tensor:
+    """Apply a function to chunks of the points x and join the results along axis -2."""
     if len(x) <= size:
-        return answer(x)
-    return torch.cat([answer(chunk) for chunk in x.split(size)], dim=-2)
-
-
-class Part(Protocol):
-    """Anything with a state: a draw, a clock, or what wraps a network or an optimiser."""
-
-    def state(self) -> Mapping[str, Tensor | Scalar]:
-        """Return a flat mapping."""
-
-    def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
-        """Take it up again."""
+        return function(x)
+    return torch.cat([function(chunk) for chunk in x.split(size)], dim=-2)
 
 
 def pack(**parts: object) -> State:
-    """Return the state of networks, optimisers, draws, clocks and tensors as one flat mapping."""
+    """Return the state of several parts as one flat mapping.
+
+    A part is a network, an optimiser, a tensor, or an object with `state` and `restore`.
+    """
     state: State = {}
     for name, part in parts.items():
         for key, value in _state_of(part).items():
@@ -166,7 +135,7 @@ def pack(**parts: object) -> State:
 
 
 def unpack(state: Mapping[str, Tensor | Scalar], **parts: object) -> None:
-    """Give every part its share of a state made by `pack` with the same names."""
+    """Restore every part from a state that `pack` made with the same names."""
     for name, part in parts.items():
         prefix = f"{name}/"
         own = {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Gaussian mixtures stacked over replicas and starts: densities, k-means and EM in log space."""
+"""Gaussian mixtures and k-means, stacked over replicas and starts and fitted in log space."""
 
 import math
 from dataclasses import dataclass
@@ -8,21 +8,22 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from .networks import Draws, float32_products
+from .draws import Draws
+from .precision import full_precision
 
-# what every variance gets on top, in units of the variance of its feature over all points
-FLOOR = 1e-4
+# added to every variance, in units of the variance of its feature over all points
+_VARIANCE_FLOOR = 1e-4
 
-# pseudo-points that keep a component without points where and as wide as it can do no harm
-_GHOST = 1e-6
+# points added to every component, so that one without points keeps its mean and a unit variance
+_PSEUDO_COUNT = 1e-6
 
 
 @final
 class GaussianMixture(nn.Module):
-    """S mixtures of K Gaussians over D features, held as buffers: they are fitted, not descended.
+    """S mixtures of K Gaussians over D features, held as buffers because EM fits them.
 
     p(z) = Σ_k π_k N(z; μ_k, L_k L_kᵀ); log π (S, K), μ (S, K, D), L (S, K, D, D) lower triangular.
-    Before a fit all components are N(0, I), so that every responsibility is 1/K.
+    Initially all components are N(0, I), so that every responsibility is 1/K.
     """
 
     log_weights: Tensor
@@ -39,10 +40,10 @@ class GaussianMixture(nn.Module):
     def log_joint(self, z: Tensor) -> Tensor:
         """Return log π_k + log N(z; μ_k, S_k), shape (S, N, K), of z (S, N, D).
 
-        Written out, since torch's MultivariateNormal solves a triangular system for every point
-        and component, where one matrix product answers all: S⁻¹ = W Wᵀ with W = L⁻ᵀ.
+        With S⁻¹ = W Wᵀ and W = L⁻ᵀ this is one matrix product for all points and components, where
+        torch's MultivariateNormal solves a triangular system for each of them.
         """
-        return self.log_weights.unsqueeze(1) - self._energy(z)
+        return self.log_weights.unsqueeze(1) - self._negative_log_density(z)
 
     def log_responsibilities(self, z: Tensor) -> Tensor:
         """Return log p(k | z), shape (S, N, K)."""
@@ -55,22 +56,24 @@ class GaussianMixture(nn.Module):
     def cross_entropy(self, q: Independent) -> Tensor:
         """Return -E_q log N(z; μ_k, S_k), shape (S, B, K), of diagonal Gaussians q (S, B, D).
 
-        ½ [D log 2π + log|S_k| + (m - μ_k)ᵀ S_k⁻¹ (m - μ_k) + tr(S_k⁻¹ diag s²)]; minus the
-        entropy of q it is KL(q ‖ N_k).
+        ½ [D log 2π + log|S_k| + (m - μ_k)ᵀ S_k⁻¹ (m - μ_k) + tr(S_k⁻¹ diag s²)]. Minus the
+        entropy of q, it is KL(q ‖ N_k).
         """
         whitening = self._whitening()
         precision = whitening.square().sum(dim=-1)  # diagonal of S⁻¹, (S, K, D)
-        with float32_products(precision.device):
+        with full_precision(precision.device):
             trace = q.base_dist.variance @ precision.transpose(1, 2)
-        return self._energy(q.base_dist.mean, whitening) + 0.5 * trace
+        return self._negative_log_density(q.base_dist.mean, whitening) + 0.5 * trace
 
-    def place(self, cluster: int, noise: Tensor) -> Tensor:
+    def sample_component(self, component: int, noise: Tensor) -> Tensor:
         """Return μ_c + L_c ε, shape (S, n, D), of noise ε (S, n, D)."""
-        return self.means[:, cluster, None] + noise @ self.scale_tril[:, cluster].transpose(1, 2)
+        return self.means[:, component, None] + noise @ self.scale_tril[:, component].transpose(
+            1, 2
+        )
 
     @torch.no_grad()
-    def take(self, fitted: "Components") -> None:
-        """Copy components of shape (S, K, …); what is no covariance becomes NaN, so it shows."""
+    def copy_from(self, fitted: "Components") -> None:
+        """Copy components of shape (S, K, …), with NaN for matrices that are not covariances."""
         factor, failed = torch.linalg.cholesky_ex(fitted.covariances)
         self.log_weights.copy_(fitted.log_weights)
         self.means.copy_(fitted.means)
@@ -80,10 +83,10 @@ class GaussianMixture(nn.Module):
         eye = torch.eye(self.means.shape[-1], device=self.means.device)
         return torch.linalg.solve_triangular(self.scale_tril, eye, upper=False).transpose(-1, -2)
 
-    def _energy(self, z: Tensor, whitening: Tensor | None = None) -> Tensor:
+    def _negative_log_density(self, z: Tensor, whitening: Tensor | None = None) -> Tensor:
         stack, components, features = self.means.shape
         w = self._whitening() if whitening is None else whitening
-        with float32_products(z.device):
+        with full_precision(z.device):
             offset = (self.means.unsqueeze(2) @ w).view(stack, 1, -1)
             white = z @ w.transpose(1, 2).reshape(stack, features, -1) - offset
         squares = white.unflatten(-1, (components, features)).square().sum(dim=-1)
@@ -93,14 +96,14 @@ class GaussianMixture(nn.Module):
 
 @dataclass(frozen=True)
 class Components:
-    """Weights, means and covariances as EM moves them: (…, K), (…, K, D), (…, K, D, D)."""
+    """Log-weights (…, K), means (…, K, D) and covariances (…, K, D, D), as updated by EM."""
 
     log_weights: Tensor
     means: Tensor
     covariances: Tensor
 
     def where(self, chosen: Tensor, other: "Components") -> "Components":
-        """Return these where `chosen` (R, M) is true, the others elsewhere."""
+        """Return these components where `chosen` (R, M) is true, and the others elsewhere."""
         one, two, three = (chosen.reshape(*chosen.shape, *[1] * n) for n in (1, 2, 3))
         return Components(
             torch.where(one, self.log_weights, other.log_weights),
@@ -108,8 +111,8 @@ class Components:
             torch.where(three, self.covariances, other.covariances),
         )
 
-    def pick(self, start: Tensor) -> "Components":
-        """Return the components of one start of M for every replica: index (R,), (R, M, …)."""
+    def select_start(self, start: Tensor) -> "Components":
+        """Return one of the M starts (R, M, …) of each replica, by its index (R,)."""
         rows = torch.arange(len(start), device=start.device)
         return Components(
             self.log_weights[rows, start], self.means[rows, start], self.covariances[rows, start]
@@ -129,16 +132,16 @@ def fit_mixture(
 ) -> tuple[Components, Tensor]:
     """Return mixtures (R, M, …) of points z (R, N, D) and their log-likelihoods (R, M).
 
-    Expectation-maximisation from M starts by k-means++ and eleven rounds of k-means. A start rests
-    once its mean log-likelihood grows by less than `tolerance` nats, whatever its company does.
+    Expectation-maximisation from M starts by k-means++ and eleven rounds of k-means. Each start
+    stops once its mean log-likelihood grows by less than `tolerance` nats.
     Pattern Recognition and Machine Learning (Bishop, 2006), section 9.2.2.
     """
     points = _Points(z, covariance)
-    centres = _plus_plus(points.z, components, starts, draws)
+    centres = _kmeans_plus_plus(points.z, components, starts, draws)
     for _ in range(11):
         start = points.maximise(points.nearest(centres)[0], centres)
         centres = start.means
-    return _climb(points, start, iterations, tolerance)
+    return _run_em(points, start, iterations, tolerance)
 
 
 @torch.no_grad()
@@ -150,20 +153,20 @@ def refit_mixture(
     iterations: int = 100,
     tolerance: float = 1e-4,
 ) -> tuple[Components, Tensor]:
-    """Return mixtures (R, 1, …) of points z (R, N, D), climbed from `mixture`, as `fit_mixture`.
+    """Return mixtures (R, 1, …) of points z (R, N, D) as `fit_mixture`, but start at `mixture`.
 
-    Its components keep their places, so a cluster's number means the same before and after.
+    The order of the components is kept, so cluster numbers keep their meaning.
     """
     points = _Points(z, covariance)
     r = mixture.log_responsibilities(z).double().exp().unsqueeze(2)
     start = points.maximise(r, points.standardised(mixture.means).unsqueeze(1))
-    return _climb(points, start, iterations, tolerance)
+    return _run_em(points, start, iterations, tolerance)
 
 
-def subset(n: int, draws: Draws) -> Tensor:
-    """Return which at most 20,000 of n points every replica starts from, drawn at random, (R, n').
+def random_subset(n: int, draws: Draws) -> Tensor:
+    """Return the indices, (R, n'), of a random subset of at most 20,000 of n points per replica.
 
-    Centres, or a mixture's K · D² numbers, are known well enough from so many codes.
+    That many codes are enough to estimate centres, or the K · D² numbers of a mixture.
     """
     return draws.permutation(n)[:, :20_000]
 
@@ -172,30 +175,30 @@ def subset(n: int, draws: Draws) -> Tensor:
 def fit_kmeans(
     z: Tensor, components: int, draws: Draws, *, starts: int = 10, iterations: int = 100
 ) -> Tensor:
-    """Return the centres (R, K, D) of points z (R, N, D), the tightest of `starts` k-means.
+    """Return the k-means centres (R, K, D) of points z (R, N, D), the best of several starts.
 
     Least Squares Quantization in PCM (Lloyd, 1982).
     """
     points = _Points(z, "diag", standardise=False)
-    centres = _plus_plus(points.z, components, starts, draws)
+    centres = _kmeans_plus_plus(points.z, components, starts, draws)
     closeness = torch.full(centres.shape[:2], -math.inf, dtype=z.dtype, device=z.device)
     for _ in range(iterations):
-        own, closeness = points.nearest(centres)
-        moved = points.maximise(own, centres).means
-        if torch.equal(moved, centres):
+        nearest, closeness = points.nearest(centres)
+        updated = points.maximise(nearest, centres).means
+        if torch.equal(updated, centres):
             break
-        centres = moved
+        centres = updated
     best = centres[torch.arange(len(z), device=z.device), closeness.argmax(dim=1)]
     return (best + points.shift).to(z.dtype)
 
 
 @final
 class _Points:
-    """Points (R, N, D) with the statistics in which every Gaussian's log-density is linear.
+    """Points (R, N, D) with statistics in which every Gaussian's log-density is linear.
 
-    φ(z) = (z_i z_j, i ≤ j; z; 1), or (z_i²; z; 1) for diagonal covariances: the E-step and the
+    φ(z) = (z_i z_j, i ≤ j; z; 1), or (z_i²; z; 1) for diagonal covariances, so the E-step and the
     M-step of all starts are one matrix product each. The points are standardised and in double
-    precision, because second moments about zero lose the digits that float32 has.
+    precision, because second moments about zero would lose all digits of float32.
     """
 
     def __init__(self, z: Tensor, covariance: str, *, standardise: bool = True) -> None:
@@ -205,10 +208,10 @@ class _Points:
         usable = (spread > 1e-6 * self.shift.abs()) & standardise
         self.scale = torch.where(usable, spread, 1.0)
         self.z = self.standardised(z)
-        each = torch.arange(z.shape[2], device=z.device)
-        pairs = torch.stack([each, each])
+        features = torch.arange(z.shape[2], device=z.device)
+        pairs = torch.stack([features, features])
         if covariance == "full":
-            pairs = torch.triu_indices(len(each), len(each), device=z.device)
+            pairs = torch.triu_indices(len(features), len(features), device=z.device)
         self.rows, self.columns = pairs[0], pairs[1]
         products = self.z[..., self.rows] * self.z[..., self.columns]
         self.statistics = torch.cat([products, self.z, torch.ones_like(self.z[..., :1])], dim=2)
@@ -217,54 +220,56 @@ class _Points:
         """Return z (R, …, D) in the units of the points."""
         return (z.double() - self.shift) / self.scale
 
-    def log_joint(self, at: Components) -> Tensor:
+    def log_joint(self, components: Components) -> Tensor:
         """Return log π_k + log N(z; μ_k, S_k), (R, N, M, K), of components (R, M, …)."""
-        factor = torch.linalg.cholesky_ex(at.covariances).L
+        factor = torch.linalg.cholesky_ex(components.covariances).L
         precision = torch.cholesky_inverse(factor)
-        linear = (precision @ at.means.unsqueeze(-1)).squeeze(-1)
+        linear = (precision @ components.means.unsqueeze(-1)).squeeze(-1)
         log_volume = factor.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
-        constant = at.log_weights - log_volume - 0.5 * (linear * at.means).sum(dim=-1)
+        constant = components.log_weights - log_volume
+        constant = constant - 0.5 * (linear * components.means).sum(dim=-1)
         constant = constant - 0.5 * self.z.shape[2] * math.log(2 * math.pi)
-        twice = torch.where(self.rows == self.columns, 0.5, 1.0)  # the pair stands for both
+        twice = torch.where(self.rows == self.columns, 0.5, 1.0)  # each pair i < j stands for two
         quadratic = -twice * precision[..., self.rows, self.columns]
         return self._linear(torch.cat([quadratic, linear, constant.unsqueeze(-1)], dim=-1))
 
     def nearest(self, centres: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the nearest centre of every point as one-hot (R, N, M, K), and the closeness.
+        """Return each point's nearest centre, one-hot (R, N, M, K), and the closeness (R, M).
 
-        The closeness (R, M) is minus half the mean squared distance, up to a constant.
+        The closeness is minus half the mean squared distance to it, up to a constant.
         """
         quadratic = centres.new_zeros(*centres.shape[:3], len(self.rows))
         constant = -0.5 * centres.square().sum(dim=-1, keepdim=True)
         closeness = self._linear(torch.cat([quadratic, centres, constant], dim=-1))
         best, index = closeness.max(dim=-1)
-        hot = torch.zeros_like(closeness).scatter_(-1, index.unsqueeze(-1), 1.0)
-        return hot, best.mean(dim=1)
+        one_hot = torch.zeros_like(closeness).scatter_(-1, index.unsqueeze(-1), 1.0)
+        return one_hot, best.mean(dim=1)
 
     def maximise(self, r: Tensor, means: Tensor) -> Components:
-        """Return the components that responsibilities r (R, N, M, K) make.
+        """Return the components (R, M, …) of the M-step for responsibilities r (R, N, M, K).
 
-        A component without points keeps its mean in `means` (R, M, K, D), at unit variance.
+        A component without points keeps its mean in `means` (R, M, K, D), with unit variance.
         """
         sums = self.statistics.transpose(1, 2) @ r.flatten(2)
         sums = sums.unflatten(2, r.shape[2:]).movedim(1, -1)
         pairs, features = len(self.rows), self.z.shape[2]
         second, first, mass = sums.split([pairs, features, 1], dim=-1)
-        total = mass + _GHOST
-        mean = (first + _GHOST * means) / total
+        total = mass + _PSEUDO_COUNT
+        mean = (first + _PSEUDO_COUNT * means) / total
         i, j = self.rows, self.columns
         products = mass * mean[..., i] * mean[..., j]
         second = second - mean[..., i] * first[..., j] - first[..., i] * mean[..., j] + products
-        ridge = torch.where(i == j, _GHOST / total + FLOOR, 0.0)
+        ridge = torch.where(i == j, _PSEUDO_COUNT / total + _VARIANCE_FLOOR, 0.0)
         covariances = mean.new_zeros(*mean.shape, features)
         covariances[..., i, j] = covariances[..., j, i] = second / total + ridge
         return Components(total.squeeze(-1).log().log_softmax(dim=-1), mean, covariances)
 
-    def restored(self, at: Components) -> Components:
-        """Return components (R, M, …) in the units that the points came in."""
+    def unstandardised(self, components: Components) -> Components:
+        """Return components (R, M, …) in the original units of the points."""
         scale, shift = self.scale.unsqueeze(1), self.shift.unsqueeze(1)
         area = scale.unsqueeze(-1) * scale.unsqueeze(-2)
-        return Components(at.log_weights, at.means * scale + shift, at.covariances * area)
+        means, covariances = components.means * scale + shift, components.covariances * area
+        return Components(components.log_weights, means, covariances)
 
     def _linear(self, coefficients: Tensor) -> Tensor:
         """Return Σ φ_p(z) w_p, (R, N, M, K), of coefficients (R, M, K, P)."""
@@ -273,38 +278,38 @@ class _Points:
         return product.unflatten(2, (starts, components))
 
 
-def _climb(
+def _run_em(
     points: _Points, start: Components, iterations: int, tolerance: float
 ) -> tuple[Components, Tensor]:
-    at, value = start, start.means.new_full(start.means.shape[:2], -math.inf)
-    climbing = torch.ones_like(value, dtype=torch.bool)
+    components, value = start, start.means.new_full(start.means.shape[:2], -math.inf)
+    improving = torch.ones_like(value, dtype=torch.bool)
     for _ in range(iterations):
-        log_joint = points.log_joint(at)
+        log_joint = points.log_joint(components)
         log_likelihood = log_joint.logsumexp(dim=-1, keepdim=True)
-        before, value = value, log_likelihood.mean(dim=(1, 3))
-        climbing = climbing & (value - before > tolerance)
-        if not climbing.any():
+        previous, value = value, log_likelihood.mean(dim=(1, 3))
+        improving = improving & (value - previous > tolerance)
+        if not improving.any():
             break
         r = (log_joint - log_likelihood).exp()
-        at = points.maximise(r, at.means).where(climbing, at)
-    return points.restored(at), value - points.scale.log().sum(dim=-1)
+        components = points.maximise(r, components.means).where(improving, components)
+    return points.unstandardised(components), value - points.scale.log().sum(dim=-1)
 
 
-def _plus_plus(z: Tensor, components: int, starts: int, draws: Draws) -> Tensor:
-    """Return centres (R, M, K, D): each point is drawn in proportion to its squared distance.
+def _kmeans_plus_plus(z: Tensor, components: int, starts: int, draws: Draws) -> Tensor:
+    """Return centres (R, M, K, D), each a point drawn in proportion to its squared distance.
 
     k-means++: The Advantages of Careful Seeding (Arthur & Vassilvitskii, 2007), section 2.2.
     """
     replicas, n, _ = z.shape
     rows = torch.arange(replicas, device=z.device).unsqueeze(1)
-    chance = draws.uniform(starts, components).to(z.dtype)
+    uniform = draws.uniform(starts, components).to(z.dtype)
     distance = z.new_ones(replicas, starts, n)
     centres = []
     for k in range(components):
-        heights = distance.cumsum(dim=2)
-        aim = chance[..., k, None] * heights[..., -1:]
-        index = torch.searchsorted(heights, aim, right=True).squeeze(2).clamp(max=n - 1)
+        cumulative = distance.cumsum(dim=2)
+        target = uniform[..., k, None] * cumulative[..., -1:]
+        index = torch.searchsorted(cumulative, target, right=True).squeeze(2).clamp(max=n - 1)
         centres.append(z[rows, index])
-        apart = torch.cdist(centres[-1], z).square()
-        distance = apart if k == 0 else torch.minimum(distance, apart)
+        squares = torch.cdist(centres[-1], z).square()
+        distance = squares if k == 0 else torch.minimum(distance, squares)
     return torch.stack(centres, dim=2)

@@ -1,4 +1,4 @@
-"""A small graph of nearest neighbours, by which a method chooses among its own starts."""
+"""A small neighbour graph, used to choose among the starts of a method."""
 
 import math
 
@@ -8,23 +8,23 @@ from torch import Tensor
 
 
 def neighbours(x: Tensor, *, limit: int = 3000, k: int = 10) -> tuple[Tensor, Tensor]:
-    """Return which points (n,) of x (N, F) were looked at, and their k nearest ones (n, k).
+    """Return the indices (n,) of a subset of x (N, F) and the k nearest neighbours in it, (n, k).
 
-    At most `limit` points take part, evenly spaced in x; a neighbour is a position among them.
+    The subset is at most `limit` points, evenly spaced in x. Neighbours are positions in it.
     """
     n = min(len(x), limit)
     index = torch.linspace(0, len(x) - 1, n, device=x.device).round().long()
-    apart = torch.cdist(x[index], x[index]).fill_diagonal_(math.inf)
-    return index, apart.topk(min(k, max(n - 1, 1)), largest=False).indices
+    distance = torch.cdist(x[index], x[index]).fill_diagonal_(math.inf)
+    return index, distance.topk(min(k, max(n - 1, 1)), largest=False).indices
 
 
 def modularity(labels: Tensor, nearest: Tensor, components: int) -> Tensor:
-    """Return how well clusters (…, n) follow neighbourhoods (n, k), shape (…).
+    """Return how well clusters (…, n) agree with nearest neighbours (n, k), shape (…).
 
-    The share of edges that stay within a cluster, minus what random edges of the same ends would
-    have. Finding and Evaluating Community Structure in Networks (Newman & Girvan, 2004), eq. 5.
+    The share of edges within a cluster, minus its expectation for random edges between the same
+    ends. Finding and Evaluating Community Structure in Networks (Newman & Girvan, 2004), eq. 5.
     """
-    hot = F.one_hot(labels, components).float()
-    theirs = hot[..., nearest, :].mean(dim=-2)
-    inside = (hot * theirs).sum(dim=-1).mean(dim=-1)
-    return inside - (hot.mean(dim=-2) * theirs.mean(dim=-2)).sum(dim=-1)
+    own = F.one_hot(labels, components).float()
+    neighbour = own[..., nearest, :].mean(dim=-2)
+    inside = (own * neighbour).sum(dim=-1).mean(dim=-1)
+    return inside - (own.mean(dim=-2) * neighbour.mean(dim=-2)).sum(dim=-1)

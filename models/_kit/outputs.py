@@ -1,4 +1,4 @@
-"""What a network ends with that makes points, and which data it reaches."""
+"""The output layer of decoders, and the data that it can represent."""
 
 from abc import ABC
 from dataclasses import dataclass
@@ -12,50 +12,50 @@ from ...methods.contract import Config, Scalar, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReachConfig(Config, ABC):
-    """A configuration one setting of which says whether points have to lie in [0, 1]."""
+class DataRangeConfig(Config, ABC):
+    """A configuration with a setting that decides whether data must lie in [0, 1]."""
 
-    reach: ClassVar[tuple[str, str, str]]
-    """The setting's name, its value for data in [0, 1], and that for any data."""
+    range_setting: ClassVar[tuple[str, str, str]]
+    """The name of the setting, its value for data in [0, 1], and its value for any data."""
 
     @final
     @classmethod
     def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
-        """Return the value for any data, for data that leave [0, 1]."""
-        name, _, anywhere = cls.reach
-        return {} if unit_interval else {name: anywhere}
+        """Return the value for any data, unless the data lie in [0, 1]."""
+        name, _, unbounded = cls.range_setting
+        return {} if unit_interval else {name: unbounded}
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputConfig(ReachConfig, ABC):
-    """What a method has to be told whose decoder gives points, not parameters of a density."""
+class OutputConfig(DataRangeConfig, ABC):
+    """Settings of a method whose decoder returns points, not the parameters of a density."""
 
-    reach = ("output", "sigmoid", "identity")
+    range_setting = ("output", "sigmoid", "identity")
     output: str = setting(
-        "sigmoid", "what the network ends with that makes points", choices=("sigmoid", "identity")
+        "sigmoid", "activation of the decoder's output", choices=("sigmoid", "identity")
     )
 
-    def bounded(self, x: Tensor) -> Tensor:
-        """Return the points that the last layer means by x."""
+    def output_activation(self, x: Tensor) -> Tensor:
+        """Apply the configured activation to the last layer x."""
         return torch.sigmoid(x) if self.output == "sigmoid" else x
 
 
 @dataclass(frozen=True, kw_only=True)
-class LikelihoodConfig(ReachConfig, ABC):
-    """What a method has to be told that makes points by a density."""
+class LikelihoodConfig(DataRangeConfig, ABC):
+    """Settings of a method whose decoder returns a density of points."""
 
-    reach = ("likelihood", "bernoulli", "gaussian")
+    range_setting = ("likelihood", "bernoulli", "gaussian")
     likelihood: str = setting(
-        "bernoulli", "of a point given its code", choices=("bernoulli", "gaussian")
+        "bernoulli", "density of a point given its code", choices=("bernoulli", "gaussian")
     )
 
 
-def flattened(x: Tensor, config: ReachConfig) -> Tensor:
-    """Return x as (N, F), or raise DataError where the configuration does not reach it."""
-    name, inside, anywhere = config.reach
-    if getattr(config, name) == inside and not (x.min() >= 0 and x.max() <= 1):
+def validate_and_flatten(x: Tensor, config: DataRangeConfig) -> Tensor:
+    """Return x as (N, F), or raise DataError if the configuration does not allow its range."""
+    name, bounded, unbounded = config.range_setting
+    if getattr(config, name) == bounded and not (x.min() >= 0 and x.max() <= 1):
         raise DataError(
-            f"the data span [{x.min():g}, {x.max():g}], and {name}={inside} needs [0, 1]: "
-            f"scale them or set {name}={anywhere}"
+            f"the data span [{x.min():g}, {x.max():g}], but {name}={bounded} needs [0, 1]: "
+            f"scale the data or set {name}={unbounded}"
         )
     return x.flatten(1)

@@ -1,4 +1,4 @@
-"""A network trained alone before it clusters, so that other trials may take it over."""
+"""Pretraining of a network before it clusters, whose result trials can share."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, final
@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from ...methods.contract import Pretraining, Report, Scalar, State
-from .loop import Clock, adam, descend_pass, pack, unpack
-from .networks import Draws, initialise
+from .draws import Draws
+from .layers import initialise
+from .loop import Clock, adam, pack, train_epoch, unpack
 
 STAGE = "pretraining"
 
@@ -16,27 +17,27 @@ Loss = Callable[[Tensor, Draws], Mapping[str, Tensor]]
 
 
 class PretrainingConfig(Protocol):
-    """A configuration that says how a network is pretrained."""
+    """The settings of pretraining."""
 
     @property
     def pretraining_epochs(self) -> int:
-        """Passes of the network alone."""
+        """Epochs of pretraining."""
 
     @property
     def pretraining_learning_rate(self) -> float:
-        """Adam's learning rate for them."""
+        """Adam's learning rate in pretraining."""
 
     @property
     def pretraining_batch_size(self) -> int:
-        """Points of a step."""
+        """Points per step of pretraining."""
 
 
 @final
 class NetworkPretraining(Pretraining):
-    """Passes of Adam down the `loss` of a network that it also initialises.
+    """Initialises a network and trains it by Adam on a loss.
 
-    It has random numbers and an optimiser of its own, so that what it leaves depends on its seeds
-    and settings alone. `loss` takes a batch (R, B, F) and returns metrics (R,), "loss" among them.
+    Random numbers and optimiser are separate from the method's, so the result depends only on the
+    seeds and on these settings. `loss` maps a batch (R, B, F) to metrics (R,), including "loss".
     """
 
     def __init__(
@@ -54,10 +55,10 @@ class NetworkPretraining(Pretraining):
         initialise(network, self.draws)
         self.optimiser = adam(network.parameters(), config.pretraining_learning_rate)
 
-    def descend(self, x: Tensor) -> Iterator[Report]:
-        """Make the passes over x (N, F) that are still to do and report each."""
+    def fit(self, x: Tensor) -> Iterator[Report]:
+        """Train for the remaining epochs on x (N, F), with a report after each."""
         for _ in self.clock.count(STAGE, self.config.pretraining_epochs):
-            metrics = descend_pass(
+            metrics = train_epoch(
                 x,
                 lambda batch: self.loss(batch, self.draws),
                 self.optimiser,
@@ -67,41 +68,43 @@ class NetworkPretraining(Pretraining):
             yield Report(stage=STAGE, epoch=self.clock.epoch, metrics=metrics, clusters=False)
 
     def result(self) -> State | None:
-        """Return the network where its passes have just been made, None elsewhere."""
+        """Return the network right after the last epoch of pretraining, None at any other time."""
         done = self.clock.passes == {STAGE: self.config.pretraining_epochs}
         return pack(network=self.network) if done else None
 
     def take(self, result: Mapping[str, Tensor | Scalar]) -> None:
-        """Take up a network that was trained so elsewhere."""
+        """Load a network that was pretrained with the same settings elsewhere."""
         unpack(result, network=self.network)
         self.clock.passes[STAGE] = self.config.pretraining_epochs
 
     def state(self) -> State:
-        """Return optimiser and random states, nothing once the passes are made."""
+        """Return the state of optimiser and draws, empty once pretraining is complete."""
         if self.clock.passes.get(STAGE, 0) == self.config.pretraining_epochs:
             return {}
         return pack(optimiser=self.optimiser, draws=self.draws)
 
     def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
-        """Take up a state."""
+        """Restore a state."""
         if state:
             unpack(state, optimiser=self.optimiser, draws=self.draws)
 
 
 @final
 class NoPretraining(Pretraining):
-    """The pretraining of a configuration that has none, of a method that others pretrain."""
+    """Stands in for pretraining in configurations without it."""
 
-    def descend(self, x: Tensor) -> Iterator[Report]:
-        """Make no passes."""
+    def fit(self, x: Tensor) -> Iterator[Report]:
+        """Do nothing."""
         del x
         return iter(())
 
     def result(self) -> State | None:
-        """Return None: there is nothing to hand over, ever."""
+        """Return None."""
         return None
 
     def take(self, result: Mapping[str, Tensor | Scalar]) -> None:
-        """Refuse a network: there is no use for one."""
+        """Raise AssertionError, since no network is expected."""
         del result
-        raise AssertionError("A training without pretraining was given a pretrained network.")
+        raise AssertionError(
+            "a pretrained network was given to a configuration without pretraining"
+        )

@@ -1,4 +1,4 @@
-"""Gaussian mixtures that descend with the network on whose codes they are the prior."""
+"""Gaussian mixture priors trained by gradients, together with the network of the codes."""
 
 import math
 from typing import final
@@ -7,16 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
+from .draws import Draws
 from .mixtures import GaussianMixture
-from .networks import Draws, float32_products
+from .precision import full_precision
 
 
 @final
 class TrainableMixture(nn.Module):
     """S mixtures of K diagonal Gaussians over D features, held as parameters.
 
-    p(z) = Σ_k π_k N(z; μ_k, diag σ²_k); logits of π (S, K), μ and log σ² (S, K, D). Before a start
-    all components are N(0, I), so that every responsibility is 1/K.
+    p(z) = Σ_k π_k N(z; μ_k, diag σ²_k); logits of π (S, K), μ and log σ² (S, K, D). Initially all
+    components are N(0, I), so that every responsibility is 1/K.
     """
 
     def __init__(self, stack: int, components: int, features: int) -> None:
@@ -31,22 +32,23 @@ class TrainableMixture(nn.Module):
 
     def log_joint(self, z: Tensor) -> Tensor:
         """Return log π_k + log N(z; μ_k, σ²_k), shape (S, N, K), of z (S, N, D)."""
-        return self._at(z, torch.zeros_like(z))
+        return self._expected_log_joint(z, torch.zeros_like(z))
 
     def log_joint_and_expectation(self, z: Tensor, q: Independent) -> tuple[Tensor, Tensor]:
-        """Return the above of z (S, B, D) and its mean under Gaussians q (S, B), (S, B, K) each.
+        """Return `log_joint` of z (S, B, D) and its mean under Gaussians q (S, B), each (S, B, K).
 
-        E_q log N(z; μ_k, σ²_k) = log N(m; μ_k, σ²_k) - ½ Σ_j s²_j / σ²_kj, at once with the other.
+        E_q log N(z; μ_k, σ²_k) = log N(m; μ_k, σ²_k) - ½ Σ_j s²_j / σ²_kj. Both come from one
+        matrix product.
         """
         variance = q.base_dist.variance
         points = torch.cat([z, q.base_dist.mean], dim=1)
         variances = torch.cat([torch.zeros_like(z), variance], dim=1)
-        at_z, expected = self._at(points, variances).split(z.shape[1], dim=1)
+        at_z, expected = self._expected_log_joint(points, variances).split(z.shape[1], dim=1)
         return at_z, expected
 
-    def divergence(self, q: Independent) -> Tensor:
+    def kl_to_components(self, q: Independent) -> Tensor:
         """Return KL(q ‖ N(μ_k, σ²_k)) in nats, shape (S, B, K), of diagonal Gaussians q (S, B)."""
-        expected = self._at(q.base_dist.mean, q.base_dist.variance)
+        expected = self._expected_log_joint(q.base_dist.mean, q.base_dist.variance)
         return self.log_weights().unsqueeze(1) - expected - q.entropy().unsqueeze(-1)
 
     def log_responsibilities(self, z: Tensor) -> Tensor:
@@ -57,15 +59,17 @@ class TrainableMixture(nn.Module):
         """Return log p(z), shape (S, N)."""
         return self.log_joint(z).logsumexp(dim=-1)
 
-    def place(self, cluster: int, noise: Tensor) -> Tensor:
+    def sample_component(self, component: int, noise: Tensor) -> Tensor:
         """Return μ_c + σ_c ε, shape (S, n, D), of noise ε (S, n, D)."""
-        scale = (0.5 * self.log_variances[:, cluster, None]).exp()
-        return self.means[:, cluster, None] + scale * noise
+        scale = (0.5 * self.log_variances[:, component, None]).exp()
+        return self.means[:, component, None] + scale * noise
 
     def sample(self, n: int, draws: Draws) -> Tensor:
         """Return n draws of p(z), shape (S, n, D)."""
-        ladder = self.log_weights().exp().cumsum(dim=-1)
-        chosen = torch.searchsorted(ladder, draws.uniform(n)).clamp(max=ladder.shape[1] - 1)
+        cumulative = self.log_weights().exp().cumsum(dim=-1)
+        chosen = torch.searchsorted(cumulative, draws.uniform(n)).clamp(
+            max=cumulative.shape[1] - 1
+        )
         noise = draws.normal(n, self.means.shape[2])
         means, log_variances = (
             parameter.take_along_dim(chosen.unsqueeze(-1), dim=1)
@@ -75,26 +79,28 @@ class TrainableMixture(nn.Module):
 
     @torch.no_grad()
     def scatter(self, draws: Draws) -> None:
-        """Draw the means from N(0, I): equal components would stay equal."""
+        """Draw the means from N(0, I), since equal components would stay equal."""
         self.means.copy_(draws.normal(*self.means.shape[1:]))
 
     @torch.no_grad()
-    def take(self, fitted: GaussianMixture) -> None:
-        """Copy a fitted mixture, of whose covariances the diagonals are kept."""
-        self.start(fitted.log_weights, fitted.means, fitted.scale_tril.square().sum(dim=-1))
+    def copy_from(self, fitted: GaussianMixture) -> None:
+        """Copy a fitted mixture, keeping only the diagonals of its covariances."""
+        self.set_parameters(
+            fitted.log_weights, fitted.means, fitted.scale_tril.square().sum(dim=-1)
+        )
 
     @torch.no_grad()
-    def start(self, log_weights: Tensor, means: Tensor, variances: Tensor) -> None:
-        """Copy log π (S, K), means and variances (S, K, D) that were found otherwise."""
+    def set_parameters(self, log_weights: Tensor, means: Tensor, variances: Tensor) -> None:
+        """Set log π (S, K), means and variances (S, K, D)."""
         self.logits.copy_(log_weights)
         self.means.copy_(means)
         self.log_variances.copy_(variances.log())
 
-    def _at(self, mean: Tensor, variance: Tensor) -> Tensor:
-        """Return E[log π_k + log N(z; μ_k, σ²_k)], (S, N, K), of z with these two moments.
+    def _expected_log_joint(self, mean: Tensor, variance: Tensor) -> Tensor:
+        """Return E[log π_k + log N(z; μ_k, σ²_k)], (S, N, K), for z with this mean and variance.
 
-        A Gaussian's log-density is linear in (z², z), so that all points and components are one
-        matrix product. The components' centre is the origin, lest large squares cancel.
+        A Gaussian's log-density is linear in (z², z), so one matrix product serves all points and
+        components. The origin moves to the components' centre so that large squares do not cancel.
         """
         centre = self.means.detach().mean(dim=1, keepdim=True)
         mean, means = mean - centre, self.means - centre
@@ -104,6 +110,6 @@ class TrainableMixture(nn.Module):
         constant = self.log_weights() - 0.5 * log_volume
         constant = constant - 0.5 * math.log(2 * math.pi) * means.shape[-1]
         coefficients = torch.cat([-0.5 * precision, linear], dim=-1).transpose(1, 2)
-        with float32_products(mean.device):
+        with full_precision(mean.device):
             statistics = torch.cat([torch.addcmul(variance, mean, mean), mean], dim=-1)
             return torch.baddbmm(constant.unsqueeze(1), statistics, coefficients)

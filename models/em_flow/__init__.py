@@ -1,4 +1,4 @@
-"""EM-VAE with a normalizing flow per cluster in place of the variational autoencoder."""
+"""EM-VAE with a normalizing flow per cluster instead of a variational autoencoder."""
 
 from .method import EMFlow, EMFlowClusterer, EMFlowConfig
 

@@ -1,4 +1,4 @@
-"""Normalizing flows stacked over replicas and clusters, evaluated and trained as one program."""
+"""Normalizing flows stacked over replicas and clusters, and evaluated together."""
 
 import math
 from collections.abc import Sequence
@@ -12,9 +12,10 @@ from zuko.flows import MAF, NSF
 from zuko.lazy import LazyComposedTransform, LazyTransform, UnconditionalTransform
 from zuko.transforms import AdditiveTransform, LULinearTransform
 
-from .._kit.networks import Draws, diagonal_normal, log_prob
+from .._kit.distributions import diagonal_normal, log_prob
+from .._kit.draws import Draws
 
-# zuko turns off the checks of every distribution in the process where it is imported
+# importing zuko disables argument validation for all distributions: restore torch's default
 Distribution.set_default_validate_args(__debug__)
 
 
@@ -22,13 +23,13 @@ Distribution.set_default_validate_args(__debug__)
 class FlowStack(nn.Module):
     """S normalizing flows: z = f_T ∘ … ∘ f_1(L U x + b) of points x (S, B, D), with z ~ N(0, I).
 
-    An affine map with a lower and an upper triangular factor, then T autoregressive transforms
-    of zuko in two passes, that is couplings that also move the features they condition on. Each
-    has a perceptron of two hidden layers. With T = 0 a flow is a Gaussian.
+    An affine map with a lower and an upper triangular factor is followed by T of zuko's
+    autoregressive transforms in two passes, which are couplings that also transform the features
+    they condition on. Each has a perceptron of two hidden layers. With T = 0 a flow is a Gaussian.
 
-    The module of one zuko flow holds the parameters and buffers of all S, along a leading axis;
-    `vmap` hands it those of one flow at a time. Masked Autoregressive Flow for Density Estimation
-    (Papamakarios et al., 2017), Neural Spline Flows (Durkan et al., 2019).
+    One zuko module holds the parameters and buffers of all S flows along a leading axis, and
+    `vmap` calls it with those of one flow at a time. Masked Autoregressive Flow for Density
+    Estimation (Papamakarios et al., 2017), Neural Spline Flows (Durkan et al., 2019).
     """
 
     def __init__(
@@ -43,20 +44,20 @@ class FlowStack(nn.Module):
     ) -> None:
         super().__init__()
         self.features = features
-        # zuko fills its parameters from torch's generator: nothing of this is kept
+        # zuko draws initial parameters from torch's global generator, and they are replaced
         with torch.device("cpu"), torch.random.fork_rng(devices=[]):
             layers = _layers(features, coupling, transforms, (hidden, hidden), bins)
             self.flow = _Flow(layers)
-        _stack(self.flow, stack)
+        _stack_parameters(self.flow, stack)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return z (S, B, D) and log |det dz/dx| (S, B)."""
-        z, log_volume = self._each(x, inverse=False)
+        z, log_volume = self._transform(x, inverse=False)
         return z, log_volume
 
     def inverse(self, z: Tensor) -> Tensor:
         """Return the points x (S, B, D) of z (S, B, D)."""
-        (x,) = self._each(z, inverse=True)
+        (x,) = self._transform(z, inverse=True)
         return x
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -67,39 +68,39 @@ class FlowStack(nn.Module):
 
     @torch.no_grad()
     def initialise(self, draws: Draws) -> None:
-        """Fill the perceptrons as torch does, uniform on ±1/√fan-in; the affine map is one to one.
+        """Fill perceptrons uniformly on ±1/√fan-in, as torch does; affine maps are the identity.
 
-        Perceptrons with small answers leave a spline near the identity.
+        Perceptrons with small outputs make a spline close to the identity.
         """
         for module in self.flow.modules():
             for parameter in module.parameters(recurse=False):
                 parameter.zero_()
                 if isinstance(module, nn.Linear):
-                    numbers = draws.uniform(len(parameter) // len(draws), *parameter.shape[1:])
+                    uniform = draws.uniform(len(parameter) // len(draws), *parameter.shape[1:])
                     bound = 1 / math.sqrt(module.in_features)
-                    parameter.copy_((2 * numbers.flatten(0, 1) - 1) * bound)
+                    parameter.copy_((2 * uniform.flatten(0, 1) - 1) * bound)
         self.flow.scale.LU.copy_(torch.eye(self.features))
 
     @torch.no_grad()
-    def whiten(self, mean: Tensor, covariance: Tensor) -> None:
-        """Let the affine maps take Gaussians, (S, D) and (S, D, D), to N(0, I)."""
+    def set_whitening(self, mean: Tensor, covariance: Tensor) -> None:
+        """Set the affine maps to transform N(mean (S, D), covariance (S, D, D)) to N(0, I)."""
         factor = torch.linalg.cholesky_ex(covariance).L
         eye = torch.eye(self.features, dtype=factor.dtype, device=factor.device)
         lower = torch.linalg.solve_triangular(factor, eye, upper=False)
         self.flow.scale.LU.copy_(lower)
         self.flow.shift.shift.copy_(-(lower @ mean.unsqueeze(-1)).squeeze(-1))
 
-    def _each(self, points: Tensor, *, inverse: bool) -> tuple[Tensor, ...]:
+    def _transform(self, points: Tensor, *, inverse: bool) -> tuple[Tensor, ...]:
         tensors = {**dict(self.flow.named_parameters()), **dict(self.flow.named_buffers())}
 
-        def one(own: dict[str, Tensor], points: Tensor) -> tuple[Tensor, ...]:
-            return functional_call(self.flow, own, (points, inverse))
+        def transform(tensors: dict[str, Tensor], points: Tensor) -> tuple[Tensor, ...]:
+            return functional_call(self.flow, tensors, (points, inverse))
 
-        return vmap(one)(tensors, points)
+        return vmap(transform)(tensors, points)
 
 
 class _Flow(nn.Module):
-    """The transforms of a flow, run inside the module so that it may be called functionally."""
+    """The transforms of a flow in one module, so that `functional_call` can run them."""
 
     def __init__(self, layers: Sequence[LazyTransform]) -> None:
         super().__init__()
@@ -127,8 +128,8 @@ def _layers(
     return [*affine, *flow.transform.transforms]
 
 
-def _stack(module: nn.Module, stack: int) -> None:
-    """Give every parameter and buffer of a module a leading axis of `stack` copies."""
+def _stack_parameters(module: nn.Module, stack: int) -> None:
+    """Repeat every parameter and buffer of a module along a new leading axis."""
     for part in module.modules():
         for name, parameter in list(part.named_parameters(recurse=False)):
             setattr(part, name, nn.Parameter(_repeated(parameter.detach(), stack)))

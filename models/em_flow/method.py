@@ -1,20 +1,20 @@
 """One normalizing flow per cluster, trained by expectation maximisation on exact likelihoods.
 
-The open question that closes Deep Generative Clustering with VAEs and Expectation-Maximization
-(Adipoetra, Martin, 2025): its Algorithm 1 with flows in place of the autoencoders, so that the
-E-step needs neither a bound nor draws. Flows, sizes and schedule are this project's choice.
+Algorithm 1 of Deep Generative Clustering with VAEs and Expectation-Maximization (Adipoetra,
+Martin, 2025) with flows instead of autoencoders, which the paper leaves as an open question. The
+E-step then needs neither a bound nor draws. Flows, sizes and schedule are not from the paper.
 
-Flows overfit: on digits their shares of the training points are right for them alone, unless the
-points of an M-step have noise, as in Noise Regularization for Conditional Density Estimation
-(Rothfuss et al., 2019). It is off where there are many points for few features.
+Flows overfit. On digits the responsibilities of the training points do not generalise, unless the
+M-step adds noise to the points, as in Noise Regularization for Conditional Density Estimation
+(Rothfuss et al., 2019). Data with many points and few features do not need it.
 
-Wide data are first turned to their principal axes. What is left outside of those is Gaussian of
-one variance for all clusters, as in Probabilistic Principal Component Analysis (Tipping, Bishop,
-1999): a density of x itself, of which the clusters' shares depend on the principal axes alone.
+Wide data are first projected on their principal axes. The residual is Gaussian with one variance
+for all clusters, as in Probabilistic Principal Component Analysis (Tipping, Bishop, 1999). This is
+a density of x itself, whose responsibilities depend on the principal axes alone.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self, final
 
@@ -23,17 +23,17 @@ from torch import Tensor
 
 from ...errors import UsageError
 from ...methods.contract import Bounds, Config, Generates, Report, Shape, setting
-from .._kit.loop import Clock, Mean, adam, descend, in_chunks
-from .._kit.networks import Draws
+from .._kit.draws import Draws
+from .._kit.loop import Mean, adam, gradient_step, in_chunks
 from .._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
-from .._kit.starts import first_responsibilities
-from ..em_vae.networks import by_point, entropy, for_stack
-from ..em_vae.steps import Responsibilities, owned, revive, weighted_share
+from .._kit.starts import initial_responsibilities
+from ..em_vae.networks import expand_to_stack, mean_entropy, unstack_clusters
+from ..em_vae.steps import Responsibilities, effective_share, revive_clusters, systematic_resample
 from .flows import FlowStack
-from .principal_axes import PrincipalAxes, moments
+from .principal_axes import PrincipalAxes, weighted_moments
 
-ROWS = 2**17
-"""Numbers of points that all networks take at a time: a spline holds some hundred times that."""
+MAX_CHUNK_VALUES = 2**17
+"""Most values in a chunk, over all flows. A spline stores some hundred numbers for each."""
 
 
 @final
@@ -44,19 +44,24 @@ class EMFlowConfig(Config):
     iterations: int = setting(100, "EM iterations", low=1)
     m_step_epochs: int = setting(2, "passes over the data in an M-step", low=1)
     principal_axes: int = setting(
-        32, "principal axes that the flows see; data of fewer features stay as they are", low=1
+        32,
+        "principal axes that the flows model; data with fewer features are not projected",
+        low=1,
     )
     coupling: str = setting(
-        "spline", "what a transform does to a feature", choices=("spline", "affine")
+        "spline", "transform of a single feature", choices=("spline", "affine")
     )
     transforms: int = setting(
-        3, "transforms of a flow after its affine map; 0 leaves Gaussians", low=0, high=32
+        3, "transforms of a flow after its affine map; 0 for Gaussians", low=0, high=32
     )
     hidden_size: int = setting(64, "width of the two hidden layers of a transform", low=1)
-    bins: int = setting(8, "pieces of a spline", low=2, high=64)
+    bins: int = setting(8, "bins of a spline", low=2, high=64)
     learning_rate: float = setting(3e-3, "step size of Adam", low=0.0)
     decay: float = setting(
-        0.1, "learning rate of the last EM iteration, in parts of the first's", low=1e-6, high=1.0
+        0.1,
+        "learning rate of the last EM iteration, as a share of the first's",
+        low=1e-6,
+        high=1.0,
     )
     batch_size: int = setting(256, "points per step", low=1)
     temperature: float = setting(
@@ -64,30 +69,30 @@ class EMFlowConfig(Config):
     )
     noise: float = setting(
         0.0,
-        "standard deviation of the noise on the points of an M-step",
+        "standard deviation of the noise added to points in the M-step",
         unit="of the points' own, over all features",
         low=0.0,
         high=1.0,
     )
     weights: str = setting(
-        "uniform", "weights π of the clusters: fitted, or 1/K", choices=("fitted", "uniform")
+        "uniform", "weights π of the clusters: fitted or 1/K", choices=("fitted", "uniform")
     )
     start: str = setting(
         "kmeans",
-        "first u: Dirichlet(1), 1/K for all, or a k-means partition",
+        "initial u: Dirichlet(1), 1/K for all, or a k-means partition",
         choices=("random", "uniform", "kmeans"),
     )
     revive_below: float = setting(
-        0.02, "mass, in parts of N/K, below which a cluster is seeded again", low=0.0, high=1.0
+        0.02, "mass, as a share of N/K, below which a cluster is reinitialised", low=0.0, high=1.0
     )
 
     @property
     def passes(self) -> int:
-        """Passes over the data: those of an M-step times the iterations."""
+        """Epochs of the whole training: epochs per M-step times iterations."""
         return self.iterations * self.m_step_epochs
 
     def capped(self, epochs: int) -> Self:
-        """Return this configuration with at most `epochs` passes, at most √epochs an M-step."""
+        """Return this configuration with at most `epochs` epochs, at most √epochs per M-step."""
         if self.passes <= epochs:
             return self
         m_step_epochs = min(self.m_step_epochs, max(1, math.isqrt(epochs)))
@@ -117,51 +122,51 @@ class EMFlowNetwork(StackedNetwork):
         )
         self.register_buffer("log_weights", torch.full((stack, K), -math.log(K)))
 
-    def points(self, x: Tensor) -> Tensor:
-        """Return what the flows see, (S, N, D), of x (N, F)."""
+    def project(self, x: Tensor) -> Tensor:
+        """Return the input of the flows, (S, N, D), for x (N, F)."""
         if self.principal is None:
             return x.expand(len(self.log_weights), -1, -1)
-        return self.principal.points(x)
+        return self.principal.transform(x)
 
-    def log_prob_across(self, x: Tensor) -> Tensor:
-        """Return what log p(x) has beside the flows, (S, N), of x (N, F)."""
+    def residual_log_prob(self, x: Tensor) -> Tensor:
+        """Return the part of log p(x) outside of the flows, (S, N), of x (N, F)."""
         if self.principal is None:
             return x.new_zeros(len(self.log_weights), len(x))
-        return self.principal.log_prob_across(x)
+        return self.principal.residual_log_prob(x)
 
     def log_joint(self, points: Tensor) -> Tensor:
         """Return log π_k + log p_k(z), (S, N, K), of points (S, N, D)."""
-        log_prob = self.flows.log_prob(for_stack(points, len(self.log_weights) * self.K))
-        return self.log_weights.unsqueeze(1) + by_point(log_prob, self.K)
+        log_prob = self.flows.log_prob(expand_to_stack(points, len(self.log_weights) * self.K))
+        return self.log_weights.unsqueeze(1) + unstack_clusters(log_prob, self.K)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return log p(x), (S, N), of x (N, F)."""
-        log_joint = self.chunked(lambda part: self.log_joint(self.points(part)), x)
-        return log_joint.logsumexp(-1) + self.log_prob_across(x)
+        log_joint = self.apply_in_chunks(lambda part: self.log_joint(self.project(part)), x)
+        return log_joint.logsumexp(-1) + self.residual_log_prob(x)
 
     def predict_log_proba(self, x: Tensor) -> Tensor:
         """Return log π_k p_k(x) / p(x), (S, N, K), of x (N, F)."""
-        log_joint = self.chunked(lambda part: self.log_joint(self.points(part)), x)
+        log_joint = self.apply_in_chunks(lambda part: self.log_joint(self.project(part)), x)
         return log_joint.log_softmax(-1)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the noise z_k of all flows side by side, each times p(k | x), (S, N, K·D).
 
-        The axes of different flows have nothing to do with one another, so each has its own.
+        The noises of different flows are unrelated, so each has its own axes.
         """
 
-        def answer(part: Tensor) -> Tensor:
-            points = self.points(part)
-            noise, _ = self.flows(for_stack(points, len(points) * self.K))
+        def embedding(part: Tensor) -> Tensor:
+            points = self.project(part)
+            noise, _ = self.flows(expand_to_stack(points, len(points) * self.K))
             p = self.log_joint(points).softmax(-1).unsqueeze(-1)
             return (p * noise.unflatten(0, (-1, self.K)).transpose(1, 2)).flatten(2)
 
-        return self.chunked(answer, x)
+        return self.apply_in_chunks(embedding, x)
 
-    def chunked(self, answer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """Return `answer` of x (…, N, F), as few points at a time as memory asks for."""
-        each = len(self.log_weights) * self.K * self.flows.features
-        return in_chunks(answer, x, size=max(1, ROWS // each))
+    def apply_in_chunks(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Apply a function to x (…, N, F) in chunks small enough for memory."""
+        per_point = len(self.log_weights) * self.K * self.flows.features
+        return in_chunks(function, x, size=max(1, MAX_CHUNK_VALUES // per_point))
 
 
 @final
@@ -173,21 +178,21 @@ class EMFlowClusterer(NetworkClusterer, Generates, Bounds):
 
     @torch.no_grad()
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:
-        """Return n points of p_k, by its flow run backwards from noise, (n, *shape)."""
+        """Return n points of p_k, (n, *shape), by inverting its flow on noise."""
         K = self.config.n_components
         if not 0 <= cluster < K:
-            raise UsageError(f"there is no cluster {cluster}: give a number from 0 to {K - 1}")
+            raise UsageError(f"there is no cluster {cluster}: choose a number from 0 to {K - 1}")
         draws = Draws([seed], self.network.log_weights.device)
-        noise = for_stack(draws.normal(n, self.network.flows.features), K)
+        noise = expand_to_stack(draws.normal(n, self.network.flows.features), K)
         points = self.network.flows.inverse(noise)[[cluster]]
         if self.network.principal is not None:
-            across = draws.normal(n, math.prod(self.shape))
-            points = self.network.principal.place(points, across)
+            noise = draws.normal(n, math.prod(self.shape))
+            points = self.network.principal.inverse_transform(points, noise)
         return points[0].unflatten(1, self.shape)
 
     @torch.no_grad()
     def elbo(self, x: Tensor) -> Tensor:
-        """Return log Σ_k π_k p_k(x), (N,), in nats: the log-likelihood itself."""
+        """Return the log-likelihood log Σ_k π_k p_k(x), (N,), in nats."""
         return self.network.log_prob(x.flatten(1))[0]
 
 
@@ -195,7 +200,7 @@ class EMFlowClusterer(NetworkClusterer, Generates, Bounds):
 class EMFlow(StackedMethod):
     """Trains the K flows of R replicas as one stack of R·K.
 
-    Reports of the first M-step come before any E-step: they have no clusters yet.
+    Reports of the first M-step come before any E-step, so they have no clusters yet.
     """
 
     config: EMFlowConfig
@@ -208,37 +213,29 @@ class EMFlow(StackedMethod):
         "2025), Algorithm 1 and section 5, with flows"
     )
 
-    def __init__(
-        self,
-        config: EMFlowConfig,
-        shape: Shape,
-        seeds: Sequence[int],
-        *,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.config, self.shape, self.seeds = config, tuple(shape), tuple(seeds)
-        self.draws, self.clock = Draws(seeds, device), Clock()
-        self.network = EMFlowNetwork(len(seeds), self.shape, config).to(device)
+    def build(self) -> None:
+        """Create the flows, their optimiser and the responsibilities."""
+        self.network = self.stacked(EMFlowNetwork)
         self.network.flows.initialise(self.draws)
-        self.optimiser = adam(self.network.parameters(), config.learning_rate)
+        self.optimiser = adam(self.network.parameters(), self.config.learning_rate)
         self.shares = Responsibilities(self.draws.device)
 
     def fit(self, x: Tensor) -> Iterator[Report]:
-        """Train on x (N, *shape) by Algorithm 1, with a report after every pass of an M-step."""
+        """Train on x (N, *shape) by Algorithm 1, with a report after every epoch."""
         x, per_m_step = x.flatten(1), self.config.m_step_epochs
         u = self.shares.u if self.shares.u is not None else self._start(x)
-        points, across = self._seen(x)
+        points, residual = self._project(x)
         for epoch in self.clock.count("em", self.config.passes):
             iteration, step = divmod(epoch - 1, per_m_step)
             if step == 0:
-                self._decay(iteration)
+                self._set_learning_rate(iteration)
                 below = self.config.revive_below
-                revive(u, below, lambda _: points, self.network, self.optimiser)
-                self._weigh(u)
-            metrics = {"elbo": self._m_step(points, u) + across}
+                revive_clusters(u, below, lambda _: points, self.network, self.optimiser)
+                self._update_weights(u)
+            metrics = {"elbo": self._m_step(points, u) + residual}
             if step == per_m_step - 1:
                 u, log_likelihood = self._e_step(points)
-                metrics["log_likelihood"] = log_likelihood + across
+                metrics["log_likelihood"] = log_likelihood + residual
             self.shares.u = u
             yield Report(
                 stage="em", epoch=self.clock.epoch, metrics=metrics, clusters=epoch >= per_m_step
@@ -246,65 +243,67 @@ class EMFlow(StackedMethod):
 
     @torch.no_grad()
     def _start(self, x: Tensor) -> Tensor:
-        """Find the axes, return the first u and let each flow begin as the Gaussian of its u.
+        """Fit the axes, return the initial u and initialise each flow as the Gaussian of its u.
 
-        Features that are no principal axes may have units of their own, which flows do not care
-        for: k-means sees them in parts of their standard deviation.
+        Without principal axes, features may have different units. Flows do not depend on them, but
+        k-means does, so it gets standardised features.
         """
         network, K = self.network, self.config.n_components
         if network.principal is not None:
             network.principal.fit(x)
-        points = network.points(x)[0]
+        points = network.project(x)[0]
         spread = points.std(0, correction=0)
-        own_units = (spread > 0) & (network.principal is None)
-        seen = points / torch.where(own_units, spread, 1.0)
-        u = first_responsibilities(self.config.start, seen, K, self.seeds, self.draws)
-        network.flows.whiten(*moments(points, u.transpose(1, 2).flatten(0, 1)))
+        standardise = (spread > 0) & (network.principal is None)
+        scaled = points / torch.where(standardise, spread, 1.0)
+        u = initial_responsibilities(self.config.start, scaled, K, self.seeds, self.draws)
+        network.flows.set_whitening(*weighted_moments(points, u.transpose(1, 2).flatten(0, 1)))
         return u
 
     @torch.no_grad()
-    def _seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the flows see of x, (N, D), and the mean of log p(x) across, (R,)."""
-        return self.network.points(x)[0], self.network.log_prob_across(x).mean(-1)
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the input of the flows, (N, D), and the mean residual log-density, (R,)."""
+        return self.network.project(x)[0], self.network.residual_log_prob(x).mean(-1)
 
-    def _decay(self, iteration: int) -> None:
+    def _set_learning_rate(self, iteration: int) -> None:
         done = iteration / max(1, self.config.iterations - 1)
         rate = self.config.learning_rate * self.config.decay**done
         self.optimiser.param_groups[0]["lr"] = rate
 
     @torch.no_grad()
-    def _weigh(self, u: Tensor) -> None:
-        """Set π to the clusters' masses, each with one point more than it has."""
+    def _update_weights(self, u: Tensor) -> None:
+        """Set π to the clusters' masses, with one point added to each."""
         if self.config.weights == "fitted":
             self.network.log_weights.copy_((u.sum(1) + 1).log().log_softmax(-1))
 
     def _m_step(self, points: Tensor, u: Tensor) -> Tensor:
-        """Make one pass of Adam on -Σ_ik u_ik log p_k(x_i) / N; return the bound of EM, (R,).
+        """Train for one epoch on -Σ_ik u_ik log p_k(x_i) / N and return the bound of EM, (R,).
 
-        It is Σ_ik u_ik (log π_k + log p_k(x_i) - log u_ik) / N, at points with noise if any is
-        set. `weighted_share` says how many
-        points a flow gets in a step of the `batch_size` that it would see in the paper.
+        The bound is Σ_ik u_ik (log π_k + log p_k(x_i) - log u_ik) / N, at the points with noise.
+        In the paper a network sees a whole batch with weights. Here a flow sees `effective_share`
+        of a batch without weights.
         """
         config, mean = self.config, Mean()
         K, share = config.n_components, u.mean(1)
         steps = -(-len(points) // config.batch_size)
         is_first = self.clock.epoch <= config.m_step_epochs
-        part = weighted_share(config.start if is_first else "", K)
-        each = math.ceil(part * len(points) / steps)
+        part = effective_share(config.start if is_first else "", K)
+        size = math.ceil(part * len(points) / steps)
         scale = config.noise * points.var(0, correction=0).mean().sqrt()
-        # no product is wide enough to be made faster, and densities want float32
-        for index in owned(u, steps * each, self.draws).split(each, dim=1):
-            noise = scale * self.draws.normal(K, each, points.shape[1]).flatten(0, 1)
+        # all products are too narrow for mixed precision, and densities need float32
+        for index in systematic_resample(u, steps * size, self.draws).split(size, dim=1):
+            noise = scale * self.draws.normal(K, size, points.shape[1]).flatten(0, 1)
             log_prob = self.network.flows.log_prob(points[index] + noise)
             cost = -log_prob.mean(-1).unflatten(0, (-1, K))
-            mean.add({"loss": descend(self.optimiser, (share * cost).sum(-1))})
+            mean.add({"loss": gradient_step(self.optimiser, (share * cost).sum(-1))})
         prior = (share * self.network.log_weights).sum(-1)
-        return prior + entropy(u) - mean.result()["loss"]
+        return prior + mean_entropy(u) - mean.result()["loss"]
 
     @torch.no_grad()
     def _e_step(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return u = softmax_k((log π_k + log p_k) / T), (R, N, K), and the mean log p(z)."""
+        """Return u = softmax_k((log π_k + log p_k) / T), (R, N, K), and mean log p(z), (R,)."""
         R, network = len(self.seeds), self.network
-        log_joint = network.chunked(lambda part: network.log_joint(part.expand(R, -1, -1)), points)
+        log_joint = network.apply_in_chunks(
+            lambda part: network.log_joint(part.expand(R, -1, -1)), points
+        )
         u = (log_joint / self.config.temperature).softmax(-1)
         return u, log_joint.logsumexp(-1).mean(-1)

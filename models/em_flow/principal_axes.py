@@ -1,4 +1,4 @@
-"""Data in Gaussian terms: their principal axes, and the moments of weighted points."""
+"""Principal axes of data, and moments of weighted points."""
 
 import math
 from typing import final
@@ -6,16 +6,16 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-FLOOR = 1e-4
-"""Least variance, in units of the mean variance of a feature over all points."""
+VARIANCE_FLOOR = 1e-4
+"""Least variance, in units of the mean variance of the features over all points."""
 
 
 @final
 class PrincipalAxes(nn.Module):
-    """S times the principal axes of data: x = m + W z + ε, with ε ~ N(0, σ²) across the axes W.
+    """S copies of the principal axes of data: x = m + W z + ε, with ε ~ N(0, σ²) orthogonal to W.
 
-    W (F, D) is orthonormal, so p(x) = p(z) N(ε; 0, σ² I) in the F - D dimensions across. σ² is
-    the mean variance there, the estimate of greatest likelihood: Probabilistic Principal Component
+    W (F, D) is orthonormal, so p(x) = p(z) N(ε; 0, σ² I) with ε in F - D dimensions. σ² is the
+    mean variance there, its maximum likelihood estimate: Probabilistic Principal Component
     Analysis (Tipping, Bishop, 1999), equation 8.
     """
 
@@ -31,37 +31,38 @@ class PrincipalAxes(nn.Module):
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
-        """Find the axes of x (N, F)."""
+        """Fit the axes to x (N, F)."""
         size, centred = self.axes.shape[2], (x - x.mean(0)).double()
         variance, axes = torch.linalg.eigh(centred.T @ centred / len(x))
-        across = variance[:-size].mean().clamp(min=FLOOR * variance.mean())
+        residual = variance[:-size].mean().clamp(min=VARIANCE_FLOOR * variance.mean())
         self.mean.copy_(x.mean(0))
         self.axes.copy_(axes[:, -size:].flip(1))
-        self.log_variance.copy_(across.clamp(min=torch.finfo(x.dtype).tiny).log())
+        self.log_variance.copy_(residual.clamp(min=torch.finfo(x.dtype).tiny).log())
 
-    def points(self, x: Tensor) -> Tensor:
-        """Return z (S, N, D) of x (N, F)."""
+    def transform(self, x: Tensor) -> Tensor:
+        """Return the coordinates z (S, N, D) of x (N, F)."""
         return (x - self.mean) @ self.axes
 
-    def log_prob_across(self, x: Tensor) -> Tensor:
+    def residual_log_prob(self, x: Tensor) -> Tensor:
         """Return log N(ε; 0, σ² I), (S, N), of x (N, F)."""
         centred = x - self.mean
-        across = centred - centred @ self.axes @ self.axes.mT
+        residual = centred - centred @ self.axes @ self.axes.mT
         dimensions = self.axes.shape[1] - self.axes.shape[2]
-        squares = across.square().sum(-1) * (-self.log_variance).exp()
+        squares = residual.square().sum(-1) * (-self.log_variance).exp()
         return -0.5 * (squares + dimensions * (self.log_variance + math.log(2 * math.pi)))
 
-    def place(self, z: Tensor, noise: Tensor) -> Tensor:
-        """Return x (S, N, F) of z (S, N, D) and noise (S, N, F), less its part along W."""
-        across = noise - noise @ self.axes @ self.axes.mT
+    def inverse_transform(self, z: Tensor, noise: Tensor) -> Tensor:
+        """Return x (S, N, F) of z (S, N, D), with ε made from standard normal noise (S, N, F)."""
+        residual = noise - noise @ self.axes @ self.axes.mT
         scale = (0.5 * self.log_variance).exp().unsqueeze(-1)
-        return self.mean + z @ self.axes.mT + scale * across
+        return self.mean + z @ self.axes.mT + scale * residual
 
 
-def moments(points: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+def weighted_moments(points: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     """Return means (S, D) and covariances (S, D, D), double, of points (N, D) with weights (S, N).
 
-    One point of the whole data is added to each, and the variances have a floor.
+    They are regularised by one pseudo-point with the moments of all points, and by a floor on the
+    variances.
     """
     z, u = points.double(), u.double()
     mass = u.sum(-1)[:, None] + 1
@@ -71,6 +72,6 @@ def moments(points: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     mean = u @ z / mass
     second = (torch.einsum("sn,ni,nj->sij", u, z, z) + whole) / mass.unsqueeze(-1)
     variance = whole.diagonal().mean()
-    floor = FLOOR * torch.where(variance > 0, variance, 1.0)
+    floor = VARIANCE_FLOOR * torch.where(variance > 0, variance, 1.0)
     covariance = second - mean.unsqueeze(-1) * mean.unsqueeze(1)
     return mean + centre, covariance + floor * torch.eye(z.shape[1], device=z.device)

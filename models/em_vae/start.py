@@ -1,7 +1,8 @@
-"""A start of EM-VAE from what `vae_gmm` finds: a mixture on the codes of one autoencoder.
+"""The start of EM-VAE: random, uniform, k-means, or a mixture on pretrained codes.
 
-This start is no part of the paper: what it leads to is a result of a pretrained start. A point
-given its code is normal, as in EM-VAE: on grey values a Bernoulli likelihood says less.
+The pretrained start is `vae_gmm`, a mixture on the codes of one autoencoder. It is not part of the
+paper. Its likelihood is Gaussian, as in EM-VAE, because a Bernoulli likelihood is less informative
+about grey values.
 """
 
 from abc import ABC
@@ -14,18 +15,18 @@ from .networks import VAEStackConfig
 
 @dataclass(frozen=True, kw_only=True)
 class StartConfig(VAEStackConfig, ABC):
-    """What has to be told of the start of EM."""
+    """Settings of the start of EM."""
 
     start: str = setting(
         "random",
-        "first u: Dirichlet(1), 1/K for all, a k-means partition, or a mixture on the codes of "
+        "initial u: Dirichlet(1), 1/K for all, a k-means partition, or a mixture on the codes of "
         "one pretrained autoencoder",
         choices=("random", "uniform", "kmeans", "pretrained"),
     )
-    pretraining_epochs: int = setting(15, "passes of a pretrained start's autoencoder", low=0)
+    pretraining_epochs: int = setting(15, "epochs of a pretrained start's autoencoder", low=0)
     pretraining_latent_size: int = setting(10, "size of its code", low=1, high=256)
     pretraining_hidden_size: int = setting(
-        256, "units of each of its hidden layers, two a side", low=1, high=8192
+        256, "units of its hidden layers, two each in encoder and decoder", low=1, high=8192
     )
     pretraining_scale: float = setting(
         0.2,
@@ -34,17 +35,19 @@ class StartConfig(VAEStackConfig, ABC):
         low=1e-3,
         high=10.0,
     )
-    pretraining_learning_rate: float = setting(1e-3, "Adam's learning rate for it", low=0.0)
-    pretraining_batch_size: int = setting(128, "points of a step for it", low=1)
+    pretraining_learning_rate: float = setting(
+        1e-3, "Adam's learning rate in its pretraining", low=0.0
+    )
+    pretraining_batch_size: int = setting(128, "points per step of its pretraining", low=1)
 
     @property
     def start_passes(self) -> int:
-        """The passes of a pretrained start, none of another."""
+        """Epochs of a pretrained start, 0 for other starts."""
         return self.pretraining_epochs if self.start == "pretrained" else 0
 
     @property
     def vae_gmm(self) -> VAEGMMConfig:
-        """What the network of a pretrained start has to be told; its schedule stands here."""
+        """The configuration of a pretrained start's network, without its schedule."""
         return VAEGMMConfig(
             n_components=self.n_components,
             latent_size=self.pretraining_latent_size,
@@ -55,9 +58,9 @@ class StartConfig(VAEStackConfig, ABC):
 
     @property
     def pretraining(self) -> dict[str, Scalar]:
-        """The settings that a pretrained start depends on; empty for another start.
+        """The settings that a pretrained start depends on, empty for other starts.
 
-        `output` is one of them because it decides which data are refused.
+        `output` is included because it decides which data are rejected.
         """
         if self.start_passes == 0:
             return {}

@@ -1,8 +1,7 @@
-"""The convolutional bodies that the paper of the Gaussian mixture VAE gives its networks.
+"""The convolutional layers of the Gaussian mixture VAE's paper.
 
 Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (Dilokthanakul et al.,
-2016), Tables A.1-A.3. They are flat outside, (S, B, C·H·W), so that one stands wherever a
-perceptron does.
+2016), Tables A.1-A.3. Inputs and outputs are flat, (S, B, C·H·W), as for perceptrons.
 """
 
 from collections.abc import Sequence
@@ -13,15 +12,15 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from ...methods.contract import Shape
-from .._kit.networks import BatchNorm, Conv, ConvTranspose, Perceptron
+from .._kit.layers import MLP, BatchNorm, Conv, ConvTranspose
 
-Map = tuple[int, int, int, int]  # channels, kernel, stride, padding
+ConvLayer = tuple[int, int, int, int]  # channels, kernel, stride, padding
 
-CONVOLUTIONS: dict[str, tuple[Map, ...]] = {
+CONVOLUTIONS: dict[str, tuple[ConvLayer, ...]] = {
     "mnist": ((16, 6, 1, 0), (32, 6, 1, 0), (64, 4, 2, 1)),
     "svhn": ((64, 4, 2, 1), (128, 4, 2, 1), (246, 4, 2, 1)),
 }
-"""Table A.1's convolutional layers, by the data they were made for; Table A.3 mirrors them."""
+"""Table A.1's convolutional layers by data set; Table A.3 mirrors them."""
 
 
 @final
@@ -29,7 +28,7 @@ class ConvEncoder(nn.Module):
     """The convolutional hidden layers of Table A.1: (S, B, C·H·W) to (S, B, hidden)."""
 
     def __init__(
-        self, stack: int, shape: Shape, layers: Sequence[Map], hidden: int, *, norm: bool
+        self, stack: int, shape: Shape, layers: Sequence[ConvLayer], hidden: int, *, norm: bool
     ) -> None:
         super().__init__()
         self.image = _image(shape)
@@ -40,7 +39,7 @@ class ConvEncoder(nn.Module):
         )
         self.norms = _norms(stack, channels[1:], norm=norm)
         flat = channels[-1] * _area(_sizes(shape, layers)[-1])
-        self.hidden = Perceptron(stack, [flat, hidden], F.relu, norm=norm)
+        self.hidden = MLP(stack, [flat, hidden], F.relu, norm=norm)
 
     def forward(self, y: Tensor) -> Tensor:
         """Return the last hidden layer, shared by q(x | y) and q(w | y)."""
@@ -61,7 +60,7 @@ class ConvDecoder(nn.Module):
         self,
         stack: int,
         shape: Shape,
-        layers: Sequence[Map],
+        layers: Sequence[ConvLayer],
         sizes: Sequence[int],
         *,
         per_value: int,
@@ -71,7 +70,7 @@ class ConvDecoder(nn.Module):
         smallest = _sizes(shape, layers)[-1]
         self.smallest = (layers[-1][0], *smallest)
         flat = layers[-1][0] * _area(smallest)
-        self.hidden = Perceptron(stack, [*sizes, flat], F.relu, norm=norm)
+        self.hidden = MLP(stack, [*sizes, flat], F.relu, norm=norm)
         channels = [per_value * _image(shape)[0], *(out for out, *_ in layers[:-1])]
         self.convolutions = nn.ModuleList(
             ConvTranspose(
@@ -81,7 +80,7 @@ class ConvDecoder(nn.Module):
                 kernel,
                 stride=stride,
                 padding=padding,
-                bias=i == 0 or not norm,  # the last one is not normalised
+                bias=i == 0 or not norm,  # the last layer is not normalised
             )
             for i, (out, kernel, stride, padding) in reversed(list(enumerate(layers)))
         )
@@ -95,19 +94,19 @@ class ConvDecoder(nn.Module):
         return self.convolutions[-1](h).flatten(2)
 
 
-def check_images(architecture: str, shape: Shape) -> None:
-    """Raise a sentence unless the layers turn an image of this shape small and back again."""
+def check_image_shape(architecture: str, shape: Shape) -> None:
+    """Raise UsageError unless decoding restores the shape of an encoded image."""
     layers = CONVOLUTIONS[architecture]
     if len(shape) in (2, 3):
         sizes = _sizes(shape, layers)
-        back = sizes[-1]
+        decoded = sizes[-1]
         for _, kernel, stride, padding in reversed(layers):
-            back = tuple((n - 1) * stride + kernel - 2 * padding for n in back)
-        if min(sizes[-1]) > 0 and back == sizes[0]:
+            decoded = tuple((n - 1) * stride + kernel - 2 * padding for n in decoded)
+        if min(sizes[-1]) > 0 and decoded == sizes[0]:
             return
     raise UsageError(
-        f"architecture={architecture!r} does not fit data of shape {shape}: give images whose "
-        f"sides are {_SIDES[architecture]}, or set architecture to 'perceptron'"
+        f"architecture={architecture!r} does not fit data of shape {shape}: use images whose "
+        f"sides are {_SIDES[architecture]}, or set architecture='perceptron'"
     )
 
 
@@ -119,8 +118,8 @@ def _image(shape: Shape) -> tuple[int, int, int]:
     return (shape[0] if len(shape) == 3 else 1), height, width
 
 
-def _sizes(shape: Shape, layers: Sequence[Map]) -> list[tuple[int, ...]]:
-    """Return height and width before the first layer and after each."""
+def _sizes(shape: Shape, layers: Sequence[ConvLayer]) -> list[tuple[int, ...]]:
+    """Return height and width before the first layer and after each layer."""
     sizes: list[tuple[int, ...]] = [tuple(shape[-2:])]
     for _, kernel, stride, padding in layers:
         sizes.append(tuple((n + 2 * padding - kernel) // stride + 1 for n in sizes[-1]))

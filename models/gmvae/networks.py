@@ -1,7 +1,7 @@
-"""The networks of the Gaussian mixture VAE, and what they have to be told.
+"""The networks of the Gaussian mixture VAE and their settings.
 
 Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (Dilokthanakul et al.,
-2016), Eq. 1 and Tables A.1-A.3. Everything is flat outside, (S, B, F).
+2016), Eq. 1 and Tables A.1-A.3. Inputs and outputs are flat, (S, B, F).
 """
 
 import math
@@ -16,41 +16,35 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 
 from ...methods.contract import Shape, setting
+from .._kit.distributions import diagonal_normal, independent_bernoulli, log_prob, log_scale_normal
+from .._kit.layers import MLP, Activation, Head, Linear
 from .._kit.loop import in_chunks
-from .._kit.networks import (
-    Activation,
-    Head,
-    Linear,
-    Perceptron,
-    diagonal_normal,
-    independent_bernoulli,
-    log_prob,
-    log_scale_normal,
-)
 from .._kit.outputs import LikelihoodConfig
 from .._kit.stack import StackedNetwork
-from .architectures import CONVOLUTIONS, ConvDecoder, ConvEncoder, check_images
+from .architectures import CONVOLUTIONS, ConvDecoder, ConvEncoder, check_image_shape
 from .style_priors import MixtureStyle, StandardStyle, StylePrior
 
-CHUNK = 1024
-"""Points answered at once: each takes K times the code size several times over."""
+CHUNK_SIZE = 1024
+"""Points per chunk; each needs several times K · D numbers of memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GMVAENetworkConfig(LikelihoodConfig, ABC):
-    """What the networks have to be told; the sizes are those of the paper's MNIST."""
+    """Settings of the networks, with the paper's sizes for MNIST."""
 
     code_size: int = setting(200, "dimensions of the code x", low=1)
     style_size: int = setting(150, "dimensions of the style w", low=1)
     style_components: int = setting(
-        1, "components of the prior on w; 1 is N(0, I), more are a trained mixture", low=1
+        1, "components of the prior on w: 1 for N(0, I), more for a trained mixture", low=1
     )
     hidden_size: int = setting(500, "width of the hidden layers", low=1)
-    hidden_layers: int = setting(2, "hidden layers of a perceptron, each way", low=1)
+    hidden_layers: int = setting(
+        2, "hidden layers of a perceptron's encoder, and of its decoder", low=1
+    )
     prior_hidden_size: int = setting(500, "width of the prior's tanh layer", low=1)
     architecture: str = setting(
         "perceptron",
-        "layers between data and heads: fully connected, or the convolutions of Tables A.1-A.3",
+        "layers between data and heads: fully connected, or convolutions of Tables A.1-A.3",
         choices=("perceptron", *CONVOLUTIONS),
     )
     batch_norm: bool = setting(True, "normalise the hidden layers of encoder and decoder")
@@ -65,7 +59,7 @@ class Decoder(nn.Module):
         self, stack: int, sizes: Sequence[int], outputs: int, activation: Activation, *, norm: bool
     ) -> None:
         super().__init__()
-        self.hidden = Perceptron(stack, sizes, activation, norm=norm)
+        self.hidden = MLP(stack, sizes, activation, norm=norm)
         self.output = Linear(stack, sizes[-1], outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,9 +69,9 @@ class Decoder(nn.Module):
 
 @final
 class GMVAENetwork(StackedNetwork):
-    """S networks of the model: two recognition heads, the mixture prior, the observation model.
+    """S models: the posteriors of code and style, the mixture prior, and the decoder.
 
-    Y is a point's number of values, D the code's, W the style's.
+    Y is the size of a point, D of the code, W of the style.
     """
 
     def __init__(self, stack: int, shape: Shape, config: GMVAENetworkConfig) -> None:
@@ -87,18 +81,18 @@ class GMVAENetwork(StackedNetwork):
         hidden, norm = [c.hidden_size] * c.hidden_layers, c.batch_norm
         per_value = 1 if c.likelihood == "bernoulli" else 2
         if c.architecture == "perceptron":
-            self.encoder: nn.Module = Perceptron(stack, [values, *hidden], F.relu, norm=norm)
+            self.encoder: nn.Module = MLP(stack, [values, *hidden], F.relu, norm=norm)
             self.decoder: nn.Module = Decoder(
                 stack, [c.code_size, *hidden], per_value * values, F.relu, norm=norm
             )
         else:
-            check_images(c.architecture, shape)
+            check_image_shape(c.architecture, shape)
             layers = CONVOLUTIONS[c.architecture]
             self.encoder = ConvEncoder(stack, shape, layers, c.hidden_size, norm=norm)
             sizes = [c.code_size, c.hidden_size]
             self.decoder = ConvDecoder(stack, shape, layers, sizes, per_value=per_value, norm=norm)
-        self.prior = Perceptron(stack, [c.style_size, c.prior_hidden_size], torch.tanh)
-        # all heads of one hidden layer are one affine map: a product less for each
+        self.prior = MLP(stack, [c.style_size, c.prior_hidden_size], torch.tanh)
+        # one affine map for all heads of a hidden layer saves matrix products
         self.heads = Head(stack, c.hidden_size, 2 * (c.code_size + c.style_size))
         self.components_head = Head(stack, c.prior_hidden_size, 2 * c.n_components * c.code_size)
         self.style_prior: StylePrior = (
@@ -107,7 +101,7 @@ class GMVAENetwork(StackedNetwork):
             else MixtureStyle(stack, c.style_components, c.style_size)
         )
 
-    def recognise(self, y: Tensor) -> tuple[Independent, Independent]:
+    def encode(self, y: Tensor) -> tuple[Independent, Independent]:
         """Return q(x | y) and q(w | y) of y (S, B, Y)."""
         D, W = self.config.code_size, self.config.style_size
         code_mean, code_lv, style_mean, style_lv = self.heads(self.encoder(y)).split(
@@ -124,18 +118,18 @@ class GMVAENetwork(StackedNetwork):
     def style_axis(self) -> Tensor:
         """Return the direction of w along which the components' means move most, (S, W).
 
-        It is the first singular vector of d mu_k(w) / dw, all k at once, as central differences
-        over 1 to either side of E w; its largest entry is positive.
+        It is the first singular vector of d mu_k(w) / dw over all k, with central differences of
+        step 1 at E w. Its largest entry is positive.
         """
         W = self.config.style_size
         steps = torch.eye(W, device=self.heads.weight.device)
-        w = self.style_prior.around(torch.cat([steps, -steps]).expand(self.stack, -1, -1))
-        forth, back = self.components(w).mean.flatten(2).chunk(2, dim=1)
-        axis = torch.linalg.svd((forth - back) / 2, full_matrices=False).U[:, :, 0]
+        w = self.style_prior.add_to_mean(torch.cat([steps, -steps]).expand(self.stack, -1, -1))
+        forward, backward = self.components(w).mean.flatten(2).chunk(2, dim=1)
+        axis = torch.linalg.svd((forward - backward) / 2, full_matrices=False).U[:, :, 0]
         largest = axis.gather(1, axis.abs().argmax(dim=1, keepdim=True))
         return axis * largest.sign()
 
-    def observe(self, x: Tensor) -> Independent:
+    def decode(self, x: Tensor) -> Independent:
         """Return p(y | x), batch shape (S, B), event shape (Y,)."""
         parameters = self.decoder(x).float()
         if self.config.likelihood == "bernoulli":
@@ -147,16 +141,16 @@ class GMVAENetwork(StackedNetwork):
     def predict_log_proba(self, x: Tensor) -> Tensor:
         """Return log p(z | x, w) at the means of q(x | y) and q(w | y), (S, N, K); Eq. 3.
 
-        The points y are called x here, as everywhere outside of this method, shape (N, Y).
+        x are the points y, shape (N, Y).
         """
 
-        def answer(y: Tensor) -> Tensor:
-            code, style = self.recognise(y.expand(self.stack, -1, -1))
+        def log_proba(y: Tensor) -> Tensor:
+            code, style = self.encode(y.expand(self.stack, -1, -1))
             components = self.components(style.mean)
             return log_prob(components, code.mean.unsqueeze(2)).log_softmax(dim=2)
 
-        return in_chunks(answer, x, size=CHUNK)
+        return in_chunks(log_proba, x, size=CHUNK_SIZE)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the means of q(x | y), (S, N, D), of points y (N, Y)."""
-        return in_chunks(lambda y: self.recognise(y.expand(self.stack, -1, -1))[0].mean, x)
+        return in_chunks(lambda y: self.encode(y.expand(self.stack, -1, -1))[0].mean, x)

@@ -1,4 +1,4 @@
-"""Priors of the style w of a Gaussian mixture VAE."""
+"""Priors of the style w in a Gaussian mixture VAE."""
 
 from abc import ABC, abstractmethod
 from typing import final
@@ -7,18 +7,19 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from .._kit.networks import Draws, kl_to_standard_normal
+from .._kit.distributions import kl_to_standard_normal
+from .._kit.draws import Draws
 from .._kit.trainable_mixture import TrainableMixture
 
 
 class StylePrior(nn.Module, ABC):
-    """p(w) of S networks over styles of size W."""
+    """The priors p(w) of S networks over styles of size W."""
 
     @abstractmethod
     def divergence(self, q: Independent, w: Tensor) -> Tensor:
         """Return KL(q(w | y) || p(w)), or an estimate, (S, M·B), in nats.
 
-        q has batch shape (S, B), and w (S, M·B, W) are M draws of it, in the order of `rsample`.
+        q has batch shape (S, B), and w (S, M·B, W) are M draws from it, in the order of `rsample`.
         """
 
     @abstractmethod
@@ -27,27 +28,27 @@ class StylePrior(nn.Module, ABC):
 
     @abstractmethod
     def scatter(self, draws: Draws) -> None:
-        """Draw the first components, if there are any."""
+        """Draw the initial components, if the prior has any."""
 
     @abstractmethod
-    def around(self, offsets: Tensor) -> Tensor:
-        """Return E w plus offsets (S, n, W), shape (S, n, W)."""
+    def add_to_mean(self, offsets: Tensor) -> Tensor:
+        """Return E w + offsets, shape (S, n, W), of offsets (S, n, W)."""
 
     @abstractmethod
-    def scale_along(self, axis: Tensor) -> Tensor:
+    def std_along(self, axis: Tensor) -> Tensor:
         """Return the standard deviation of w along unit vectors (S, W), shape (S, 1)."""
 
 
 @final
 class StandardStyle(StylePrior):
-    """N(0, I), Eq. 1a of the paper; nothing to train."""
+    """N(0, I), Eq. 1a of the paper, without parameters."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
 
     def divergence(self, q: Independent, w: Tensor) -> Tensor:
-        """Return the divergence in closed form, once for each draw."""
+        """Return the divergence in closed form, repeated for each draw."""
         return kl_to_standard_normal(q).repeat(1, w.shape[1] // q.batch_shape[1])
 
     def sample(self, n: int, draws: Draws) -> Tensor:
@@ -57,21 +58,21 @@ class StandardStyle(StylePrior):
     def scatter(self, draws: Draws) -> None:
         """Do nothing."""
 
-    def around(self, offsets: Tensor) -> Tensor:
-        """Return the offsets: the mean is 0."""
+    def add_to_mean(self, offsets: Tensor) -> Tensor:
+        """Return the offsets, since the mean is 0."""
         return offsets
 
-    def scale_along(self, axis: Tensor) -> Tensor:
+    def std_along(self, axis: Tensor) -> Tensor:
         """Return 1."""
         return torch.ones_like(axis[:, :1])
 
 
 @final
 class MixtureStyle(StylePrior):
-    """A mixture of L diagonal Gaussians that is trained with the rest.
+    """A mixture of L diagonal Gaussians, trained with the other parameters.
 
-    The paper's conclusion proposes it: styles then fall into groups of their own, so that K
-    clusters and L groups tell K · L kinds of points apart.
+    The paper's conclusion proposes it. Styles then form L groups, so that K clusters and L groups
+    distinguish K · L kinds of points.
     """
 
     def __init__(self, stack: int, components: int, size: int) -> None:
@@ -79,7 +80,7 @@ class MixtureStyle(StylePrior):
         self.mixture = TrainableMixture(stack, components, size)
 
     def divergence(self, q: Independent, w: Tensor) -> Tensor:
-        """Return -H(q) - log p(w): of KL's two terms only the second needs the draws."""
+        """Return -H(q) - log p(w), in which only the second term depends on the draws."""
         entropy = q.entropy().repeat(1, w.shape[1] // q.batch_shape[1])
         return -entropy - self.mixture.log_prob(w)
 
@@ -91,16 +92,16 @@ class MixtureStyle(StylePrior):
         """Draw the means from N(0, I)."""
         self.mixture.scatter(draws)
 
-    def around(self, offsets: Tensor) -> Tensor:
-        """Return Σ π m plus the offsets."""
+    def add_to_mean(self, offsets: Tensor) -> Tensor:
+        """Return Σ π m + offsets."""
         return self._mean() + offsets
 
-    def scale_along(self, axis: Tensor) -> Tensor:
+    def std_along(self, axis: Tensor) -> Tensor:
         """Return the root of Σ π (a·(v a) + (a·(m - E w))²) along a."""
         a = axis.unsqueeze(1)
-        apart = (a * (self.mixture.means - self._mean())).sum(dim=-1, keepdim=True)
+        between = (a * (self.mixture.means - self._mean())).sum(dim=-1, keepdim=True)
         within = (a.square() * self.mixture.log_variances.exp()).sum(dim=-1, keepdim=True)
-        return (self._weights() * (within + apart.square())).sum(dim=1).sqrt()
+        return (self._weights() * (within + between.square())).sum(dim=1).sqrt()
 
     def _weights(self) -> Tensor:
         return self.mixture.log_weights().exp().unsqueeze(-1)

@@ -18,9 +18,9 @@ from torch.profiler import profile
 
 from tests.benchmarks._ratios import Timed, ratio, write
 from tuner.data import load
-from tuner.models._kit.loop import fast_products
+from tuner.models._kit.precision import mixed_precision
 from tuner.models.em_vae.method import EMVAE, EMVAEConfig
-from tuner.models.em_vae.steps import weighted_share
+from tuner.models.em_vae.steps import effective_share
 
 SIDE = 4096
 COPIED = 1 << 26  # numbers
@@ -48,7 +48,7 @@ def rates(device: str) -> tuple[float, float]:
     """Return operations per second of products as training does them, and bytes per second."""
     a = torch.randn(SIDE, SIDE, device=device)
     b = torch.randn(SIDE, SIDE, device=device)
-    with fast_products(torch.device(device), SIDE):
+    with mixed_precision(torch.device(device), SIDE):
         probe = a @ b
         a, b = a.to(probe.dtype), b.to(probe.dtype)
     product = seconds(lambda: a @ b, device)
@@ -62,7 +62,7 @@ def required(config: EMVAEConfig, points: int, features: int) -> tuple[float, fl
     K, H, D = config.n_components, config.hidden_size, config.latent_size
     encoder, decoder = features * H + 2 * H * D, D * H + H * features
     steps = config.m_step_epochs * -(-points // config.batch_size)
-    seen = config.m_step_epochs * points * K * weighted_share("", K)
+    seen = config.m_step_epochs * points * K * effective_share("", K)
     m_step = 6 * (encoder + decoder) * seen
     e_step = 2 * points * K * (encoder + config.mc_samples * decoder)
     return m_step + e_step, steps * K * (encoder + decoder) * ADAM_BYTES

@@ -1,4 +1,4 @@
-"""An autoencoder and two judges of its codes."""
+"""An autoencoder and the discriminators of its two codes."""
 
 import math
 from dataclasses import replace
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tuner.errors import DataError
-from tuner.models._kit.networks import Draws
+from tuner.models._kit.draws import Draws
 from tuner.models.aae import AAE, AAEConfig, confusion_loss, discrimination_loss, one_hot
 
 from .test_vae_gmm import blobs
@@ -67,7 +67,7 @@ def test_losses_are_cross_entropies() -> None:
     assert confusion_loss(torch.full((1, 4), -1e4)).isfinite().all()
 
 
-def test_the_best_judge_leaves_what_jensen_and_shannon_say() -> None:
+def test_the_optimal_discriminator_leaves_the_jensen_shannon_divergence() -> None:
     prior, codes = torch.tensor([2, 3, 5]), torch.tensor([6, 3, 1])
     log_odds = (prior / codes).log()
     best = discrimination_loss(
@@ -88,36 +88,39 @@ def test_clusters_are_drawn_uniformly_for_every_replica() -> None:
     assert torch.equal(drawn[1:], one_hot(6000, 7, Draws([1])))
 
 
-def test_each_loss_moves_its_own_players_alone() -> None:
+def test_each_step_updates_only_its_own_networks() -> None:
     method, batch = AAE(CONFIG, (4,), [0, 1]), normal(2, 50, 4)
-    encoder, judges = method.network.encoder, method.discriminators
+    encoder, discriminators = method.network.encoder, method.discriminators
     decoder = nn.ModuleList([method.network.decoder, method.network.output])
 
-    start = values(encoder), values(decoder), values(judges)
+    start = values(encoder), values(decoder), values(discriminators)
     method.reconstruction_step(batch)
     assert moved(values(encoder), start[0])
     assert moved(values(decoder), start[1])
-    assert same(values(judges), start[2])
-    assert all(gradient is None for gradient in gradients(judges))
+    assert same(values(discriminators), start[2])
+    assert all(gradient is None for gradient in gradients(discriminators))
 
-    start, before = (values(encoder), values(decoder), values(judges)), gradients(method.network)
+    start, before = (
+        (values(encoder), values(decoder), values(discriminators)),
+        gradients(method.network),
+    )
     method.discrimination_step(batch)
     assert same(values(encoder), start[0])
     assert same(values(decoder), start[1])
-    assert moved(values(judges), start[2])
+    assert moved(values(discriminators), start[2])
     assert same(gradients(method.network), before)
 
-    start = values(encoder), values(decoder), values(judges)
-    before = gradients(decoder) + gradients(judges)
+    start = values(encoder), values(decoder), values(discriminators)
+    before = gradients(decoder) + gradients(discriminators)
     method.confusion_step(batch)
     assert moved(values(encoder), start[0])
     assert same(values(decoder), start[1])
-    assert same(values(judges), start[2])
-    assert same(gradients(decoder) + gradients(judges), before)
-    assert all(p.requires_grad for p in judges.parameters())
+    assert same(values(discriminators), start[2])
+    assert same(gradients(decoder) + gradients(discriminators), before)
+    assert all(p.requires_grad for p in discriminators.parameters())
 
 
-def test_the_squared_error_is_that_of_the_decoded_probabilities_and_styles() -> None:
+def test_the_squared_error_compares_points_with_decoded_codes() -> None:
     config = replace(CONFIG, noise=0.0)
     method, x = AAE(config, (4,), [0, 1]), normal(10, 4)
     network = method.network.eval()
@@ -131,7 +134,7 @@ def test_the_squared_error_is_that_of_the_decoded_probabilities_and_styles() -> 
         torch.testing.assert_close(error[r], ((again - x) ** 2).sum() / 40)
 
 
-def test_a_sample_is_its_cluster_with_styles_of_its_seed() -> None:
+def test_samples_decode_the_cluster_with_seeded_styles() -> None:
     (clusterer,) = AAE(CONFIG, (2, 2), [0]).clusterers()
     z = Draws([5]).normal(6, 2)
     for cluster in range(3):
@@ -142,7 +145,7 @@ def test_a_sample_is_its_cluster_with_styles_of_its_seed() -> None:
         torch.testing.assert_close(clusterer.sample(cluster, 6, seed=5), expected)
 
 
-def test_codes_come_to_look_drawn_and_samples_fall_to_their_cluster() -> None:
+def test_codes_approach_their_priors_and_samples_are_assigned_to_their_cluster() -> None:
     x, y = blobs()
     config = replace(
         CONFIG, style_size=1, noise=0.1, adversarial_learning_rate=3e-3, batch_size=30, epochs=60
@@ -160,14 +163,14 @@ def test_codes_come_to_look_drawn_and_samples_fall_to_their_cluster() -> None:
             assert (clusterer.predict(drawn) == cluster).float().mean() > 0.8
 
 
-def test_reports_tell_the_loss_of_every_player() -> None:
+def test_reports_contain_the_loss_of_every_network() -> None:
     report = next(AAE(CONFIG, (4,), [0, 1]).fit(normal(100, 4)))
     games = {"discrimination", "confusion"}
     names = {f"{code}_{game}" for code in ("cluster", "style") for game in games}
     assert set(report.metrics) == {"loss", *names}
 
 
-def test_data_that_the_decoder_cannot_reach_are_refused() -> None:
+def test_data_outside_the_decoders_range_are_rejected() -> None:
     method = AAE(AAEConfig(n_components=3, hidden_size=8), (4,), [0])
     with pytest.raises(DataError, match="output=identity"):
         next(method.fit(2 * normal(20, 4)))

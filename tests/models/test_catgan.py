@@ -1,4 +1,4 @@
-"""A classifier and a forger."""
+"""A classifier and a generator."""
 
 import math
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from tuner.errors import DataError
-from tuner.models._kit.networks import Draws
+from tuner.models._kit.draws import Draws
 from tuner.models.catgan import (
     CatGAN,
     CatGANConfig,
@@ -24,7 +24,7 @@ from tuner.models.catgan import (
 CONFIG = CatGANConfig(
     n_components=3, hidden_size=16, noise_size=4, output="identity", batch_size=50, epochs=2
 )
-SURE = 1e4  # a logit beside which exp(0) is nothing
+CERTAIN = 1e4  # a logit next to which exp(0) vanishes
 
 
 def normal(*shape: int) -> Tensor:
@@ -36,7 +36,7 @@ def categorical(logits: Tensor) -> Categorical:
 
 
 def one_hot(index: Tensor, clusters: int) -> Categorical:
-    return categorical(SURE * nn.functional.one_hot(index, clusters).float())
+    return categorical(CERTAIN * nn.functional.one_hot(index, clusters).float())
 
 
 def gradients(network: nn.Module) -> list[Tensor | None]:
@@ -48,36 +48,39 @@ def values(network: nn.Module) -> list[Tensor]:
 
 
 def test_entropies_and_losses_are_those_of_the_probabilities() -> None:
-    ours, theirs = 2 * normal(2, 7, 5), normal(2, 9, 5).flip(0)
-    p, q = (softmax(logits.double().numpy(), axis=-1) for logits in (ours, theirs))
+    real, fake = 2 * normal(2, 7, 5), normal(2, 9, 5).flip(0)
+    p, q = (softmax(logits.double().numpy(), axis=-1) for logits in (real, fake))
     marginal, conditional = entropy(p.mean(axis=1), axis=-1), entropy(p, axis=-1).mean(axis=1)
-    forged_marginal, forged = entropy(q.mean(axis=1), axis=-1), entropy(q, axis=-1).mean(axis=1)
-    a, b = categorical(ours), categorical(theirs)
+    fake_marginal, fake_conditional = (
+        entropy(q.mean(axis=1), axis=-1),
+        entropy(q, axis=-1).mean(axis=1),
+    )
+    a, b = categorical(real), categorical(fake)
     for value, expected in (
         (marginal_entropy(a), marginal),
         (conditional_entropy(a), conditional),
-        (discriminator_loss(a, b), -(marginal - conditional + forged)),
-        (generator_loss(b), forged - forged_marginal),
+        (discriminator_loss(a, b), -(marginal - conditional + fake_conditional)),
+        (generator_loss(b), fake_conditional - fake_marginal),
     ):
         np.testing.assert_allclose(value.numpy(), expected, rtol=1e-5)
 
 
-def test_the_classifier_is_best_sure_and_balanced_of_points_and_unsure_of_forgeries() -> None:
+def test_the_classifiers_optimum_is_certain_and_balanced_on_real_points_only() -> None:
     K = 4
     balanced, lone = one_hot(torch.arange(12)[None] % K, K), one_hot(torch.zeros(1, 12).long(), K)
     uniform = categorical(torch.zeros(1, 12, K))
     log_K = math.log(K)
-    for points, forged, expected in (
+    for points, generated, expected in (
         (balanced, uniform, -2 * log_K),
         (balanced, balanced, -log_K),
         (lone, uniform, -log_K),
         (uniform, uniform, -log_K),
         (lone, lone, 0.0),
     ):
-        assert discriminator_loss(points, forged).item() == pytest.approx(expected, abs=1e-5)
+        assert discriminator_loss(points, generated).item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_forger_is_best_where_its_points_are_sure_and_balanced() -> None:
+def test_the_generators_optimum_is_certain_and_balanced() -> None:
     K = 4
     balanced, lone = one_hot(torch.arange(12)[None] % K, K), one_hot(torch.zeros(1, 12).long(), K)
     assert generator_loss(balanced).item() == pytest.approx(-math.log(K), abs=1e-5)
@@ -98,10 +101,10 @@ def test_extreme_logits_have_finite_losses_and_gradients() -> None:
 
 def test_each_player_gets_gradients_from_its_own_loss_alone() -> None:
     method, batch = CatGAN(CONFIG, (4,), [0, 1]), normal(2, 50, 4)
-    forger, classifier = values(method.generator), values(method.network)
+    generator, classifier = values(method.generator), values(method.network)
     method.discriminator_step(batch)
     assert all(gradient is None for gradient in gradients(method.generator))
-    assert all(map(torch.equal, values(method.generator), forger))
+    assert all(map(torch.equal, values(method.generator), generator))
     assert all(g is not None and (g != 0).any() for g in gradients(method.network))
     assert not any(map(torch.equal, values(method.network), classifier))
 
@@ -112,11 +115,11 @@ def test_each_player_gets_gradients_from_its_own_loss_alone() -> None:
     assert all(map(torch.equal, values(method.network), classifier))
     assert all(map(torch.equal, after, before))
     assert all(g is not None and (g != 0).any() for g in gradients(method.generator))
-    assert not any(map(torch.equal, values(method.generator), forger))
+    assert not any(map(torch.equal, values(method.generator), generator))
     assert all(p.requires_grad for p in method.network.parameters())
 
 
-def test_against_a_player_that_stands_still_either_gets_what_it_wants() -> None:
+def test_each_player_improves_against_a_fixed_opponent() -> None:
     config = CatGANConfig(**{**CONFIG.to_mapping(), "learning_rate": 1e-2})
     batch = normal(2, 50, 4)
     method = CatGAN(config, (4,), [0, 1])
@@ -130,7 +133,7 @@ def test_against_a_player_that_stands_still_either_gets_what_it_wants() -> None:
     assert (last < first - 0.3).all()
 
 
-def test_the_classifier_is_noisy_in_training_and_certain_when_asked() -> None:
+def test_the_classifier_is_noisy_in_training_and_deterministic_in_prediction() -> None:
     method, x = CatGAN(CONFIG, (4,), [0]), normal(1, 20, 4)
     network = method.network.eval()
     one, two = (network.classify(x, draws).logits for draws in (Draws([1]), Draws([2])))
@@ -139,27 +142,27 @@ def test_the_classifier_is_noisy_in_training_and_certain_when_asked() -> None:
     assert torch.equal(network.classify(x).logits[0], method.predict_log_proba(x[0])[0])
 
 
-def test_points_and_forgeries_are_normalised_as_one_batch() -> None:
+def test_real_and_generated_points_are_normalised_as_one_batch() -> None:
     config = CatGANConfig(**{**CONFIG.to_mapping(), "noise": 0.0, "hidden_noise": 0.0})
     network = CatGAN(config, (4,), [0]).network
-    x, forged = normal(1, 30, 4), 5 + normal(1, 20, 4)
-    ours, theirs = network.classify_both(x, forged, Draws([0]))
-    whole = network.classify(torch.cat([x, forged], dim=1)).logits
-    torch.testing.assert_close(torch.cat([ours.logits, theirs.logits], dim=1), whole)
-    assert not torch.allclose(ours.logits, network.classify(x).logits, atol=1e-2)
+    x, generated = normal(1, 30, 4), 5 + normal(1, 20, 4)
+    real, fake = network.classify_both(x, generated, Draws([0]))
+    whole = network.classify(torch.cat([x, generated], dim=1)).logits
+    torch.testing.assert_close(torch.cat([real.logits, fake.logits], dim=1), whole)
+    assert not torch.allclose(real.logits, network.classify(x).logits, atol=1e-2)
 
 
-def test_forged_points_lie_where_the_output_says() -> None:
+def test_generated_points_respect_the_output_range() -> None:
     for output, bounded in (("sigmoid", True), ("identity", False)):
         config = CatGANConfig(**{**CONFIG.to_mapping(), "output": output})
         generator = CatGAN(config, (2, 2), [0, 1]).generator
         nn.init.constant_(generator.output.bias, 3.0)
-        forged = generator.forge(40, Draws([0, 1]))
-        assert forged.shape == (2, 40, 4)
-        assert (forged.max() < 1) == bounded
+        generated = generator.generate(40, Draws([0, 1]))
+        assert generated.shape == (2, 40, 4)
+        assert (generated.max() < 1) == bounded
 
 
-def test_reports_tell_the_loss_of_both_and_its_terms() -> None:
+def test_reports_contain_both_losses_and_their_terms() -> None:
     method = CatGAN(CONFIG, (4,), [0, 1])
     for report in method.fit(normal(100, 4)):
         m = report.metrics
@@ -169,7 +172,7 @@ def test_reports_tell_the_loss_of_both_and_its_terms() -> None:
         assert (m["marginal_entropy"] <= math.log(3) + 1e-5).all()
 
 
-def test_data_that_the_forger_cannot_reach_are_refused() -> None:
+def test_data_outside_the_generators_range_are_rejected() -> None:
     method = CatGAN(CatGANConfig(n_components=3, hidden_size=8), (4,), [0])
     with pytest.raises(DataError, match="output=identity"):
         next(method.fit(2 * normal(20, 4)))

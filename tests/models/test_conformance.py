@@ -1,4 +1,4 @@
-"""Every method keeps the contract: each check that its capabilities ask for, none left out."""
+"""Every method passes all checks that its capabilities require."""
 
 import pytest
 

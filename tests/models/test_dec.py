@@ -52,7 +52,7 @@ def network_and_codes(stack: int = 2, n: int = 6) -> tuple[DECNetwork, Tensor]:
 
 
 def student(z: Tensor, centres: Tensor) -> Tensor:
-    """Return q (N, K) of one replica, number by number."""
+    """Return q (N, K) of one replica, element by element."""
     rows = []
     for point in z.tolist():
         squares = [
@@ -64,7 +64,7 @@ def student(z: Tensor, centres: Tensor) -> Tensor:
 
 
 def sharpened(q: Tensor) -> Tensor:
-    """Return p (N, K) of one replica, number by number."""
+    """Return p (N, K) of one replica, element by element."""
     frequency = [sum(column) for column in q.T.tolist()]
     rows = []
     for row in q.tolist():
@@ -79,7 +79,7 @@ def following(q: Tensor) -> Target:
     return target
 
 
-def test_assignments_and_targets_are_those_of_a_loop() -> None:
+def test_assignments_and_targets_match_explicit_loops() -> None:
     network, z = network_and_codes()
     q = network.assignments(z).probs.detach()
     index = torch.tensor([[4, 0, 2], [1, 5, 3]])
@@ -89,7 +89,7 @@ def test_assignments_and_targets_are_those_of_a_loop() -> None:
         torch.testing.assert_close(p[r], sharpened(q[r])[index[r]])
 
 
-def test_the_gradients_are_those_of_the_paper() -> None:
+def test_the_gradients_match_the_paper() -> None:
     network, z = network_and_codes()
     q = network.assignments(z)
     everything = torch.arange(6).expand(2, 6)
@@ -105,7 +105,7 @@ def test_the_gradients_are_those_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_the_loss_is_that_of_the_paper(keep: bool) -> None:
+def test_the_loss_matches_the_paper(keep: bool) -> None:
     x, _ = blobs()
     method = after(4, CONFIG, [0, 1])
     network, batch = method.network, x[:20].expand(2, -1, -1)
@@ -141,8 +141,8 @@ def test_centres_start_as_tight_as_those_of_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("stop", [0, 1, 2, 3, 4])
-def test_targets_come_every_so_many_steps_over_pass_borders_and_after_a_stop(stop: int) -> None:
-    """A loop written out, one step after another, ends where the method does."""
+def test_targets_are_updated_across_passes_and_after_resuming(stop: int) -> None:
+    """An explicit loop over steps ends with the same result as the method."""
     x, _ = blobs()
     reference = after(3, CONFIG, [0, 1])
     method = after(3 + stop, CONFIG, [0, 1])
@@ -173,7 +173,7 @@ def test_targets_come_every_so_many_steps_over_pass_borders_and_after_a_stop(sto
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_a_converged_replica_stands_still_and_the_others_go_on(keep: bool) -> None:
+def test_a_converged_replica_is_frozen_while_the_others_train(keep: bool) -> None:
     config = replace(CONFIG, keep_decoder=keep, update_interval=STEPS, learning_rate=0.1)
     x, _ = blobs()
     method = DEC(config, (4,), [0, 1])
@@ -191,7 +191,7 @@ def test_a_converged_replica_stands_still_and_the_others_go_on(keep: bool) -> No
         assert still == [not trains, True], name
 
 
-def test_training_stops_where_few_labels_change() -> None:
+def test_training_stops_when_few_labels_change() -> None:
     x, _ = blobs()
     config = replace(CONFIG, update_interval=2 * STEPS, tolerance=1.0, learning_rate=1e-6)
     method = DEC(config, (4,), [0, 1])
@@ -206,7 +206,7 @@ def test_training_stops_where_few_labels_change() -> None:
     assert torch.equal(answers[4], answers[7])
 
 
-def test_labels_that_change_are_counted() -> None:
+def test_changed_labels_are_counted() -> None:
     q = torch.tensor([[[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]]]).repeat(2, 1, 1)
     target = Target(2, "cpu")
     target.update(q.log(), 0.3)
@@ -218,18 +218,18 @@ def test_labels_that_change_are_counted() -> None:
     assert target.following.tolist() == [False, True]
 
 
-def test_self_training_makes_assignments_surer() -> None:
+def test_self_training_makes_assignments_more_certain() -> None:
     x, _ = blobs()
     config = replace(CONFIG, learning_rate=0.1, epochs=15)
-    method, sureness = DEC(config, (4,), [0, 1]), []
+    method, certainty = DEC(config, (4,), [0, 1]), []
     for report in method.fit(x):
         if report.epoch >= 4:
-            sureness.append(method.predict_log_proba(x).exp().amax(dim=2).mean(dim=1))
-    assert (sureness[-1] > sureness[0] + 0.02).all()
+            certainty.append(method.predict_log_proba(x).exp().amax(dim=2).mean(dim=1))
+    assert (certainty[-1] > certainty[0] + 0.02).all()
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_the_unit_of_the_data_does_not_matter(keep: bool) -> None:
+def test_results_do_not_depend_on_the_unit_of_the_data(keep: bool) -> None:
     x, _ = blobs()
     config = replace(CONFIG, keep_decoder=keep)
     small, large = (DEC(config, (4,), [0]) for _ in range(2))
@@ -241,7 +241,7 @@ def test_the_unit_of_the_data_does_not_matter(keep: bool) -> None:
     torch.testing.assert_close(scaled.square().mean(), torch.tensor(1.0))
 
 
-def test_its_autoencoder_is_not_taken_for_that_of_raw_data() -> None:
+def test_its_pretraining_is_not_shared_with_that_on_unscaled_data() -> None:
     names = ("latent_size", "hidden_sizes", "output", "pretraining_epochs")
     same = {name: getattr(CONFIG, name) for name in names}
     other = AEGMMConfig(**same, pretraining_learning_rate=1e-2, pretraining_batch_size=64)
@@ -251,7 +251,7 @@ def test_its_autoencoder_is_not_taken_for_that_of_raw_data() -> None:
 
 
 @pytest.mark.parametrize("unit", [1.0, 3.0])
-def test_a_decoder_that_stays_in_training_draws_the_data_in_their_unit(unit: float) -> None:
+def test_a_decoder_kept_in_training_reconstructs_in_the_unit_of_the_data(unit: float) -> None:
     x = unit * blobs()[0]
     method = DEC(
         replace(CONFIG, keep_decoder=True, pretraining_epochs=20, epochs=20), (4,), [0, 1]
@@ -263,7 +263,7 @@ def test_a_decoder_that_stays_in_training_draws_the_data_in_their_unit(unit: flo
         assert error < 0.1 * x.square().mean()
 
 
-def test_reconstructions_are_decoded_codes_at_the_data_s_own_place() -> None:
+def test_reconstructions_are_rescaled_decoded_codes() -> None:
     x = 3 * blobs()[0]
     method = DEC(replace(CONFIG, keep_decoder=True, epochs=1), (4,), [0, 1])
     list(method.fit(x))
@@ -275,7 +275,7 @@ def test_reconstructions_are_decoded_codes_at_the_data_s_own_place() -> None:
     torch.testing.assert_close(clusterer.reconstruct(x), size * decoded)
 
 
-def test_a_decoder_that_left_training_is_not_shown() -> None:
+def test_only_a_decoder_kept_in_training_is_exposed() -> None:
     kept = replace(CONFIG, keep_decoder=True)
     assert issubclass(DEC.clusterer_of(kept), Decodes)
     assert not issubclass(DEC.clusterer_of(CONFIG), Decodes)

@@ -12,11 +12,11 @@ from torch.distributions import MultivariateNormal, Normal
 from torch.func import functional_call
 from zuko.flows import MAF, NSF
 
-from tuner.models._kit.networks import Draws
+from tuner.models._kit.draws import Draws
 from tuner.models._kit.starts import kmeans_partition
 from tuner.models.em_flow.flows import FlowStack
 from tuner.models.em_flow.method import EMFlow, EMFlowClusterer, EMFlowConfig
-from tuner.models.em_flow.principal_axes import moments
+from tuner.models.em_flow.principal_axes import weighted_moments
 
 PLANE = EMFlowConfig(
     n_components=2,
@@ -30,7 +30,7 @@ PLANE = EMFlowConfig(
 
 
 def stack(coupling: str, stack: int = 3, features: int = 2) -> FlowStack:
-    """Flows far from the identity, each with weights of its own."""
+    """Return flows far from the identity with different weights."""
     flows = FlowStack(stack, features, coupling=coupling, transforms=2, hidden=16, bins=6)
     flows.initialise(Draws([5]))
     generator = torch.Generator().manual_seed(1)
@@ -50,7 +50,7 @@ def grid(limit: float, step: float) -> Tensor:
 
 
 @pytest.mark.parametrize(("coupling", "kind"), [("spline", NSF), ("affine", MAF)])
-def test_a_stack_is_a_loop_over_flows_of_zuko(coupling: str, kind: type) -> None:
+def test_a_stack_matches_a_loop_over_zuko_flows(coupling: str, kind: type) -> None:
     flows, x = stack(coupling, features=5), normal(3, 20, 5)
     answer = flows.log_prob(x)
     answer.sum().backward()
@@ -74,7 +74,7 @@ def test_a_stack_is_a_loop_over_flows_of_zuko(coupling: str, kind: type) -> None
 
 
 @pytest.mark.parametrize("coupling", ["spline", "affine"])
-def test_a_flow_comes_back_and_knows_its_volume(coupling: str) -> None:
+def test_a_flow_inverts_and_its_log_determinant_is_correct(coupling: str) -> None:
     flows, x = stack(coupling, features=3), normal(3, 8, 3)
     z, log_volume = flows(x)
     torch.testing.assert_close(flows.inverse(z), x, rtol=1e-3, atol=1e-3)
@@ -96,7 +96,7 @@ def test_a_likelihood_integrates_to_one(coupling: str) -> None:
         assert mass * step**2 == pytest.approx(1, abs=0.01), s
 
 
-def test_making_flows_leaves_the_global_state_and_the_checks_of_torch_alone() -> None:
+def test_creating_flows_changes_neither_global_state_nor_validation_in_torch() -> None:
     before = torch.get_rng_state()
     stack("spline")
     assert torch.equal(before, torch.get_rng_state())
@@ -104,18 +104,18 @@ def test_making_flows_leaves_the_global_state_and_the_checks_of_torch_alone() ->
         Normal(0.0, -1.0)
 
 
-def test_flows_begin_as_the_gaussians_of_their_points() -> None:
+def test_flows_start_as_the_gaussians_of_their_points() -> None:
     x = normal(200, 3) @ torch.tensor([[2.0, 0, 0], [1, 1, 0], [0, 3, 0.5]]) + 4
     flows = FlowStack(1, 3, coupling="affine", transforms=0, hidden=8, bins=4)
-    mean, covariance = moments(x, torch.ones(1, 200))
-    flows.whiten(mean, covariance)
+    mean, covariance = weighted_moments(x, torch.ones(1, 200))
+    flows.set_whitening(mean, covariance)
     torch.testing.assert_close(mean[0], x.double().mean(0))
     torch.testing.assert_close(covariance[0], x.double().T.cov(correction=0), rtol=0.01, atol=0.01)
     expected = MultivariateNormal(mean[0], covariance[0]).log_prob(x.double()).float()
     torch.testing.assert_close(flows.log_prob(x.unsqueeze(0))[0], expected, rtol=1e-4, atol=1e-3)
 
 
-def test_em_without_couplings_is_that_of_a_gaussian_mixture() -> None:
+def test_em_without_couplings_matches_a_gaussian_mixture() -> None:
     shape = torch.tensor([[1.0, 0.6], [0.0, 0.5]])
     x = torch.cat([normal(150, 2) @ shape, normal(100, 2, seed=1) + torch.tensor([1.5, 2.0])])
     config = EMFlowConfig(
@@ -152,7 +152,7 @@ def test_em_without_couplings_is_that_of_a_gaussian_mixture() -> None:
     assert (found - expected).abs().mean() < 0.03
 
 
-def test_beyond_the_principal_axes_the_density_is_still_one_of_x() -> None:
+def test_principal_axes_leave_a_density_of_x() -> None:
     scales = torch.tensor([3.0, 2.0, 0.3, 0.2, 0.1])
     x = normal(300, 5) * scales @ torch.linalg.qr(normal(5, 5, seed=2)).Q + 1
     config = EMFlowConfig(
@@ -191,7 +191,7 @@ def moons(n: int) -> tuple[Tensor, Tensor]:
     return torch.tensor(x, dtype=torch.float32), torch.tensor(y)
 
 
-def test_the_likelihood_finds_moons_that_k_means_cuts_and_samples_follow_the_density() -> None:
+def test_moons_that_k_means_splits_are_found_and_samples_follow_the_density() -> None:
     x, y = moons(800)
     method = EMFlow(PLANE, (2,), [0, 1, 2])
     likelihoods = torch.stack([r.metrics["log_likelihood"] for r in method.fit(x)])
@@ -205,14 +205,14 @@ def test_the_likelihood_finds_moons_that_k_means_cuts_and_samples_follow_the_den
     with torch.no_grad():
         density = clusterer.network.flows.log_prob(points.expand(2, -1, -1))[0].exp()
     edges = torch.linspace(-3, 3, 13)
-    for axis in range(2):  # shares of the intervals of a feature, by the density and by draws
+    for axis in range(2):  # mass per interval of a feature, from the density and from samples
         cells = torch.bucketize(points[:, axis].contiguous(), edges)
         expected = torch.zeros(14).index_add(0, cells, density / density.sum())
         found = torch.bucketize(drawn[:, axis].contiguous(), edges).bincount(minlength=14) / 20_000
         assert (found - expected).abs().max() < 0.012
 
 
-def test_a_temperature_softens_the_shares_and_not_the_answers() -> None:
+def test_a_temperature_softens_the_responsibilities_but_not_the_predictions() -> None:
     x, _ = moons(200)
     shares = []
     for temperature in (1.0, 5.0):
@@ -228,7 +228,7 @@ def test_a_temperature_softens_the_shares_and_not_the_answers() -> None:
     torch.testing.assert_close(*shares)
 
 
-def test_noise_keeps_a_likelihood_from_being_that_of_its_own_points_alone() -> None:
+def test_noise_reduces_overfitting_of_the_likelihood() -> None:
     gaps = []
     x, fresh = normal(60, 8), normal(2000, 8, seed=1)
     for noise in (0.0, 0.5):
@@ -243,7 +243,7 @@ def test_noise_keeps_a_likelihood_from_being_that_of_its_own_points_alone() -> N
     assert gaps[1] < gaps[0] / 2
 
 
-def test_the_start_does_not_depend_on_the_features_units() -> None:
+def test_the_start_does_not_depend_on_the_units_of_features() -> None:
     x, _ = moons(300)
     shares = []
     for units in (torch.tensor([1.0, 1.0]), torch.tensor([100.0, 0.1])):
@@ -252,7 +252,7 @@ def test_the_start_does_not_depend_on_the_features_units() -> None:
     assert torch.equal(*shares)
 
 
-def test_a_cluster_that_lost_its_points_gets_some_again() -> None:
+def test_a_cluster_without_points_is_revived() -> None:
     x, _ = moons(300)
     method = EMFlow(PLANE, (2,), [0, 1])
     training = method.fit(x)

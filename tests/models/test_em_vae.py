@@ -13,13 +13,13 @@ from tuner.data import load
 from tuner.errors import DataError
 from tuner.evaluation.metrics import ari, contingency, hungarian
 from tuner.evaluation.objective import evaluate, neighbour_graph
+from tuner.models._kit.draws import Draws
 from tuner.models._kit.mixtures import fit_mixture
 from tuner.models._kit.neighbours import modularity, neighbours
-from tuner.models._kit.networks import Draws
-from tuner.models._kit.starts import first_responsibilities
+from tuner.models._kit.starts import initial_responsibilities
 from tuner.models.em_vae import steps as _em_vae_steps
 from tuner.models.em_vae.method import EMVAE, EMVAEClusterer, EMVAEConfig
-from tuner.models.em_vae.steps import owned, refined, weighted_share
+from tuner.models.em_vae.steps import adaptive_elbo, effective_share, systematic_resample
 from tuner.study.space import method_space
 from tuner.testing import training
 from tuner.testing.subject import Subject
@@ -71,7 +71,7 @@ def clusterer(method: EMVAE, r: int = 0) -> EMVAEClusterer:
 
 
 def fixed(centres: np.ndarray, **settings: float) -> EMVAEClusterer:
-    """Decoders that draw their centre whatever the code, encoders that answer the prior."""
+    """Return decoders that ignore the code and encoders that ignore the point."""
     config = replace(SMALL, n_components=len(centres), **settings)
     untrained = clusterer(EMVAE(config, (centres.shape[1],), [0]))
     weights = {name: torch.zeros_like(w) for name, w in untrained.weights().items()}
@@ -84,7 +84,7 @@ def shares(method: EMVAE) -> Tensor:
     return method.shares.u
 
 
-def test_bound_and_prediction_are_those_of_a_mixture_of_normals_where_codes_say_nothing():
+def test_bound_and_prediction_match_a_gaussian_mixture_when_codes_are_ignored():
     centres = np.array([[0.0, 1.0], [2.0, -1.0], [0.5, 0.5]])
     x = np.random.default_rng(0).normal(size=(20, 2)).astype("float32")
     exact = norm.logpdf(x[:, None], centres, 1 / math.sqrt(5)).sum(-1) - math.log(3)
@@ -97,30 +97,30 @@ def test_bound_and_prediction_are_those_of_a_mixture_of_normals_where_codes_say_
 
 
 def test_bound_agrees_with_monte_carlo():
-    gentle = replace(SMALL, reconstruction_weight=1.0)  # so that third order is enough
+    gentle = replace(SMALL, reconstruction_weight=1.0)  # for which third order is accurate enough
     method, x = trained(gentle), blobs()[0][:5]
     network = clusterer(method).network.vaes
     q = network.encode(x.expand(3, 5, 3))
     z = q.sample((20_000,)).transpose(0, 1).flatten(1, 2)
-    reconstruction, kl = network.costs(x.expand(3, 5, 3), q, z)
+    reconstruction, kl = network.loss_terms(x.expand(3, 5, 3), q, z)
     elbo = (-reconstruction - kl).logsumexp(0) - math.log(3) + 1.5 * math.log(1 / (2 * math.pi))
     torch.testing.assert_close(clusterer(method).elbo(x), elbo, rtol=0, atol=0.1)
 
 
-def test_costs_are_the_squared_error_and_the_divergence_from_the_prior():
+def test_costs_are_squared_error_and_divergence_from_the_prior():
     network = EMVAE(SMALL, (3,), [4]).network.vaes
     x = blobs()[0][:7].expand(3, 7, 3)
     q = network.encode(x)
     mean, variance = q.base_dist.mean, q.base_dist.variance
     two = torch.cat([mean, mean + 1], dim=1)
-    reconstruction, kl = network.costs(x, q, two)
+    reconstruction, kl = network.loss_terms(x, q, two)
     errors = torch.stack([(network.decode(z) - x) ** 2 for z in (mean, mean + 1)])
     torch.testing.assert_close(reconstruction, 2.5 * errors.sum(-1).mean(0))
     torch.testing.assert_close(kl, 0.5 * (mean**2 + variance - 1 - variance.log()).sum(-1))
 
 
 def test_e_step_metrics_agree_with_the_bound_of_the_clusterers(monkeypatch):
-    monkeypatch.setattr(_em_vae_steps, "DECIDED", math.inf)
+    monkeypatch.setattr(_em_vae_steps, "DECISIVE_MARGIN", math.inf)
     config = replace(SMALL, mc_samples=200, reconstruction_weight=1.0)
     method = EMVAE(config, (3,), (0, 1))
     x = blobs()[0]
@@ -134,7 +134,7 @@ def test_e_step_metrics_agree_with_the_bound_of_the_clusterers(monkeypatch):
     )
 
 
-def test_m_step_trains_a_network_on_its_own_points_alone():
+def test_m_step_trains_a_network_only_on_its_own_points():
     method, x = EMVAE(replace(SMALL, revive_below=0.0), (3,), [0]), blobs()[0]
     u = torch.zeros(1, len(x), 3)
     u[..., 1] = 1
@@ -178,7 +178,7 @@ def test_kmeans_start_is_kept_until_the_first_e_step():
     assert ari(contingency(u[1].argmax(-1).numpy(), labels)) == 1
 
 
-# as they were before there was a pretrained start
+# recorded before the pretrained start was added
 @pytest.mark.parametrize(
     ("start", "loss", "objective"),
     [
@@ -187,14 +187,14 @@ def test_kmeans_start_is_kept_until_the_first_e_step():
         ("kmeans", [6.273000, 5.347423], [-0.836815, -1.005174]),
     ],
 )
-def test_other_starts_draw_what_they_drew_without_a_pretrained_one(start, loss, objective):
+def test_other_starts_are_unaffected_by_the_pretrained_one(start, loss, objective):
     config = replace(SMALL, start=start, dropout=0.2, decay=0.5, decay_every=2)
     reports = list(EMVAE(config, (3,), (0, 7)).fit(blobs()[0]))
     assert reports[0].metrics["loss"].tolist() == pytest.approx(loss, rel=1e-4)
     assert reports[-1].metrics["objective"].tolist() == pytest.approx(objective, rel=1e-3)
 
 
-def test_a_pretrained_start_is_the_best_mixture_s_responsibilities_and_is_held():
+def test_a_pretrained_start_uses_the_best_mixture_until_the_first_e_step():
     x, seeds = blobs()[0], (0, 5)
     method = EMVAE(PRETRAINED, (3,), seeds)
     training = method.fit(x)
@@ -202,7 +202,7 @@ def test_a_pretrained_start_is_the_best_mixture_s_responsibilities_and_is_held()
         next(training)
     vae, draws = method.start.vae, Draws(seeds)
     draws.restore(method.draws.state())
-    fitted, _ = fit_mixture(vae.drawn_codes(x, draws), 3, draws, starts=4)
+    fitted, _ = fit_mixture(vae.sample_codes(x, draws), 3, draws, starts=4)
     codes, (index, nearest) = vae.embed(x), neighbours(x)
     assert torch.equal(index, torch.arange(150))
     expected = []
@@ -221,14 +221,14 @@ def test_a_pretrained_start_is_the_best_mixture_s_responsibilities_and_is_held()
     assert not torch.allclose(shares(method), u, atol=1e-3)
 
 
-def test_a_pretrained_start_s_passes_come_first_and_have_no_clusters():
+def test_passes_of_a_pretrained_start_come_first_without_clusters():
     reports = list(EMVAE(PRETRAINED, (3,), [0]).fit(blobs()[0]))
     assert [r.stage for r in reports] == ["pretraining"] * 5 + ["em"] * 8
     assert [r.epoch for r in reports] == list(range(1, PRETRAINED.passes + 1))
     assert [r.clusters for r in reports] == [False] * 6 + [True] * 7
 
 
-def test_trainings_of_other_em_settings_share_a_pretrained_network():
+def test_other_em_settings_share_the_pretrained_network():
     x, first = blobs()[0], EMVAE(PRETRAINED, (3,), (0, 1))
     for _ in first.fit(x):
         if (result := first.pretraining.result()) is not None:
@@ -269,7 +269,7 @@ def test_blobs_are_found_from_random_starts_by_the_seed_with_the_best_score():
 
 
 @pytest.mark.parametrize(("share", "revived"), [(0.02, True), (0.0, False)])
-def test_a_cluster_without_points_takes_half_of_the_heaviest(share: float, revived: bool):
+def test_a_cluster_without_points_takes_half_of_the_largest(share: float, revived: bool):
     x, labels = blobs()
     method = EMVAE(replace(SMALL, m_step_epochs=1, revive_below=share), (3,), (0, 1))
     next(method.fit(x))
@@ -278,7 +278,7 @@ def test_a_cluster_without_points_takes_half_of_the_heaviest(share: float, reviv
     u[..., 1] = torch.tensor(labels != 0)
     method.restore({**method.state(), "shares/u": u})
     training = method.fit(x)
-    method.config = replace(method.config, m_step_epochs=2)  # to look before the E-step
+    method.config = replace(method.config, m_step_epochs=2)  # stop before the E-step
     method.clock.passes["em"] = 2
     next(training)
     masses = shares(method).mean(1)
@@ -287,7 +287,7 @@ def test_a_cluster_without_points_takes_half_of_the_heaviest(share: float, reviv
     assert bool((masses[:, 0] - 1 / 3).abs().max() < 1e-6)
 
 
-def test_learning_rate_decays_every_so_many_iterations():
+def test_learning_rate_decays_at_the_configured_interval():
     method = EMVAE(replace(SMALL, decay=0.5, decay_every=2), (3,), [0])
     rates = [method.optimiser.param_groups[0]["lr"] for _ in method.fit(blobs()[0])]
     assert rates == [0.01] * 4 + [0.005] * 4
@@ -302,7 +302,7 @@ def test_temperature_flattens_the_prediction():
     assert (odds[0, 0] - odds[0, 1]).item() == pytest.approx(2.25, rel=1e-4)
 
 
-def test_samples_and_reconstructions_come_from_the_clusters_own_decoder():
+def test_samples_and_reconstructions_use_the_decoder_of_the_cluster():
     centres = np.array([[0.0, 5.0], [5.0, 0.0]])
     model = fixed(centres)
     assert torch.equal(model.sample(1, 4, seed=0), torch.tensor([[5.0, 0.0]]).expand(4, 2))
@@ -354,7 +354,7 @@ def test_a_capped_pretrained_start_leaves_half_of_the_passes_to_em():
     assert passes(replace(PRETRAINED, pretraining_epochs=20).capped(20)) == (12, 4, 2)
 
 
-def test_data_that_a_sigmoid_cannot_reach_are_refused():
+def test_data_outside_the_range_of_a_sigmoid_are_rejected():
     with pytest.raises(DataError, match=r"\[0, 1\].*output=identity"):
         next(EMVAE(replace(SMALL, output="sigmoid"), (3,), [0]).fit(blobs()[0]))
     assert EMVAEConfig.implied_by(unit_interval=False) == {"output": "identity"}
@@ -362,7 +362,7 @@ def test_data_that_a_sigmoid_cannot_reach_are_refused():
 
 
 def test_fewer_points_than_clusters_have_no_kmeans_start():
-    with pytest.raises(DataError, match="2 points make no 3"):
+    with pytest.raises(DataError, match="2 points are too few for 3"):
         next(EMVAE(replace(SMALL, start="kmeans"), (3,), [0]).fit(blobs()[0][:2]))
 
 
@@ -399,31 +399,31 @@ def test_points_are_owned_in_proportion_to_the_responsibilities():
     u[1, :, 2] = 0
     u[1, 7, 2] = 1.0
     draws = Draws([0, 1])
-    seen = torch.stack([owned(u, 60, draws) for _ in range(200)])
+    seen = torch.stack([systematic_resample(u, 60, draws) for _ in range(200)])
     assert seen.shape == (200, 6, 60)
     counts = torch.nn.functional.one_hot(seen, 40).sum(2)
     expected = 60 * (u / u.sum(1, keepdim=True)).transpose(1, 2).flatten(0, 1)
-    assert (counts - expected).abs().max() < 1 + 1e-4  # rounded up or down, never further off
+    assert (counts - expected).abs().max() < 1 + 1e-4  # rounded up or down
     torch.testing.assert_close(counts.double().mean(0), expected.double(), rtol=0, atol=0.12)
     assert (seen[:, 5] == 7).all()
     assert (seen[0, 0].diff() < 0).any()  # in random order
 
 
-def test_the_m_step_s_loss_over_owned_points_is_that_over_all_points_with_weights():
+def test_the_m_step_loss_estimates_the_weighted_loss_over_all_points():
     method, x = trained(), blobs()[0]
     u = torch.rand(1, len(x), 3, generator=torch.Generator().manual_seed(0)).softmax(-1)
     batch, vaes = x.expand(3, -1, -1), method.network.vaes
     q = vaes.encode(batch)
-    at_mean = -sum(vaes.costs(batch, q, q.base_dist.mean)).detach()
+    at_mean = -sum(vaes.loss_terms(batch, q, q.base_dist.mean)).detach()
     exact = (u[0].T * at_mean).sum() / len(x)
-    points = owned(u, 5000, method.draws)
+    points = systematic_resample(u, 5000, method.draws)
     share = u[0].mean(0)
     assert float((share * at_mean.gather(1, points).mean(1)).sum()) == pytest.approx(
         float(exact), rel=2e-3
     )
 
 
-def test_what_one_draw_decides_gets_no_more_and_the_answer_is_the_same(monkeypatch):
+def test_clusters_decided_by_one_draw_get_no_more_draws(monkeypatch):
     method, x = trained(replace(SMALL, iterations=20, reconstruction_weight=10.0)), blobs()[0]
     decoded = []
     vaes, decode = method.network.vaes, method.network.vaes.decode
@@ -432,25 +432,25 @@ def test_what_one_draw_decides_gets_no_more_and_the_answer_is_the_same(monkeypat
     @torch.no_grad()
     def responsibilities() -> Tensor:
         method.network.eval()
-        steps = [refined(method.network, x, 10, method.draws) for _ in range(100)]
+        steps = [adaptive_elbo(method.network, x, 10, method.draws) for _ in range(100)]
         return torch.stack(steps).softmax(-1).mean(0)
 
     sparing = responsibilities()
     cheap = sum(z.shape[1] for z in decoded)
     decoded.clear()
-    monkeypatch.setattr(_em_vae_steps, "DECIDED", math.inf)
+    monkeypatch.setattr(_em_vae_steps, "DECISIVE_MARGIN", math.inf)
     full = responsibilities()
     assert cheap < 0.7 * sum(z.shape[1] for z in decoded)
     torch.testing.assert_close(sparing, full, rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize("start", ["uniform", "random"])
-def test_a_start_s_share_of_a_batch_is_what_its_weights_tell(start):
-    u = first_responsibilities(start, torch.rand(20_000, 2), 10, [0], Draws([0]))[0]
-    told = u.mean(0).square() / u.square().mean(0)
-    assert weighted_share(start, 10) == pytest.approx(float(told.mean()), abs=0.06)
+def test_the_batch_share_of_a_start_is_its_effective_sample_size(start):
+    u = initial_responsibilities(start, torch.rand(20_000, 2), 10, [0], Draws([0]))[0]
+    effective = u.mean(0).square() / u.square().mean(0)
+    assert effective_share(start, 10) == pytest.approx(float(effective.mean()), abs=0.06)
 
 
 def test_no_share_exceeds_the_batch():
-    assert weighted_share("kmeans", 2) == weighted_share("", 3) == 1.0
-    assert weighted_share("", 10) == 0.3
+    assert effective_share("kmeans", 2) == effective_share("", 3) == 1.0
+    assert effective_share("", 10) == 0.3

@@ -21,7 +21,7 @@ def fitted(x: Tensor, config: GMMConfig, seeds: tuple[int, ...] = (0, 1)) -> GMM
 
 
 @pytest.mark.parametrize("covariance", ["full", "diag", "spherical"])
-def test_answers_are_scikit_learn_s(covariance: str) -> None:
+def test_results_match_scikit_learn(covariance: str) -> None:
     x, y = blobs()
     method = fitted(x, GMMConfig(n_components=3, covariance=covariance), seeds=(7,))
     theirs = ScikitMixture(3, covariance_type=covariance, reg_covar=1e-3, random_state=7)
@@ -36,7 +36,7 @@ def test_answers_are_scikit_learn_s(covariance: str) -> None:
     assert adjusted_rand_score(y, clusterer.predict(x)) > 0.95
 
 
-def test_samples_have_the_component_s_moments() -> None:
+def test_samples_have_the_moments_of_the_component() -> None:
     x, _ = blobs()
     method = fitted(x.view(300, 2, 2), GMMConfig(n_components=3))
     clusterer = method.clusterers()[1]
@@ -51,7 +51,7 @@ def test_samples_have_the_component_s_moments() -> None:
 
 @pytest.mark.parametrize("covariance", ["full", "diag", "spherical"])
 @pytest.mark.parametrize("x", [torch.ones(20, 3), torch.eye(3).repeat(4, 1), torch.eye(6, 3)])
-def test_degenerate_points_leave_a_proper_density(x: Tensor, covariance: str) -> None:
+def test_degenerate_points_keep_a_proper_density(x: Tensor, covariance: str) -> None:
     method = fitted(x, GMMConfig(n_components=5, covariance=covariance))
     assert method.predict_log_proba(x).isfinite().all()
     assert method.clusterers()[0].elbo(x).isfinite().all()

@@ -1,4 +1,4 @@
-"""A VAE under a trained mixture: its bound, its start, and how overlap shows."""
+"""A VAE with a trained mixture prior: bound, start and metrics of overlap."""
 
 import math
 from dataclasses import replace
@@ -10,9 +10,11 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from tuner.methods.contract import Report
+from tuner.models._kit.distributions import rsample
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.layers import initialise
 from tuner.models._kit.mixtures import GaussianMixture
 from tuner.models._kit.neighbours import modularity, neighbours
-from tuner.models._kit.networks import Draws, initialise, rsample
 from tuner.models._kit.prior_vae import assignment_metrics
 from tuner.models._kit.trainable_mixture import TrainableMixture
 from tuner.models.gmm_prior_vae import GMMPriorVAE, GMMPriorVAEConfig, GMMPriorVAENetwork
@@ -66,7 +68,7 @@ def trained(config: GMMPriorVAEConfig, seeds: list[int]) -> tuple[GMMPriorVAE, l
     return method, list(method.fit(blobs()[0]))
 
 
-def test_the_prior_and_its_responsibilities_are_those_of_a_mixture() -> None:
+def test_prior_and_responsibilities_match_a_mixture() -> None:
     made, z = mixture(), numbers(2, 20, 2)
     for r in range(2):
         theirs = reference(made, r)
@@ -79,23 +81,23 @@ def test_the_prior_and_its_responsibilities_are_those_of_a_mixture() -> None:
         )
 
 
-def test_a_start_from_a_fitted_mixture_is_that_mixture() -> None:
+def test_a_start_copies_the_fitted_mixture() -> None:
     fitted, made, z = GaussianMixture(2, 3, 2), TrainableMixture(2, 3, 2), numbers(2, 20, 2)
     fitted.log_weights.copy_(numbers(2, 3, seed=1).log_softmax(1))
     fitted.means.copy_(numbers(2, 3, 2, seed=2))
     fitted.scale_tril.copy_(torch.diag_embed(numbers(2, 3, 2, seed=3).exp()))
-    made.take(fitted)
+    made.copy_from(fitted)
     torch.testing.assert_close(made.log_joint(z), fitted.log_joint(z))
 
 
-def test_codes_placed_in_a_component_have_its_moments() -> None:
+def test_placed_codes_have_the_moments_of_the_component() -> None:
     made = mixture()
-    z = made.place(1, numbers(2, 200_000, 2))
+    z = made.sample_component(1, numbers(2, 200_000, 2))
     torch.testing.assert_close(z.mean(1), made.means[:, 1], atol=0.02, rtol=0)
     torch.testing.assert_close(z.var(1), made.log_variances[:, 1].exp(), atol=0, rtol=0.02)
 
 
-def test_the_divergence_is_a_monte_carlo_estimate_of_that_to_the_mixture() -> None:
+def test_the_divergence_estimates_that_from_the_mixture() -> None:
     made, x = network(), numbers(6, 4, seed=5)
     batch = x.repeat(2000, 1).expand(2, -1, -1)
     with torch.no_grad():
@@ -109,7 +111,7 @@ def test_the_divergence_is_a_monte_carlo_estimate_of_that_to_the_mixture() -> No
             assert abs(kl[r] - ratio.mean()) < 6 * error
 
 
-def test_the_gradient_is_that_of_the_drawn_log_ratio() -> None:
+def test_the_gradient_matches_the_sampled_log_ratio() -> None:
     made, x = network(), numbers(2, 6, 4, seed=5)
     made.bound(x, Draws([0, 1]))["loss"].sum().backward()
     got = {name: p.grad.clone() for name, p in made.named_parameters() if p.grad is not None}
@@ -143,7 +145,7 @@ def test_the_bound_is_below_the_log_likelihood() -> None:
     torch.testing.assert_close(one_draw, elbo.mean(1), atol=0.4, rtol=0)
 
 
-def test_blobs_are_found_and_the_bound_rises_when_the_mixture_comes() -> None:
+def test_blobs_are_found_and_the_mixture_raises_the_bound() -> None:
     x, y = blobs()
     method, reports = trained(CONFIG, [0, 1, 2, 3])
     labels = method.predict_log_proba(x).argmax(2)
@@ -154,7 +156,7 @@ def test_blobs_are_found_and_the_bound_rises_when_the_mixture_comes() -> None:
     assert (reports[-1].metrics["elbo"] > reports[9].metrics["elbo"] + 0.3).all()
 
 
-def test_the_mixture_starts_where_the_codes_of_the_warmed_up_vae_are() -> None:
+def test_the_mixture_starts_at_the_codes_of_the_warmed_up_vae() -> None:
     x, _ = blobs()
     method = GMMPriorVAE(CONFIG, (4,), [0, 1])
     for report in method.fit(x):
@@ -162,12 +164,12 @@ def test_the_mixture_starts_where_the_codes_of_the_warmed_up_vae_are() -> None:
             break
     before = method.network.vae.elbo(x, numbers(50, 2), lambda z: -0.5 * (z**2).sum(2))
     before = before.mean(1) - math.log(2 * math.pi)
-    method.network.start_clusters(x, Draws([0, 1]))
+    method.network.initialise_clusters(x, Draws([0, 1]))
     after = method.network.vae.elbo(x, numbers(50, 2), method.network.log_prior).mean(1)
     assert (after > before + 0.1).all()
 
 
-def test_overlap_and_a_single_cluster_have_no_information() -> None:
+def test_overlapping_clusters_and_a_single_cluster_have_no_information() -> None:
     overlap = torch.full((1, 30, 3), -math.log(3))
     single = torch.tensor([1.0, 1e-12, 1e-12]).log().expand(1, 30, 3)
     apart = (torch.eye(3).repeat(10, 1)[None] + 1e-12).log()
@@ -178,14 +180,14 @@ def test_overlap_and_a_single_cluster_have_no_information() -> None:
     assert found[2] == pytest.approx([0, math.log(3)], abs=1e-5)
 
 
-def test_a_good_start_tells_more_of_a_point_than_the_random_one_of_the_report() -> None:
+def test_a_fitted_start_has_more_information_than_a_random_one() -> None:
     cold = replace(CONFIG, pretraining_epochs=0, epochs=5, start="random", learning_rate=1e-3)
     start, random = trained(CONFIG, [0])[1][-1], trained(cold, [0])[1][-1]
     assert start.metrics["information"] > 0.7 * math.log(3)
     assert random.metrics["information"] < 0.5 * math.log(3)
 
 
-def test_a_random_start_is_each_replica_s_own() -> None:
+def test_a_random_start_depends_on_the_seed_of_the_replica() -> None:
     subject = Subject.of("gmm_prior_vae")
     subject = replace(subject, config=replace(subject.config, start="random"))
     training.together_equals_alone(subject)
@@ -193,7 +195,7 @@ def test_a_random_start_is_each_replica_s_own() -> None:
     training.a_stopped_training_goes_on_exactly(subject)
 
 
-def test_a_pretrained_network_taken_over_ends_like_one_s_own() -> None:
+def test_a_shared_pretrained_network_gives_the_same_result() -> None:
     x, _ = blobs(100)
     giver, taker = GMMPriorVAE(CONFIG, (4,), [0, 1]), GMMPriorVAE(CONFIG, (4,), [0, 1])
     results = [giver.pretraining.result() for _ in giver.fit(x)]
@@ -204,7 +206,7 @@ def test_a_pretrained_network_taken_over_ends_like_one_s_own() -> None:
     assert torch.equal(taker.predict_log_proba(x), giver.predict_log_proba(x))
 
 
-def test_the_pretraining_depends_on_the_network_and_on_nothing_of_the_clusters() -> None:
+def test_the_pretraining_does_not_depend_on_cluster_settings() -> None:
     same = replace(CONFIG, n_components=7, learning_rate=0.5, batch_size=9, epochs=3, starts=1)
     assert same.pretraining == CONFIG.pretraining
     for change in ({"latent_size": 3}, {"scale": 0.3}, {"pretraining_epochs": 9}):

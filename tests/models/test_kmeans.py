@@ -20,7 +20,7 @@ def fitted(x: Tensor, k: int = 3, seeds: tuple[int, ...] = (0, 1)) -> KMeans:
     return method
 
 
-def test_partition_and_inertia_are_scikit_learn_s() -> None:
+def test_partition_and_inertia_match_scikit_learn() -> None:
     x, _ = blobs()
     method = KMeans(KMeansConfig(n_components=5), (4,), [7])
     (report,) = method.fit(x)
@@ -29,7 +29,7 @@ def test_partition_and_inertia_are_scikit_learn_s() -> None:
     assert report.metrics["inertia"].item() == pytest.approx(theirs.inertia_ / 300, rel=1e-4)
 
 
-def test_probabilities_are_those_of_the_spherical_mixture() -> None:
+def test_probabilities_match_a_spherical_mixture() -> None:
     x, _ = blobs()
     method = fitted(x)
     mixture = GaussianMixture(2, 3, 4)
@@ -42,7 +42,7 @@ def test_probabilities_are_those_of_the_spherical_mixture() -> None:
     torch.testing.assert_close(method.variance, (x - own).square().mean((1, 2)))
 
 
-def test_every_point_goes_to_its_nearest_centre() -> None:
+def test_every_point_is_assigned_to_its_nearest_centre() -> None:
     x = torch.randn(200, 2, 3, generator=torch.Generator().manual_seed(0))
     method = fitted(x, k=6)
     expected = torch.cdist(x.flatten(1).expand(2, 200, 6), method.centres).argmin(2)

@@ -1,4 +1,4 @@
-"""A VAE and a mixture in turns."""
+"""Alternating training of a VAE and a mixture."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ def test_blobs_are_found_and_chosen_without_labels() -> None:
     assert adjusted_rand_score(y, labels[chosen]) > 0.95
 
 
-def test_stages_and_the_moments_at_which_the_mixture_moves() -> None:
+def test_stages_and_epochs_at_which_the_mixture_changes() -> None:
     x, _ = blobs()
     method = MutualVAEGMM(CONFIG, (4,), [0, 1])
     before, moved, reports = method.network.mixture.means.clone(), [], []
@@ -58,7 +58,7 @@ def test_rounds_raise_the_bound() -> None:
     assert (bounds[1] > bounds[0] + 0.1).all()
 
 
-def test_no_rounds_are_the_vae_and_its_mixture() -> None:
+def test_zero_rounds_equal_vae_gmm() -> None:
     x, _ = blobs()
     method, _ = trained(replace(CONFIG, vae_epochs=4, rounds=0), [1])
     plain = VAEGMM(replace(VAE_CONFIG, vae_epochs=4), (4,), [1])
@@ -67,7 +67,7 @@ def test_no_rounds_are_the_vae_and_its_mixture() -> None:
 
 
 @pytest.mark.parametrize("stop", [2, 15, 16, 18, 20])
-def test_a_restored_training_ends_like_an_unbroken_one(stop: int) -> None:
+def test_a_resumed_training_ends_like_an_uninterrupted_one(stop: int) -> None:
     x, _ = blobs()
     whole, _ = trained(CONFIG, [0, 1])
     first = MutualVAEGMM(CONFIG, (4,), [0, 1])
@@ -82,7 +82,7 @@ def test_a_restored_training_ends_like_an_unbroken_one(stop: int) -> None:
     assert torch.equal(second.predict_log_proba(x), whole.predict_log_proba(x))
 
 
-def test_a_replica_alone_trains_as_in_company() -> None:
+def test_a_replica_trains_alike_alone_and_with_others() -> None:
     x, _ = blobs(123)
     config = replace(CONFIG, vae_epochs=2, rounds=1, round_epochs=1)
     together, alone = MutualVAEGMM(config, (4,), [3, 4, 5]), MutualVAEGMM(config, (4,), [4])
@@ -96,21 +96,21 @@ def test_a_replica_alone_trains_as_in_company() -> None:
     )
 
 
-def test_every_parameter_is_reached_in_both_stages() -> None:
+def test_gradients_reach_every_parameter_in_both_stages() -> None:
     x, _ = blobs(64)
     method = MutualVAEGMM(replace(CONFIG, vae_epochs=1, rounds=1, round_epochs=1), (4,), [0])
     for _ in method.fit(x):
         assert all(p.grad is not None and p.grad.any() for _, p in method.parameters())
 
 
-def test_steps_that_are_far_too_long_are_reported() -> None:
+def test_divergence_is_reported() -> None:
     method, reports = trained(replace(CONFIG, learning_rate=1e8, vae_epochs=3), [0, 1])
     assert not reports[-1].metrics["loss"].isfinite().all()
     assert method.predict_log_proba(blobs()[0]).shape == (2, 300, 3)
 
 
 @pytest.mark.parametrize(("n", "constant"), [(4, False), (65, False), (129, True)])
-def test_awkward_data_is_clustered(n: int, constant: bool) -> None:
+def test_few_points_and_constant_features_are_clustered(n: int, constant: bool) -> None:
     x, _ = blobs(n)
     if constant:
         x[:, 2] = 5.0

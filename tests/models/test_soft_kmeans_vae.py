@@ -1,4 +1,4 @@
-"""A VAE with soft k-means: its loss, its schedule, its clusters, and how collapse shows."""
+"""A VAE with soft k-means: loss, schedule, clusters and metrics of collapse."""
 
 import math
 from dataclasses import replace
@@ -9,8 +9,10 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from tuner.methods.contract import Report
+from tuner.models._kit.distributions import rsample
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.layers import initialise, replica
 from tuner.models._kit.neighbours import modularity, neighbours
-from tuner.models._kit.networks import Draws, initialise, replica, rsample
 from tuner.models.gmm_prior_vae import GMMPriorVAEConfig
 from tuner.models.soft_kmeans_vae import (
     SoftKMeansVAE,
@@ -53,7 +55,7 @@ def trained(config: SoftKMeansVAEConfig, seeds: list[int]) -> tuple[SoftKMeansVA
 
 
 @pytest.mark.parametrize("prior", ["standard", "gmm"])
-def test_the_loss_is_that_of_a_loop_over_points_and_centres(prior: str) -> None:
+def test_the_loss_matches_a_loop_over_points_and_centres(prior: str) -> None:
     made, x = network(prior), numbers(2, 9, 4, seed=5)
     metrics = made.loss(x, Draws([0, 1]), 0.3)
     z, centres = rsample(made.vae.encode(x), Draws([0, 1])).tolist(), made.centres.tolist()
@@ -69,7 +71,7 @@ def test_the_loss_is_that_of_a_loop_over_points_and_centres(prior: str) -> None:
     torch.testing.assert_close(metrics["elbo"], metrics["reconstruction"] - metrics["kl"])
 
 
-def test_the_gradient_runs_through_the_soft_assignments_too() -> None:
+def test_the_gradient_includes_the_soft_assignments() -> None:
     made, x = network(), numbers(2, 9, 4, seed=5)
     z = rsample(made.vae.encode(x), Draws([0, 1])).detach()
     made.loss(x, Draws([0, 1]), 0.3)["cluster_loss"].sum().backward()
@@ -79,7 +81,7 @@ def test_the_gradient_runs_through_the_soft_assignments_too() -> None:
     torch.testing.assert_close(made.centres.grad, centres.grad)
 
 
-def test_without_a_weight_the_loss_is_the_vae_s_own() -> None:
+def test_without_a_weight_the_loss_is_that_of_the_vae() -> None:
     made, x = network(), numbers(2, 9, 4, seed=5)
     ours, standard = made.loss(x, Draws([0, 1]), 0.0), made.vae.standard_bound(x, Draws([0, 1]))
     for name, value in standard.items():
@@ -99,7 +101,7 @@ def test_responsibilities_are_a_softmax_of_squared_distances() -> None:
     torch.testing.assert_close(made.log_responsibilities(z).exp(), torch.softmax(-squares, dim=2))
 
 
-def test_the_centres_are_the_means_of_the_mixture_where_that_is_the_prior() -> None:
+def test_the_centres_are_the_means_of_a_mixture_prior() -> None:
     made, z = network("gmm"), numbers(2, 20, 2)
     for r in range(2):
         torch.testing.assert_close(made.log_prior(z)[r], reference(made.mixture, r).log_prob(z[r]))
@@ -126,13 +128,13 @@ def test_the_bound_is_below_the_log_likelihood_under_its_prior(prior: str) -> No
         ]
         elbo = made.vae.elbo(x, numbers(2000, 1), made.log_prior)
     assert (elbo < evidence + 1e-3).all()
-    for r in range(2):  # sixteen draws that are always the same
+    for r in range(2):  # sixteen fixed draws
         assert (clusterers[r].elbo(x) - elbo[r]).mean().abs() < 0.3
 
 
-def test_clusters_draw_with_the_variance_of_their_own_codes() -> None:
+def test_sampled_codes_have_the_variance_of_the_cluster() -> None:
     made, z = network(), 1.5 * numbers(2, 500, 2)
-    shares, variances = made.own_codes(z)
+    shares, variances = made.cluster_moments(z)
     nearest = torch.cdist(z, made.centres).argmin(2)
     for r in range(2):
         for k in range(3):
@@ -141,7 +143,7 @@ def test_clusters_draw_with_the_variance_of_their_own_codes() -> None:
             torch.testing.assert_close(variances[r, k], expected, atol=1e-5, rtol=1e-4)
             assert float(shares[r, k]) == pytest.approx(len(own) / 500, abs=1e-6)
     made.variances.copy_(variances)
-    drawn = made.place(2, numbers(2, 100_000, 2))
+    drawn = made.sample_cluster(2, numbers(2, 100_000, 2))
     torch.testing.assert_close(drawn.mean(1), made.centres[:, 2], atol=0.02, rtol=0)
     torch.testing.assert_close(drawn.var(1), variances[:, 2], atol=0, rtol=0.03)
 
@@ -149,16 +151,16 @@ def test_clusters_draw_with_the_variance_of_their_own_codes() -> None:
 def test_a_cluster_without_codes_has_the_variance_of_the_standard_normal() -> None:
     made = network()
     made.centres.data[:, 1] = 1e3
-    shares, variances = made.own_codes(numbers(2, 50, 2))
+    shares, variances = made.cluster_moments(numbers(2, 50, 2))
     torch.testing.assert_close(variances[:, 1], torch.ones(2, 2))
     assert (shares[:, 1] < 1e-6).all()
 
 
-def test_the_centres_start_where_k_means_finds_them() -> None:
+def test_k_means_starts_the_centres() -> None:
     x, _ = blobs()
     method = SoftKMeansVAE(CONFIG, (4,), [0])
-    list(method.pretraining.descend(x))
-    method.network.start_clusters(x, Draws([0]))
+    list(method.pretraining.fit(x))
+    method.network.initialise_clusters(x, Draws([0]))
     codes, centres = method.network.embed(x)[0], method.network.centres[0].detach()
     inertia = float(torch.cdist(codes, centres).min(1).values.square().sum())
     assert inertia == pytest.approx(KMeans(3, n_init=10, random_state=0).fit(codes).inertia_, 1e-3)
@@ -166,13 +168,13 @@ def test_the_centres_start_where_k_means_finds_them() -> None:
 
 def test_the_mixture_starts_with_weights_and_variances_of_the_clusters() -> None:
     made, (x, _) = network("gmm"), blobs()
-    made.start_clusters(x, Draws([0, 1]))
-    shares, variances = made.own_codes(made.vae.drawn_codes(x, Draws([8, 9])))
+    made.initialise_clusters(x, Draws([0, 1]))
+    shares, variances = made.cluster_moments(made.vae.sample_codes(x, Draws([8, 9])))
     torch.testing.assert_close(made.mixture.log_weights().exp(), shares, atol=0.1, rtol=0)
     torch.testing.assert_close(made.mixture.log_variances.exp(), variances, atol=0, rtol=0.5)
 
 
-def test_lambda_rises_and_stays() -> None:
+def test_lambda_rises_and_stays_constant() -> None:
     config = replace(CONFIG, pretraining_epochs=0, epochs=8, cluster_weight=2.0)
     _, reports = trained(config, [0, 1])
     weights = torch.stack([report.metrics["cluster_weight"] for report in reports])
@@ -183,7 +185,7 @@ def test_lambda_rises_and_stays() -> None:
 
 
 @pytest.mark.parametrize("prior", ["standard", "gmm"])
-def test_blobs_are_found_and_their_samples_fall_to_them(prior: str) -> None:
+def test_blobs_are_found_and_samples_are_assigned_to_them(prior: str) -> None:
     x, y = blobs()
     method, reports = trained(replace(CONFIG, prior=prior), [0, 1, 2])
     labels = method.predict_log_proba(x).argmax(2)
@@ -196,7 +198,7 @@ def test_blobs_are_found_and_their_samples_fall_to_them(prior: str) -> None:
     assert [r.stage for r in reports] == ["pretraining"] * 10 + ["joint"] * 10
 
 
-def test_a_far_too_strong_pull_at_once_shows_in_what_is_reported() -> None:
+def test_a_collapse_under_a_large_weight_shows_in_the_metrics() -> None:
     good = trained(CONFIG, [0])[1][-1].metrics
     config = replace(CONFIG, cluster_weight=1e3, warm_up=0.0, learning_rate=1e-2, epochs=20)
     collapsed = trained(replace(config, pretraining_epochs=0), [0])[1][-1].metrics
@@ -207,8 +209,8 @@ def test_a_far_too_strong_pull_at_once_shows_in_what_is_reported() -> None:
     assert collapsed["elbo"] < good["elbo"]
 
 
-def test_a_code_that_tells_nothing_shrinks_as_far_as_the_weight_pulls_it() -> None:
-    """At centres 0, KL(N(0, s² I) ‖ N(0, I)) + λ E‖z‖² is least where s² = 1 / (1 + 2λ)."""
+def test_uninformative_codes_shrink_to_the_analytic_optimum() -> None:
+    """At centres 0, KL(N(0, s² I) ‖ N(0, I)) + λ E‖z‖² is minimal at s² = 1 / (1 + 2λ)."""
     made, x, weight = network(), torch.zeros(2, 4000, 4), 3.0
     made.centres.data.zero_()
     head = made.vae.posterior
@@ -222,7 +224,7 @@ def test_a_code_that_tells_nothing_shrinks_as_far_as_the_weight_pulls_it() -> No
     assert weight * metrics["cluster_loss"][0].item() == pytest.approx(6 / 7, rel=0.1)
 
 
-def test_the_warm_up_is_shared_with_the_method_of_the_mixture_prior() -> None:
+def test_the_warm_up_is_shared_with_gmm_prior_vae() -> None:
     settings = {
         name: value
         for name, value in CONFIG.to_mapping().items()
@@ -240,6 +242,6 @@ def test_the_warm_up_is_shared_with_the_method_of_the_mixture_prior() -> None:
         training.divergence_is_an_outcome,
     ],
 )
-def test_the_mixture_as_prior_keeps_the_contract(check: suite.Check) -> None:
+def test_the_mixture_prior_keeps_the_contract(check: suite.Check) -> None:
     subject = Subject.of("soft_kmeans_vae")
     check(replace(subject, config=replace(subject.config, prior="gmm")))

@@ -1,11 +1,10 @@
-"""Variational deep embedding: its bound against integrals, its mixture, its schedule."""
+"""Variational deep embedding: the bound against integrals, the mixture and the schedule."""
 
 import math
 from dataclasses import replace
 
 import pytest
 import torch
-from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture as Reference
 from torch import Tensor
@@ -19,10 +18,14 @@ from torch.distributions import (
 
 from tuner.errors import DataError
 from tuner.models._kit.bounds import antithetic_noise
+from tuner.models._kit.distributions import diagonal_normal
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.layers import initialise, replica
 from tuner.models._kit.neighbours import modularity, neighbours
-from tuner.models._kit.networks import Draws, diagonal_normal, initialise, replica
 from tuner.models._kit.trainable_mixture import TrainableMixture
 from tuner.models.vade import VaDE, VaDEClusterer, VaDEConfig, VaDENetwork
+
+from .test_vae_gmm import blobs
 
 CONFIG = VaDEConfig(
     n_components=3,
@@ -42,12 +45,6 @@ def points(n: int = 12) -> Tensor:
     return torch.randn(n, 4, generator=torch.Generator().manual_seed(0))
 
 
-def blobs(n: int = 300) -> tuple[Tensor, Tensor]:
-    x, y = make_blobs(n, n_features=4, centers=3, random_state=4)
-    x = (x - x.mean(0)) / x.std(0)
-    return torch.tensor(x, dtype=torch.float32), torch.tensor(y)
-
-
 def scattered(mixture: TrainableMixture, *, far: float = 0.0) -> TrainableMixture:
     draws = Draws([7])
     with torch.no_grad():
@@ -65,12 +62,12 @@ def network(**settings: object) -> VaDENetwork:
 
 
 def prior(mixture: TrainableMixture) -> MixtureSameFamily:
-    """Return p(z) as torch has it, batch shape (S,), to be asked with z (N, S, D)."""
+    """Return p(z) from torch, batch shape (S,), for z (N, S, D)."""
     parts = Independent(Normal(mixture.means, (0.5 * mixture.log_variances).exp()), 1)
     return MixtureSameFamily(Categorical(logits=mixture.logits), parts)
 
 
-def test_the_mixture_s_densities_are_those_of_torch_and_lose_no_digits_far_out() -> None:
+def test_the_mixture_matches_torch_and_keeps_precision_far_from_the_origin() -> None:
     for far in (0.0, 300.0):
         mixture = scattered(TrainableMixture(2, 3, 5), far=far)
         z = Draws(SEEDS).normal(20, 5) + far
@@ -81,7 +78,7 @@ def test_the_mixture_s_densities_are_those_of_torch_and_lose_no_digits_far_out()
         )
 
 
-def test_the_expected_log_density_is_minus_divergence_and_entropy() -> None:
+def test_the_expected_log_density_is_minus_divergence_minus_entropy() -> None:
     mixture = scattered(TrainableMixture(2, 3, 5))
     draws = Draws(SEEDS)
     z, q = draws.normal(8, 5), diagonal_normal(draws.normal(8, 5), draws.uniform(8, 5) + 0.1)
@@ -96,7 +93,7 @@ def test_the_expected_log_density_is_minus_divergence_and_entropy() -> None:
 
 
 def paper_loss(made: VaDENetwork, x: Tensor, noise: Tensor) -> Tensor:
-    """Return the loss as it stands in section 3.2, term by term, (S,), with z from `noise`."""
+    """Return the loss of section 3.2, term by term, (S,), with z from `noise`."""
     h = made.autoencoder.encoder(x)
     m, log_s2 = made.autoencoder.code(h), made.log_variance(h)
     z = m + (0.5 * log_s2).exp() * noise
@@ -122,7 +119,7 @@ def paper_loss(made: VaDENetwork, x: Tensor, noise: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "identity"])
-def test_the_bound_is_the_paper_s_and_so_is_its_gradient(output: str) -> None:
+def test_the_bound_and_its_gradient_match_the_paper(output: str) -> None:
     made = network(output=output)
     x = points().sigmoid().expand(2, 12, 4)
     loss = made.bound(x, Draws(SEEDS))["loss"]
@@ -137,7 +134,7 @@ def test_the_bound_is_the_paper_s_and_so_is_its_gradient(output: str) -> None:
 
 @pytest.mark.parametrize("output", ["sigmoid", "identity"])
 @torch.no_grad()
-def test_the_bound_is_below_the_elbo_and_that_below_the_log_likelihood(output: str) -> None:
+def test_bound_elbo_and_log_likelihood_are_ordered(output: str) -> None:
     made, n = network(output=output, latent_size=1, scale=0.5), 12
     x = points(n).sigmoid()
     z = torch.linspace(-12, 12, 4001).view(1, -1, 1).expand(2, -1, 1)
@@ -158,7 +155,7 @@ def test_the_bound_is_below_the_elbo_and_that_below_the_log_likelihood(output: s
     assert (divergence > 0).all()
 
 
-def test_the_mixture_starts_where_a_mixture_of_the_codes_lies() -> None:
+def test_the_mixture_starts_from_a_fit_on_the_codes() -> None:
     x, _ = blobs()
     method = VaDE(replace(CONFIG, joint_epochs=1, learning_rate=0.0), (4,), SEEDS)
     assert method.predict_log_proba(x).exp().allclose(torch.tensor(1 / 3))
@@ -173,7 +170,7 @@ def test_the_mixture_starts_where_a_mixture_of_the_codes_lies() -> None:
         assert found[r].item() == pytest.approx(fitted.score(codes[r]), abs=0.05)
 
 
-def test_the_learning_rate_decays_to_a_tenth_and_the_optimiser_follows() -> None:
+def test_the_learning_rate_decays_to_a_tenth() -> None:
     config = VaDEConfig()
     rates = [config.rate(done) for done in (1, 10, 11, 21, 219, 300)]
     assert rates == pytest.approx([2e-3, 2e-3, 1.8e-3, 1.62e-3, 2e-3 * 0.9**21, 2e-4])
@@ -188,7 +185,7 @@ def test_the_learning_rate_decays_to_a_tenth_and_the_optimiser_follows() -> None
     assert method.optimiser.param_groups[0]["eps"] == 1e-4
 
 
-def test_a_cap_keeps_both_stages_and_half_of_the_passes_for_both_together() -> None:
+def test_a_cap_keeps_both_stages_and_half_of_the_passes_joint() -> None:
     def parts(epochs: int) -> tuple[int, int, int]:
         capped = VaDEConfig().capped(epochs)
         return capped.pretraining_epochs, capped.joint_epochs, capped.decay_every
@@ -201,7 +198,7 @@ def test_a_cap_keeps_both_stages_and_half_of_the_passes_for_both_together() -> N
     assert VaDEConfig(joint_epochs=10).capped(59).passes == 59
 
 
-def test_a_pretrained_network_taken_over_ends_as_one_s_own() -> None:
+def test_a_shared_pretrained_network_gives_the_same_result() -> None:
     x, _ = blobs(100)
     config = replace(CONFIG, pretraining_epochs=3, joint_epochs=3)
     method, other = VaDE(config, (4,), SEEDS), VaDE(config, (4,), SEEDS)
@@ -214,7 +211,7 @@ def test_a_pretrained_network_taken_over_ends_as_one_s_own() -> None:
     assert torch.equal(other.predict_log_proba(x), method.predict_log_proba(x))
 
 
-def test_training_lifts_the_bound_and_finds_blobs_without_labels() -> None:
+def test_training_raises_the_bound_and_finds_blobs_without_labels() -> None:
     x, y = blobs()
     method = VaDE(replace(CONFIG, batch_size=16), (4,), [0, 1, 2, 3])
     reports = [report for report in method.fit(x) if report.clusters]
@@ -230,10 +227,10 @@ def test_training_lifts_the_bound_and_finds_blobs_without_labels() -> None:
     assert (clusterer.reconstruct(x) - x).square().mean() < 0.3
 
 
-def test_new_codes_have_the_component_s_moments_and_a_clusterer_draws_nothing_else() -> None:
+def test_sampled_codes_have_the_moments_of_the_component_and_nothing_else_is_random() -> None:
     made = network()
     noise = Draws([1]).normal(20_000, 2)
-    placed = made.mixture.place(1, noise.expand(2, -1, -1))
+    placed = made.mixture.sample_component(1, noise.expand(2, -1, -1))
     torch.testing.assert_close(placed.mean(1), made.mixture.means[:, 1], atol=0.05, rtol=0.05)
     variance = made.mixture.log_variances[:, 1].exp()
     torch.testing.assert_close(placed.var(1), variance, atol=0.05, rtol=0.05)
@@ -247,7 +244,7 @@ def test_new_codes_have_the_component_s_moments_and_a_clusterer_draws_nothing_el
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_sigmoid_refuses_data_outside_the_unit_interval() -> None:
+def test_a_sigmoid_rejects_data_outside_the_unit_interval() -> None:
     method = VaDE(replace(CONFIG, output="sigmoid"), (4,), [0])
     with pytest.raises(DataError, match=r"output=identity"):
         next(method.fit(points()))

@@ -1,4 +1,4 @@
-"""A VAE, then a mixture."""
+"""A VAE, then a mixture on its codes."""
 
 import torch
 from sklearn.datasets import make_blobs
@@ -35,7 +35,7 @@ def test_blobs_are_found_and_chosen_without_labels() -> None:
     assert adjusted_rand_score(y, labels[chosen]) > 0.95
 
 
-def test_clusters_come_early_enough_to_give_up_and_are_fitted_anew_at_the_end() -> None:
+def test_the_mixture_is_fitted_early_for_pruning_and_again_at_the_end() -> None:
     x, _ = blobs(100)
     method = VAEGMM(CONFIG.capped(18), (4,), [0])
     uniform = torch.full((1, 100, 3), 1 / 3)
@@ -58,7 +58,7 @@ def test_the_bound_rises() -> None:
     assert (curve[-5:].mean(0) > curve[0] + 2).all()
 
 
-def test_samples_of_a_cluster_fall_to_it() -> None:
+def test_samples_are_assigned_to_their_cluster() -> None:
     x, _ = blobs()
     method = VAEGMM(CONFIG, (4,), [0])
     list(method.fit(x))
@@ -68,7 +68,7 @@ def test_samples_of_a_cluster_fall_to_it() -> None:
         assert (clusterer.predict(drawn) == cluster).float().mean() > 0.9
 
 
-def test_a_cap_never_reaches_below_one_pass() -> None:
+def test_a_cap_keeps_at_least_one_pass() -> None:
     assert CONFIG.capped(100) == CONFIG
     assert CONFIG.capped(7).passes == 7
     assert CONFIG.capped(1).passes == 1

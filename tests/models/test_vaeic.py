@@ -1,4 +1,4 @@
-"""VAEIC: the bound against torch's and an integral, the augmentations, the losses of clusters."""
+"""VAEIC: the bound against torch and an integral, the augmentations, the clustering losses."""
 
 import math
 from dataclasses import replace
@@ -8,7 +8,6 @@ import pytest
 import torch
 from scipy import ndimage
 from scipy.stats import entropy
-from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 from torch.distributions import (
@@ -21,8 +20,9 @@ from torch.distributions import (
 )
 
 from tuner.errors import DataError
-from tuner.models._kit.augmentation import Augmentation, moved_images
-from tuner.models._kit.networks import Draws, initialise
+from tuner.models._kit.augmentation import Augmentation, transform_images
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.layers import initialise
 from tuner.models._kit.trainable_mixture import TrainableMixture
 from tuner.models.vaeic import (
     VAEIC,
@@ -33,13 +33,15 @@ from tuner.models.vaeic import (
     symmetric_divergence,
 )
 
+from .test_vae_gmm import blobs
+
 SMALL = VAEICConfig(n_components=3, latent_size=2, hidden_size=16, batch_norm=False, batch_size=50)
 STRONG = Augmentation(shift=0.2, rotation=30.0, zoom=0.3, jitter=0.5)
 NOTHING = Augmentation(shift=0.0, rotation=0.0, zoom=0.0, jitter=0.0)
 
 
 def built(config: VAEICConfig, *shape: int, seeds: tuple[int, ...] = (0,)) -> VAEICNetwork:
-    """Return networks whose components differ in weight, place and width."""
+    """Return networks whose components differ in weight, mean and variance."""
     network, draws = VAEICNetwork(len(seeds), shape, config), Draws(seeds)
     initialise(network, draws)
     network.prior.scatter(draws)
@@ -62,14 +64,8 @@ def still(n: int) -> dict[str, Tensor]:
     return {"shift": torch.zeros(n, 2), "rotation": torch.zeros(n), "zoom": torch.ones(n)}
 
 
-def blobs() -> tuple[Tensor, Tensor]:
-    x, y = make_blobs(300, n_features=4, centers=3, random_state=4)
-    x = (x - x.mean(0)) / x.std(0)
-    return torch.tensor(x, dtype=torch.float32), torch.tensor(y)
-
-
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-def test_the_bound_is_the_sum_over_clusters_of_torch_s_densities(likelihood: str) -> None:
+def test_the_bound_matches_a_sum_over_clusters_of_torch_densities(likelihood: str) -> None:
     config = replace(SMALL, likelihood=likelihood, scale=0.3)
     network, x = built(config, 5, seeds=(0, 1)), images(7, 5).expand(2, 7, 5)
     with torch.no_grad():
@@ -96,7 +92,7 @@ def test_the_bound_is_the_sum_over_clusters_of_torch_s_densities(likelihood: str
     torch.testing.assert_close(terms["elbo"], expected.mean(dim=1))
 
 
-def test_the_prior_is_torch_s_mixture() -> None:
+def test_the_prior_matches_a_torch_mixture() -> None:
     prior = built(SMALL, 5, seeds=(0, 1)).prior
     z = torch.randn(2, 6, 2, generator=torch.Generator().manual_seed(5))
     for s in range(2):
@@ -107,7 +103,7 @@ def test_the_prior_is_torch_s_mixture() -> None:
         torch.testing.assert_close(prior.log_prob(z)[s], mixture.log_prob(z[s]))
 
 
-def test_the_bound_lies_below_the_log_likelihood_and_above_the_one_trained_on() -> None:
+def test_training_bound_elbo_and_log_likelihood_are_ordered() -> None:
     method, x = VAEIC(replace(SMALL, epochs=20), (6,), [0]), images(200, 6).round()
     list(method.fit(x))
     (clusterer,) = method.clusterers()
@@ -132,7 +128,7 @@ def test_the_bound_lies_below_the_log_likelihood_and_above_the_one_trained_on() 
     assert trained < float(bound.mean())
 
 
-def test_the_loss_is_made_of_its_terms() -> None:
+def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
     config = replace(SMALL, augmentation_weight=3, balance_weight=5, certainty_weight=7)
     method, x = VAEIC(config, (4, 4), [0, 1]), images(9, 16).expand(2, 9, 16)
     terms = method.losses(x, x.flip(2))
@@ -146,7 +142,7 @@ def test_the_loss_is_made_of_its_terms() -> None:
     assert method.losses(x, x)["inconsistency"].abs().max() == 0
 
 
-def test_the_symmetric_divergence_is_both_of_torch_s() -> None:
+def test_the_symmetric_divergence_matches_torch() -> None:
     log_p, log_q = assignments(2, 5, 4), assignments(2, 5, 4, seed=1)
     found = symmetric_divergence(log_p, log_q)
     for s in range(2):
@@ -156,7 +152,7 @@ def test_the_symmetric_divergence_is_both_of_torch_s() -> None:
             torch.testing.assert_close(found[s, b], expected)
 
 
-def test_balance_is_lost_where_one_cluster_has_all_and_kept_where_all_have_as_much() -> None:
+def test_imbalance_is_zero_for_equal_clusters_and_log_k_for_a_single_one() -> None:
     even = torch.eye(4).repeat(3, 1).mul(60).log_softmax(dim=1)
     one = torch.eye(4)[[2] * 12].mul(60).log_softmax(dim=1)
     drawn = assignments(12, 4)
@@ -165,11 +161,11 @@ def test_balance_is_lost_where_one_cluster_has_all_and_kept_where_all_have_as_mu
     torch.testing.assert_close(found, torch.tensor([0.0, math.log(4), expected]))
 
 
-def test_images_that_do_not_move_stay_as_they_are() -> None:
+def test_the_identity_augmentation_changes_nothing() -> None:
     x = images(5, 2, 6, 7)
-    torch.testing.assert_close(moved_images(x, **still(5)), x)
+    torch.testing.assert_close(transform_images(x, **still(5)), x)
     flat = x.flatten(1).expand(3, 5, -1)
-    torch.testing.assert_close(NOTHING.draw(flat, (2, 6, 7), Draws([0, 1, 2])), flat)
+    torch.testing.assert_close(NOTHING.apply(flat, (2, 6, 7), Draws([0, 1, 2])), flat)
 
 
 @pytest.mark.parametrize(("down", "right"), [(1, 0), (0, 1), (-1, 0), (2, -3)])
@@ -178,24 +174,24 @@ def test_a_shift_of_whole_pixels_rolls_zeros_in(down: int, right: int) -> None:
     shift = torch.tensor([[down, right]]).float().expand(4, 2)
     padded = torch.nn.functional.pad(x, (3, 3, 3, 3))
     expected = torch.roll(padded, (down, right), dims=(2, 3))[..., 3:-3, 3:-3]
-    found = moved_images(x, **{**still(4), "shift": shift})
+    found = transform_images(x, **{**still(4), "shift": shift})
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("degrees", [10.0, -25.0, 90.0])
 @pytest.mark.parametrize("sides", [(9, 9), (8, 11)])
-def test_a_rotation_is_scipy_s(degrees: float, sides: tuple[int, int]) -> None:
+def test_a_rotation_matches_scipy(degrees: float, sides: tuple[int, int]) -> None:
     x = images(1, 1, *sides)
-    found = moved_images(x, **{**still(1), "rotation": torch.tensor([degrees])})
+    found = transform_images(x, **{**still(1), "rotation": torch.tensor([degrees])})
     expected = ndimage.rotate(
         x[0, 0].double(), degrees, reshape=False, order=1, mode="grid-constant"
     )
     np.testing.assert_allclose(found[0, 0], expected, atol=1e-4)
 
 
-def test_zoom_and_rotation_come_before_the_shift_as_scipy_s_affine_map() -> None:
+def test_zoom_and_rotation_precede_the_shift_as_in_scipy() -> None:
     x, angle, zoom, shift = images(1, 1, 9, 12), 0.3, 1.4, np.array([0.7, -1.6])
-    found = moved_images(
+    found = transform_images(
         x,
         shift=torch.tensor(shift[None]).float(),
         rotation=torch.tensor([math.degrees(angle)]),
@@ -209,11 +205,11 @@ def test_zoom_and_rotation_come_before_the_shift_as_scipy_s_affine_map() -> None
     np.testing.assert_allclose(found[0, 0], expected, atol=1e-4)
 
 
-def test_channels_move_together_and_no_image_goes_beyond_its_limits() -> None:
+def test_channels_move_together_and_within_the_limits() -> None:
     point = torch.zeros(1, 2, 21, 21)
     point[..., 10, 10] = 1.0
     limits = replace(NOTHING, shift=0.2)
-    moved = limits.draw(point.flatten(1).expand(1, 400, -1), (2, 21, 21), Draws([0]))[0]
+    moved = limits.apply(point.flatten(1).expand(1, 400, -1), (2, 21, 21), Draws([0]))[0]
     one, other = moved.unflatten(1, (2, 21, 21)).unbind(dim=1)
     assert torch.equal(one, other)
     mass = one.double()
@@ -224,24 +220,24 @@ def test_channels_move_together_and_no_image_goes_beyond_its_limits() -> None:
 
 
 @pytest.mark.parametrize("shape", [(16,), (4, 4), (1, 4, 4)])
-def test_each_replica_changes_each_point_by_draws_of_its_own(shape: tuple[int, ...]) -> None:
+def test_each_replica_augments_each_point_with_its_own_draws(shape: tuple[int, ...]) -> None:
     x = images(6, 16).expand(3, 6, 16)
-    together = STRONG.draw(x, shape, Draws([5, 6, 7]))
+    together = STRONG.apply(x, shape, Draws([5, 6, 7]))
     for r, seed in enumerate([5, 6, 7]):
-        torch.testing.assert_close(STRONG.draw(x[:1], shape, Draws([seed]))[0], together[r])
+        torch.testing.assert_close(STRONG.apply(x[:1], shape, Draws([seed]))[0], together[r])
     assert not together[0].allclose(together[1], atol=1e-2)
-    same = STRONG.draw(x[:, :1].expand(3, 6, 16), shape, Draws([5, 6, 7]))
+    same = STRONG.apply(x[:, :1].expand(3, 6, 16), shape, Draws([5, 6, 7]))
     assert (same[:, 0] - same[:, 1]).abs().amax(dim=1).min() > 1e-2
 
 
-def test_points_that_are_no_images_get_noise() -> None:
+def test_points_that_are_not_images_get_noise() -> None:
     x = torch.zeros(2, 500, 20)
-    noise = STRONG.draw(x, (20,), Draws([0, 1]))
+    noise = STRONG.apply(x, (20,), Draws([0, 1]))
     assert noise.std() == pytest.approx(0.5, rel=0.02)
     assert noise.mean() == pytest.approx(0.0, abs=0.02)
 
 
-def test_images_train_alike_alone_and_in_company() -> None:
+def test_images_train_alike_alone_and_with_other_replicas() -> None:
     config = replace(SMALL, epochs=3, batch_size=20)
     x = images(60, 1, 6, 6)
     together = VAEIC(config, (1, 6, 6), [3, 8])
@@ -253,13 +249,13 @@ def test_images_train_alike_alone_and_in_company() -> None:
                 torch.testing.assert_close(ours.metrics[name][[r]], value, rtol=1e-4, atol=1e-5)
 
 
-def test_bars_are_told_from_crosses_wherever_they_stand() -> None:
+def test_bars_and_crosses_are_separated_at_any_position() -> None:
     shapes = torch.zeros(3, 1, 12, 12)
     shapes[0, :, 2:10, 5:7] = shapes[1, :, 5:7, 2:10] = 1.0
     shapes[2] = (shapes[0] + shapes[1]).clamp(max=1)
     y = torch.arange(240) % 3
     draws = replace(STRONG, shift=0.1, rotation=10.0, zoom=0.1)
-    x = draws.draw(shapes[y].flatten(1)[None], (1, 12, 12), Draws([1]))[0].view(-1, 1, 12, 12)
+    x = draws.apply(shapes[y].flatten(1)[None], (1, 12, 12), Draws([1]))[0].view(-1, 1, 12, 12)
     config = replace(SMALL, batch_norm=True, hidden_size=32, epochs=15, learning_rate=5e-3)
     method = VAEIC(config, (1, 12, 12), [0, 1, 2])
     list(method.fit(x.clamp(0, 1)))
@@ -267,7 +263,7 @@ def test_bars_are_told_from_crosses_wherever_they_stand() -> None:
     assert max(adjusted_rand_score(y, found) for found in labels) > 0.95
 
 
-def test_samples_of_a_cluster_fall_to_it() -> None:
+def test_samples_are_assigned_to_their_cluster() -> None:
     x, _ = blobs()
     config = replace(SMALL, likelihood="gaussian", epochs=50, batch_size=30, learning_rate=1e-2)
     method = VAEIC(config, (4,), [0])
@@ -290,7 +286,7 @@ def test_data_outside_the_unit_interval_need_a_gaussian_likelihood() -> None:
     assert VAEICConfig.implied_by(unit_interval=False) == {"likelihood": "gaussian"}
 
 
-def test_a_cap_never_reaches_below_one_pass() -> None:
+def test_a_cap_keeps_at_least_one_pass() -> None:
     assert SMALL.capped(100) == SMALL
     assert SMALL.capped(7).passes == 7
     assert SMALL.capped(0).passes == 1

@@ -27,8 +27,9 @@ from tuner.methods.contract import (
     Traverses,
     setting,
 )
-from tuner.models._kit.loop import Clock, Mean, adam, descend, minibatches, pack, unpack
-from tuner.models._kit.networks import Draws, replica
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.layers import replica
+from tuner.models._kit.loop import Clock, Mean, adam, gradient_step, minibatches, pack, unpack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +173,7 @@ class Toy(Method, Trains, Random, Pretrains):
             mean = Mean()
             for batch in self.batches(points):
                 elbo = log_joint(self.tensors, batch).logsumexp(dim=2).mean(dim=1)
-                mean.add({"loss": descend(self.optimiser, -elbo)})
+                mean.add({"loss": gradient_step(self.optimiser, -elbo)})
             yield Report(stage="toy", epoch=self.clock.epoch, metrics=mean.result())
 
     @torch.no_grad()

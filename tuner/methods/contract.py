@@ -10,9 +10,10 @@ instead: see `tuner.methods.catalog`.
 1. `Config` says every hyperparameter once: `setting(default, "meaning", low=..., unit=...)`.
 2. A `Method` trains R replicas (one per seed) side by side as one program. Every tensor it trains
    has a leading axis of R (or R·K) replicas, and losses are summed over it, so each replica gets
-   exactly its own gradient. `tuner.models._kit.networks` holds such layers and all drawing of
-   random numbers, `tuner.models._kit.loop` the pieces of a loop, and `tuner.models._kit.stack`
-   answers most of this contract for a method that is one stack of networks.
+   exactly its own gradient. `tuner.models._kit.layers` holds such layers,
+   `tuner.models._kit.draws` all drawing of random numbers, `tuner.models._kit.loop` the pieces of
+   a loop, and `tuner.models._kit.stack` answers most of this contract for a method that is one
+   stack of networks.
 3. `fit` is a generator: it yields a `Report` after every pass over the data and may be abandoned
    or resumed at any yield. It should read like the algorithm box of the paper.
 4. A `Clusterer` is what training leaves behind: one replica that answers questions, rebuilt from

@@ -1,1 +1,1 @@
-"""A package outside of tuner that offers a method to it."""
+"""An external package that adds a method to tuner."""

@@ -1,6 +1,6 @@
-"""Deep k-Means: an autoencoder and the centres of its codes, trained as one."""
+"""Deep k-Means: an autoencoder trained jointly with the centres of its codes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self, final
 
@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from tuner.methods.contract import Decodes, Pretrains, Report, Shape, setting
 from tuner.models._kit.autoencoder import Autoencoder, AutoencoderConfig
-from tuner.models._kit.loop import Clock, Mean, adam, descend, in_chunks, minibatches
+from tuner.models._kit.loop import Mean, adam, gradient_step, in_chunks, minibatches
 from tuner.models._kit.mixtures import fit_kmeans
-from tuner.models._kit.networks import Draws
-from tuner.models._kit.outputs import flattened
+from tuner.models._kit.outputs import validate_and_flatten
 from tuner.models._kit.pretraining import NetworkPretraining
 from tuner.models._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
@@ -20,29 +19,31 @@ from tuner.models._kit.stack import NetworkClusterer, StackedMethod, StackedNetw
 @final
 @dataclass(frozen=True, kw_only=True)
 class DeepKMeansConfig(AutoencoderConfig):
-    """Settings of the autoencoder, of the two losses and of the softmin between them."""
+    """Settings of the autoencoder, of the two losses and of the softmin."""
 
-    epochs: int = setting(100, "passes with both losses", low=1, high=10_000)
-    learning_rate: float = setting(1e-3, "step size of Adam with both losses", low=1e-6, high=1.0)
-    batch_size: int = setting(256, "batch with both losses", unit="points", low=1)
+    epochs: int = setting(100, "epochs of joint training", low=1, high=10_000)
+    learning_rate: float = setting(
+        1e-3, "Adam's learning rate in joint training", low=1e-6, high=1.0
+    )
+    batch_size: int = setting(256, "points per step of joint training", low=1)
     clustering_weight: float = setting(0.1, "weight λ of the k-means loss", low=0.0)
-    first_sharpness: float = setting(0.1, "α of the softmin in the first pass", low=1e-6)
-    last_sharpness: float = setting(1000.0, "α of the softmin in the last pass", low=1e-6)
+    first_sharpness: float = setting(0.1, "α of the softmin in the first epoch", low=1e-6)
+    last_sharpness: float = setting(1000.0, "α of the softmin in the last epoch", low=1e-6)
 
     @property
     def passes(self) -> int:
-        """The passes of the autoencoder alone and those with both losses."""
+        """Epochs of pretraining and of joint training."""
         return self.pretraining_epochs + self.epochs
 
     def capped(self, epochs: int) -> Self:
-        """Return the configuration with both stages shortened alike, the second never to none."""
+        """Return this configuration with both stages shortened alike, the second to at least 1."""
         joint = max(1, min(self.epochs, epochs * self.epochs // self.passes))
-        alone = min(self.pretraining_epochs, epochs - joint)
-        return replace(self, pretraining_epochs=alone, epochs=joint)
+        first = min(self.pretraining_epochs, epochs - joint)
+        return replace(self, pretraining_epochs=first, epochs=joint)
 
-    def sharpness(self, done: int) -> float:
-        """Return α in a pass, counted from 1: a geometric series from the first to the last."""
-        share = (done - 1) / max(1, self.epochs - 1)
+    def sharpness(self, epoch: int) -> float:
+        """Return α in an epoch, counted from 1: a geometric series between first and last."""
+        share = (epoch - 1) / max(1, self.epochs - 1)
         return float(self.first_sharpness ** (1 - share) * self.last_sharpness**share)
 
 
@@ -63,7 +64,7 @@ class DeepKMeansNetwork(StackedNetwork):
     def losses(self, x: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
         """Return the means over x (S, B, F) of ‖x - x̂‖² and Σ_k G_k ‖z - r_k‖², each (S,).
 
-        G = softmax(-α ‖z - r‖²) over the centres: the closest one alone as α grows.
+        G = softmax(-α ‖z - r‖²) over the centres; it selects the closest one as α grows.
         """
         codes = self.autoencoder.encode(x)
         error = (self.autoencoder.decode(codes) - x).square().sum(dim=-1)
@@ -73,8 +74,7 @@ class DeepKMeansNetwork(StackedNetwork):
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the codes, shape (S, N, D), of x (N, F)."""
-        stack = len(self.centres)
-        return in_chunks(lambda part: self.autoencoder.encode(part.expand(stack, -1, -1)), x)
+        return in_chunks(lambda part: self.autoencoder.encode(self.expand(part)), x)
 
     def predict_log_proba(self, x: Tensor) -> Tensor:
         """Return log G at the last α, shape (S, N, K), of x (N, F)."""
@@ -88,18 +88,17 @@ class DeepKMeansClusterer(NetworkClusterer, Decodes):
     network_type = DeepKMeansNetwork
     network: DeepKMeansNetwork
 
-    @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the decoded codes of x, shape (N, *shape)."""
-        return self.network.autoencoder.decode(self.network.embed(x.flatten(1)))[0].view_as(x)
+        return self.decode_codes(x, self.network.autoencoder.decode)
 
 
 @final
 class DeepKMeans(StackedMethod, Pretrains):
-    """Descend ‖x - x̂‖² + λ Σ_k G_k ‖z - r_k‖² in the autoencoder and the centres at once.
+    """Minimise ‖x - x̂‖² + λ Σ_k G_k ‖z - r_k‖² over the autoencoder and the centres jointly.
 
     Deep k-Means: Jointly clustering with k-Means and learning representations (Moradi Fard,
-    Thonet, Gaussier, 2020). The paper pretrains or anneals α; here training does both.
+    Thonet, Gaussier, 2020). The paper either pretrains or anneals α; here training does both.
     """
 
     config_type = DeepKMeansConfig
@@ -109,34 +108,24 @@ class DeepKMeans(StackedMethod, Pretrains):
     network: DeepKMeansNetwork
     pretraining: NetworkPretraining
 
-    def __init__(
-        self,
-        config: DeepKMeansConfig,
-        shape: Shape,
-        seeds: Sequence[int],
-        *,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.config, self.shape = config, tuple(shape)
-        self.draws, self.clock = Draws(seeds, device), Clock()
-        self.network = DeepKMeansNetwork(len(seeds), self.shape, config).to(device)
+    def build(self) -> None:
+        """Create the network, its pretraining and the joint optimiser."""
+        self.network = self.stacked(DeepKMeansNetwork)
         coder = self.network.autoencoder
-        self.pretraining = NetworkPretraining(
-            coder, coder.squared_error, config, clock=self.clock, seeds=seeds, device=device
-        )
-        self.optimiser = adam(self.network.parameters(), config.learning_rate)
+        self.pretraining = self.pretraining_of(coder, coder.squared_error, self.config)
+        self.optimiser = adam(self.network.parameters(), self.config.learning_rate)
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train the autoencoder, place the centres by k-means, then train both."""
-        config, points = self.config, flattened(x, self.config)
-        yield from self.pretraining.descend(points)
-        for done in self.clock.count("clustering", config.epochs):
-            if done == 1:
+        config, points = self.config, validate_and_flatten(x, self.config)
+        yield from self.pretraining.fit(points)
+        for epoch in self.clock.count("clustering", config.epochs):
+            if epoch == 1:
                 self._place_centres(points)
             mean = Mean()
             for batch in minibatches(points, config.batch_size, self.draws):
-                error, distortion = self.network.losses(batch, config.sharpness(done))
-                loss = descend(self.optimiser, error + config.clustering_weight * distortion)
+                error, distortion = self.network.losses(batch, config.sharpness(epoch))
+                loss = gradient_step(self.optimiser, error + config.clustering_weight * distortion)
                 mean.add({"loss": loss, "distortion": distortion.detach()})
             yield Report(stage="clustering", epoch=self.clock.epoch, metrics=mean.result())
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from tuner.models._kit.adversarial import NoisyPerceptron, frozen, noisy
-from tuner.models._kit.networks import Draws, Linear, initialise
+from tuner.models._kit.adversarial import NoisyMLP, add_noise, frozen
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.layers import Linear, initialise
 
 
 def test_gradients_pass_through_a_frozen_network_and_not_to_it() -> None:
@@ -28,17 +29,17 @@ def test_a_frozen_network_thaws_even_after_an_error() -> None:
 
 def test_noise_has_its_scale_and_comes_from_the_draws_alone() -> None:
     x = torch.zeros(2, 100, 200)
-    y = noisy(x, 0.3, Draws([0, 1]))
+    y = add_noise(x, 0.3, Draws([0, 1]))
     assert y.mean().abs() < 0.01
     assert (y.std(dim=(1, 2)) - 0.3).abs().max() < 0.01
-    assert torch.equal(y[1:], noisy(x[1:], 0.3, Draws([1])))
-    assert torch.equal(noisy(x, 0.3, None), x)
-    assert torch.equal(noisy(x, 0.0, Draws([0, 1])), x)
+    assert torch.equal(y[1:], add_noise(x[1:], 0.3, Draws([1])))
+    assert torch.equal(add_noise(x, 0.3, None), x)
+    assert torch.equal(add_noise(x, 0.0, Draws([0, 1])), x)
 
 
 def test_each_layer_has_the_noise_of_its_own_place() -> None:
     def spread(noise: float, hidden_noise: float) -> torch.Tensor:
-        network = NoisyPerceptron(1, [3, 4, 5], noise=noise, hidden_noise=hidden_noise, norm=False)
+        network = NoisyMLP(1, [3, 4, 5], noise=noise, hidden_noise=hidden_noise, norm=False)
         initialise(network, Draws([0]))
         seen = [layer.layers[0] for layer in network.layers]
         inputs: list[torch.Tensor] = []

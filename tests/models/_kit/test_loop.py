@@ -4,18 +4,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.layers import BatchNorm, Linear, initialise
 from tuner.models._kit.loop import (
     Clock,
     Mean,
     adam,
     batch_indices,
-    descend,
+    gradient_step,
     in_chunks,
     minibatches,
     pack,
     unpack,
 )
-from tuner.models._kit.networks import BatchNorm, Draws, Linear, initialise
 
 
 def test_a_clock_counts_passes_over_all_stages_and_goes_on_where_it_stood() -> None:
@@ -63,7 +64,7 @@ def stack(seeds: list[int]) -> tuple[nn.Module, Draws]:
 
 def step(network: nn.Module, optimiser: torch.optim.Optimizer, draws: Draws) -> Tensor:
     x = draws.normal(8, 3)
-    return descend(optimiser, (network(x) - x[..., :1]).square().mean(dim=(1, 2)))
+    return gradient_step(optimiser, (network(x) - x[..., :1]).square().mean(dim=(1, 2)))
 
 
 def test_descending_a_stack_moves_each_replica_as_if_alone() -> None:

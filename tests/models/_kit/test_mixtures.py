@@ -10,6 +10,8 @@ from sklearn.mixture import GaussianMixture as ScikitMixture
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
+from tuner.models._kit.distributions import diagonal_normal
+from tuner.models._kit.draws import Draws
 from tuner.models._kit.mixtures import (
     Components,
     GaussianMixture,
@@ -17,7 +19,6 @@ from tuner.models._kit.mixtures import (
     fit_mixture,
     refit_mixture,
 )
-from tuner.models._kit.networks import Draws, diagonal_normal
 
 
 def blobs(replicas: int = 2, n: int = 300, features: int = 3, apart: float = 8.0) -> Tensor:
@@ -47,7 +48,7 @@ def by_torch(mixture: GaussianMixture) -> MultivariateNormal:
 
 def best(fitted: tuple[Components, Tensor]) -> Components:
     components, value = fitted
-    return components.pick(value.argmax(dim=1))
+    return components.select_start(value.argmax(dim=1))
 
 
 def test_densities_are_torch_s() -> None:
@@ -71,7 +72,7 @@ def test_cross_entropy_less_entropy_is_the_divergence() -> None:
 
 def test_placed_codes_have_the_component_s_moments() -> None:
     mixture = random_mixture()
-    z = mixture.place(2, Draws([0, 1]).normal(20_000, 3))
+    z = mixture.sample_component(2, Draws([0, 1]).normal(20_000, 3))
     torch.testing.assert_close(z.mean(1), mixture.means[:, 2], atol=0.05, rtol=0)
     scale = mixture.scale_tril[:, 2]
     expected = scale @ scale.transpose(1, 2)
@@ -105,7 +106,7 @@ def test_likelihood_is_that_of_the_mixture_and_never_falls() -> None:
     assert steps.min() > -1e-3  # the ridge on the variances is not part of the likelihood
     assert steps.sum() > 0.01
     mixture = GaussianMixture(2, 3, 3)
-    mixture.take(fitted.pick(torch.tensor([1, 1])))
+    mixture.copy_from(fitted.select_start(torch.tensor([1, 1])))
     torch.testing.assert_close(
         mixture.log_prob(z).mean(1).double(), values[-1][:, 1], atol=2e-3, rtol=0
     )
@@ -142,10 +143,10 @@ def test_distance_from_the_origin_costs_no_digits() -> None:
 @pytest.mark.parametrize("covariance", ["full", "diag"])
 def test_degenerate_points_leave_a_proper_mixture(z: Tensor, covariance: str) -> None:
     mixture = GaussianMixture(1, 4, z.shape[2])
-    mixture.take(best(fit_mixture(z, 4, Draws([0]), starts=3, covariance=covariance)))
+    mixture.copy_from(best(fit_mixture(z, 4, Draws([0]), starts=3, covariance=covariance)))
     assert all(tensor.isfinite().all() for tensor in mixture.state_dict().values())
     assert mixture.log_responsibilities(z).exp().sum(2).allclose(torch.ones(1, z.shape[1]))
-    mixture.take(best(refit_mixture(z, mixture, covariance=covariance)))
+    mixture.copy_from(best(refit_mixture(z, mixture, covariance=covariance)))
     assert mixture.log_prob(z).isfinite().all()
     assert fit_kmeans(z, 4, Draws([0])).isfinite().all()
 
@@ -153,9 +154,9 @@ def test_degenerate_points_leave_a_proper_mixture(z: Tensor, covariance: str) ->
 def test_a_component_without_points_keeps_its_mean() -> None:
     z = blobs(1)
     mixture = GaussianMixture(1, 4, 3)
-    mixture.take(best(fit_mixture(z, 4, Draws([0]))))
+    mixture.copy_from(best(fit_mixture(z, 4, Draws([0]))))
     mixture.means[0, 2] = torch.tensor([500.0, 0.0, 0.0])
-    mixture.take(best(refit_mixture(z, mixture)))
+    mixture.copy_from(best(refit_mixture(z, mixture)))
     torch.testing.assert_close(mixture.means[0, 2], torch.tensor([500.0, 0.0, 0.0]))
     assert mixture.log_weights[0, 2] < -10
 
@@ -164,7 +165,7 @@ def test_codes_that_are_not_finite_make_a_mixture_that_shows_it() -> None:
     z = blobs()
     z[1, 7] = math.nan
     mixture = GaussianMixture(2, 3, 3)
-    mixture.take(best(fit_mixture(z, 3, Draws([0, 1]))))
+    mixture.copy_from(best(fit_mixture(z, 3, Draws([0, 1]))))
     answer = mixture.log_responsibilities(blobs())
     assert answer[0].isfinite().all()
     assert answer[1].isnan().all()
@@ -173,9 +174,9 @@ def test_codes_that_are_not_finite_make_a_mixture_that_shows_it() -> None:
 def test_refit_keeps_the_numbers_of_the_components() -> None:
     z = blobs()
     mixture = GaussianMixture(2, 3, 3)
-    mixture.take(best(fit_mixture(z, 3, Draws([0, 1]), starts=4)))
+    mixture.copy_from(best(fit_mixture(z, 3, Draws([0, 1]), starts=4)))
     before = mixture.log_joint(z).argmax(2)
-    mixture.take(best(refit_mixture(z + 0.3, mixture)))
+    mixture.copy_from(best(refit_mixture(z + 0.3, mixture)))
     assert (mixture.log_joint(z + 0.3).argmax(2) == before).float().mean() > 0.99
 
 

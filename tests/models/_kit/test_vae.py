@@ -10,9 +10,10 @@ from torch.distributions import Normal
 
 from tuner.errors import DataError
 from tuner.models._kit.bounds import antithetic_noise
+from tuner.models._kit.draws import Draws
 from tuner.models._kit.latent_mixture import LatentMixture, LatentMixtureClusterer
-from tuner.models._kit.networks import Draws, initialise, replica
-from tuner.models._kit.outputs import flattened
+from tuner.models._kit.layers import initialise, replica
+from tuner.models._kit.outputs import validate_and_flatten
 from tuner.models.vae_gmm import VAEGMMConfig
 
 CONFIG = VAEGMMConfig(
@@ -142,9 +143,9 @@ def test_samples_depend_on_the_seed_and_narrow_with_temperature() -> None:
 
 def test_bernoulli_refuses_data_outside_the_unit_interval() -> None:
     config = replace(CONFIG, likelihood="bernoulli")
-    assert flattened(torch.rand(3, 2, 2), config).shape == (3, 4)
+    assert validate_and_flatten(torch.rand(3, 2, 2), config).shape == (3, 4)
     with pytest.raises(DataError, match=r"likelihood=gaussian"):
-        flattened(points(), config)
-    assert flattened(points(), CONFIG).shape == (12, 4)
+        validate_and_flatten(points(), config)
+    assert validate_and_flatten(points(), CONFIG).shape == (12, 4)
     assert VAEGMMConfig.implied_by(unit_interval=False) == {"likelihood": "gaussian"}
     assert VAEGMMConfig.implied_by(unit_interval=True) == {}

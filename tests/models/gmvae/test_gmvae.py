@@ -10,17 +10,11 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Independent, Normal, kl_divergence
 
 from tuner.errors import DataError, UsageError
-from tuner.models._kit.networks import (
-    Conv,
-    ConvTranspose,
-    Draws,
-    Linear,
-    diagonal_normal,
-    initialise,
-    log_scale_normal,
-)
+from tuner.models._kit.distributions import diagonal_normal, log_scale_normal
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.layers import Conv, ConvTranspose, Linear, initialise
 from tuner.models.gmvae import method as gmvae
-from tuner.models.gmvae.bound import Terms, against_components, constrained, lower_bound
+from tuner.models.gmvae.bound import Terms, information_constraint, log_density_and_kl, lower_bound
 from tuner.models.gmvae.method import GMVAE, GMVAEClusterer, GMVAEConfig
 from tuner.models.gmvae.networks import GMVAENetwork
 
@@ -57,7 +51,7 @@ def images(n: int, *shape: int) -> Tensor:
 def test_densities_and_divergences_are_torch_s() -> None:
     code, components = gaussians(2, 5, 4, seed=0), gaussians(2, 5, 3, 4, seed=1)
     x = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(2))
-    log_density, divergence = against_components(code, components, x)
+    log_density, divergence = log_density_and_kl(code, components, x)
     torch.testing.assert_close(log_density, components.log_prob(x.unsqueeze(2)))
     q = Normal(code.mean.unsqueeze(2), code.stddev.unsqueeze(2))
     p = Normal(components.mean, components.stddev)
@@ -71,7 +65,7 @@ def test_the_bound_is_equation_4_draw_by_draw(likelihood: str) -> None:
     terms = lower_bound(network, y, Draws([3, 4]), 2)
     draws = Draws([3, 4])
     noise_x, noise_w = draws.normal(1, 2, 5, 2).squeeze(1), draws.normal(1, 2, 5, 2).squeeze(1)
-    qx, qw = network.recognise(y)
+    qx, qw = network.encode(y)
     for j in range(2):
         x, w = qx.mean + qx.stddev * noise_x[:, j], qw.mean + qw.stddev * noise_w[:, j]
         components, now = network.components(w), slice(5 * j, 5 * j + 5)
@@ -108,7 +102,7 @@ def observed(network: GMVAENetwork, x: Tensor) -> Bernoulli | Normal:
 def test_equation_5_is_no_tighter_than_summing_the_cluster_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gmvae, "BOUND_DRAWS", 4000)
+    monkeypatch.setattr(gmvae, "BOUND_SAMPLES", 4000)
     y, network = images(4, 6), built(SMALL, 6)
     with torch.no_grad():
         network.components_head.bias[..., 6:] = -2.0  # narrow components: a gap to see
@@ -120,7 +114,7 @@ def test_equation_5_is_no_tighter_than_summing_the_cluster_out(
 
 def test_the_constraint_is_on_each_replica_s_own_mean() -> None:
     z_prior = torch.tensor([[0.0, 2.0], [0.0, 0.2], [1.5, 1.7]], requires_grad=True)
-    value = constrained(z_prior, 1.2)
+    value = information_constraint(z_prior, 1.2)
     torch.testing.assert_close(value, torch.tensor([1.2, 1.2, 1.6]))  # per point it were 1.6, 1.2
     value.sum().backward()
     expected = torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.5, 0.5]])
@@ -161,7 +155,7 @@ def test_the_layers_for_mnist_are_the_tables() -> None:
     encoder, decoder = [(5184, 500)], [(200, 500), (500, 5184)]
     heads = [(150, 500), (500, 2 * (200 + 150)), (500, 2 * 10 * 200)]
     assert sorted(shapes(network, Linear)) == sorted(encoder + decoder + heads)
-    assert network.observe(torch.zeros(1, 3, 200)).event_shape == (784,)
+    assert network.decode(torch.zeros(1, 3, 200)).event_shape == (784,)
 
 
 def test_the_layers_for_svhn_are_the_tables() -> None:
@@ -169,7 +163,7 @@ def test_the_layers_for_svhn_are_the_tables() -> None:
     assert shapes(network, Conv) == [(64, 3, 4, 4), (128, 64, 4, 4), (246, 128, 4, 4)]
     assert shapes(network, ConvTranspose) == [(246, 128, 4, 4), (128, 64, 4, 4), (64, 3, 4, 4)]
     assert (3936, 500) in shapes(network, Linear)
-    assert network.observe(torch.zeros(1, 2, 200)).event_shape == (3072,)
+    assert network.decode(torch.zeros(1, 2, 200)).event_shape == (3072,)
 
 
 def test_the_layers_for_arcs_are_the_tables() -> None:
@@ -256,7 +250,7 @@ def test_a_variance_is_never_below_the_floor() -> None:
     network = built(config, 6)
     with torch.no_grad():
         network.decoder.get_parameter("output.bias")[..., 6:] = -100.0
-    assert network.observe(torch.zeros(1, 1, 2)).variance.min() >= 0.04 - 1e-6
+    assert network.decode(torch.zeros(1, 1, 2)).variance.min() >= 0.04 - 1e-6
 
 
 def clusterer(config: GMVAEConfig = SMALL) -> GMVAEClusterer:
@@ -298,7 +292,7 @@ def test_samples_come_from_their_component_with_any_style_or_a_given_one() -> No
         with torch.no_grad():
             model.network.decoder.get_parameter("output.bias").zero_()
         codes = own.mean[0, 0, k] + own.stddev[0, 0, k] * Draws([5]).normal(2000, 2)[0]
-        expected = model.network.observe(codes[None]).mean[0].reshape(2000, 2, 3)
+        expected = model.network.decode(codes[None]).mean[0].reshape(2000, 2, 3)
         torch.testing.assert_close(model.sample(k, 2000, 5, style=zeros), expected)
 
 
@@ -337,7 +331,7 @@ def test_a_traversal_keeps_the_component_and_moves_the_style() -> None:
         for step, along in enumerate((-2.0, -1.0, 0.0, 1.0, 2.0)):
             w = (along * axis).reshape(1, 1, 2)
             mean = model.network.components(w).mean[0, 0, k]
-            expected = model.network.observe(mean.reshape(1, 1, 2)).mean.reshape(2, 3)
+            expected = model.network.decode(mean.reshape(1, 1, 2)).mean.reshape(2, 3)
             torch.testing.assert_close(passed[step], expected)
 
 
@@ -353,7 +347,7 @@ def test_curves_are_in_nats_and_the_z_term_knows_its_threshold() -> None:
 
 def test_clusters_are_told_at_the_means() -> None:
     model, x = clusterer(), images(7, 2, 3)
-    code, style = model.network.recognise(x.reshape(1, 7, 6))
+    code, style = model.network.encode(x.reshape(1, 7, 6))
     joint = model.network.components(style.mean).log_prob(code.mean.unsqueeze(2))
     torch.testing.assert_close(model.predict_log_proba(x), joint.log_softmax(dim=2)[0])
     torch.testing.assert_close(model.embed(x), code.mean[0])

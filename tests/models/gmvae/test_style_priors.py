@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, Normal, kl_divergence
 
-from tuner.models._kit.networks import Draws, diagonal_normal, initialise, rsample
+from tuner.models._kit.distributions import diagonal_normal, rsample
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.layers import initialise
 from tuner.models.gmvae.method import GMVAE, GMVAEClusterer, GMVAEConfig
 from tuner.models.gmvae.networks import GMVAENetwork
 from tuner.models.gmvae.style_priors import MixtureStyle, StandardStyle
@@ -80,10 +82,10 @@ def test_styles_are_drawn_from_the_mixture_and_the_line_has_its_moments() -> Non
     drawn = prior.sample(50_000, Draws([1, 2]))
     assert drawn.shape == (2, 50_000, 2)
     axis = torch.nn.functional.normalize(torch.tensor([[1.0, 2.0], [3.0, -1.0]]), dim=1)
-    mean = prior.around(torch.zeros(2, 1, 2)).squeeze(1)
+    mean = prior.add_to_mean(torch.zeros(2, 1, 2)).squeeze(1)
     torch.testing.assert_close(drawn.mean(dim=1), mean, atol=0.05, rtol=0)
     projected = (drawn * axis.unsqueeze(1)).sum(dim=-1)
-    scale = prior.scale_along(axis)
+    scale = prior.std_along(axis)
     torch.testing.assert_close(projected.std(dim=1, keepdim=True), scale, atol=0.03, rtol=0)
     for s in range(2):
         torch.testing.assert_close(mean[s], torch_s(prior, s).mean)
@@ -101,7 +103,7 @@ def test_the_bound_with_a_mixture_of_styles_lies_below_the_likelihood() -> None:
         z = draws.permutation(3)[:, :1].expand(1, 100)
         x = components.mean[0, torch.arange(100), z[0]]
         x = x + components.stddev[0, torch.arange(100), z[0]] * draws.normal(100, 2)[0]
-        log_p.append(network.observe(x[None]).log_prob(y[:, None]).detach())
+        log_p.append(network.decode(x[None]).log_prob(y[:, None]).detach())
     log_likelihood = torch.cat(log_p, dim=1).logsumexp(dim=1) - math.log(20_000)
     assert (bound < log_likelihood + 0.05).all()
 
@@ -135,9 +137,9 @@ def test_the_style_axis_and_its_line_follow_the_trained_prior() -> None:
     most = torch.stack([angles.cos(), angles.sin()], dim=1) @ slopes
     assert float((axis @ slopes).norm()) >= float(most.norm(dim=1).max()) - 1e-5
     model = GMVAEClusterer(SMALL, (6,), network.state_dict())
-    ends = centre + torch.tensor([[-2.0], [2.0]]) * prior.scale_along(axis[None])[0] * axis
+    ends = centre + torch.tensor([[-2.0], [2.0]]) * prior.std_along(axis[None])[0] * axis
     codes = network.components(ends[None]).mean[:, :, 1]
-    expected = network.observe(codes).mean[0]
+    expected = network.decode(codes).mean[0]
     torch.testing.assert_close(model.traverse(1, 2), expected)
 
 

@@ -57,7 +57,7 @@ def plugin(tmp_path, monkeypatch):
     info = tmp_path / "others-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1.0\n")
-    name = next(n for n in page.split("class ")[2:] if "(Method" in n.split(":")[0]).split("(")[0]
+    name = next(n for n in page.split("class ")[2:] if "Method)" in n.split(":")[0]).split("(")[0]
     (info / "entry_points.txt").write_text(
         textwrap.dedent(f"""
             [tuner.methods]

@@ -1,4 +1,4 @@
-"""Stacked layers against a loop over torch's own, and draws that know only their own seed."""
+"""Stacked layers against a loop over torch's own."""
 
 import math
 from collections.abc import Callable
@@ -6,24 +6,19 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Normal, kl_divergence
 
-from tuner.models._kit.networks import (
+from tuner.models._kit.draws import Draws
+from tuner.models._kit.layers import (
+    MLP,
     BatchNorm,
     BernoulliHead,
     Conv,
     ConvTranspose,
-    Draws,
     Dropout,
     GaussianHead,
     Linear,
-    Perceptron,
-    diagonal_normal,
     initialise,
-    kl_to_standard_normal,
-    log_scale_normal,
     replica,
-    rsample,
 )
 
 S = 3
@@ -118,7 +113,7 @@ def test_one_point_is_normalised_by_the_running_moments() -> None:
 
 
 def test_a_perceptron_is_its_layers_in_turn() -> None:
-    network = Perceptron(S, [5, 4, 3], torch.tanh)
+    network = MLP(S, [5, 4, 3], torch.tanh)
     fill(network)
     x = torch.randn(S, 6, 5, generator=torch.Generator().manual_seed(0))
     expected = []
@@ -160,39 +155,6 @@ def test_heads_are_distributions_over_the_last_axis() -> None:
     torch.testing.assert_close(p.mean, torch.sigmoid(bernoulli.logits(h)))
 
 
-DRAWN: dict[str, Callable[[Draws], Tensor]] = {
-    "normal": lambda draws: draws.normal(4, 2),
-    "uniform": lambda draws: draws.uniform(4, 2),
-    "permutation": lambda draws: draws.permutation(9),
-}
-
-
-@pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
-def test_a_replica_draws_alike_alone_and_in_company(draw: Callable[[Draws], Tensor]) -> None:
-    together, alone = Draws([0, 5, 9]), Draws([5])
-    for _ in range(2):
-        numbers = draw(together)
-        assert torch.equal(numbers[1], draw(alone)[0])
-        assert not torch.equal(numbers[0], numbers[1])
-
-
-def test_draws_leave_the_global_generator_alone_and_go_on_from_a_state() -> None:
-    before = torch.get_rng_state()
-    draws = Draws([1, 2])
-    draws.normal(3)
-    state = draws.state()
-    numbers = draws.uniform(5)
-    other = Draws([8, 9])
-    other.restore(state)
-    assert torch.equal(other.uniform(5), numbers)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_permutations_hold_every_point_once() -> None:
-    order = Draws([0, 1]).permutation(20)
-    assert torch.equal(order.sort(dim=1).values, torch.arange(20).expand(2, 20))
-
-
 def test_initialise_fills_within_torch_s_bounds_each_replica_by_its_seed() -> None:
     network = nn.Sequential(Linear(2 * S, 400, 30), Conv(2 * S, 4, 8, 5), BatchNorm(2 * S, 8))
     initialise(network, Draws([3, 4, 5]))
@@ -213,52 +175,9 @@ def test_initialise_fills_within_torch_s_bounds_each_replica_by_its_seed() -> No
     assert torch.equal(alone.weight, linear.weight[2:4])
 
 
-def test_rsample_folds_draws_into_the_batch_and_knows_its_moments() -> None:
-    mean = torch.arange(2 * 3 * 2, dtype=torch.float32).reshape(2, 3, 2)
-    scale = torch.tensor([0.1, 2.0]).expand(2, 3, 2)
-    x = rsample(diagonal_normal(mean, scale), Draws([0, 1]), samples=5000)
-    assert x.shape == (2, 15000, 2)
-    per_draw = x.unflatten(1, (5000, 3))
-    torch.testing.assert_close(per_draw.mean(dim=1), mean, rtol=0, atol=0.15)
-    torch.testing.assert_close(per_draw.std(dim=1), scale, rtol=0.05, atol=0)
-
-
-def test_rsample_carries_gradients_to_mean_and_scale() -> None:
-    mean = torch.zeros(1, 2, 3, requires_grad=True)
-    scale = torch.ones(1, 2, 3, requires_grad=True)
-    x = rsample(diagonal_normal(mean, scale), Draws([0]))
-    x.sum().backward()
-    assert mean.grad is not None
-    assert scale.grad is not None
-    assert torch.equal(mean.grad, torch.ones(1, 2, 3))
-    torch.testing.assert_close(scale.grad, x.detach())
-
-
 def test_replica_takes_and_copies_its_share() -> None:
     stacked = {"a": torch.arange(12.0).reshape(6, 2)}
     share = replica(stacked, 1, 3)
     assert torch.equal(share["a"], stacked["a"][2:4])
     share["a"].zero_()
     assert stacked["a"][2, 0] == 4
-
-
-def test_a_normal_that_knows_its_log_scale_has_torch_s_density_and_entropy():
-    mean, log_variance = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
-    own = log_scale_normal(mean, log_variance)
-    theirs = diagonal_normal(mean, (0.5 * log_variance).exp())
-    x = torch.randn(2, 3, 4)
-    torch.testing.assert_close(own.log_prob(x), theirs.log_prob(x))
-    torch.testing.assert_close(own.entropy(), theirs.entropy())
-    torch.testing.assert_close(own.variance, theirs.variance)
-
-
-def test_the_divergence_from_the_standard_normal_stays_finite_where_a_scale_vanishes() -> None:
-    mean = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
-    ordinary = diagonal_normal(mean, 0.2 + mean.square())
-    expected = kl_divergence(Normal(mean, 0.2 + mean.square()), Normal(0.0, 1.0)).sum(dim=-1)
-    torch.testing.assert_close(kl_to_standard_normal(ordinary), expected)
-    log_variance = torch.tensor([[[-60.0, -110.0, 0.0]]], requires_grad=True)
-    divergence = kl_to_standard_normal(log_scale_normal(torch.zeros(1, 1, 3), log_variance))
-    torch.testing.assert_close(divergence, torch.tensor([[(60 + 110 - 1 - 1) / 2]]))
-    divergence.sum().backward()
-    torch.testing.assert_close(log_variance.grad, torch.tensor([[[-0.5, -0.5, 0.0]]]))
