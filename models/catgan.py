@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from ..methods.contract import Report, Shape, setting
+from ..methods.config import setting
+from ..methods.contract import Report, Shape
 from ._kit.adversarial import AdversarialConfig, NoisyPerceptron, frozen, leaky
 from ._kit.loop import Clock, Mean, descend, fast_products, in_chunks, minibatches
 from ._kit.networks import Draws, Head, Perceptron, initialise

@@ -10,19 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as ScikitMixture
 from torch import Tensor
 
-from ..methods.contract import (
-    Bounds,
-    Clusterer,
-    Config,
-    Generates,
-    Method,
-    Random,
-    Report,
-    Scalar,
-    Shape,
-    State,
-    setting,
-)
+from ..methods.config import Config, Scalar, setting
+from ..methods.contract import Bounds, Clusterer, Generates, Method, Random, Report, Shape, State
 from ._kit.loop import Clock, in_chunks, pack, unpack
 from ._kit.mixtures import GaussianMixture
 from ._kit.networks import Draws, replica

@@ -6,7 +6,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ..methods.contract import Shape, setting
+from ..methods.config import setting
+from ..methods.contract import Shape
 from ._kit.mixtures import GaussianMixture
 from ._kit.networks import Draws, rsample
 from ._kit.prior_vae import (

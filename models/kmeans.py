@@ -10,17 +10,8 @@ from sklearn.cluster import KMeans as ScikitKMeans
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from ..methods.contract import (
-    Clusterer,
-    Config,
-    Method,
-    Random,
-    Report,
-    Scalar,
-    Shape,
-    State,
-    setting,
-)
+from ..methods.config import Config, Scalar, setting
+from ..methods.contract import Clusterer, Method, Random, Report, Shape, State
 from ._kit.loop import Clock, pack, unpack
 from ._kit.networks import replica
 

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
-from ..methods.contract import Bounds, Decodes, Generates, Report, Shape, setting
+from ..methods.config import setting
+from ..methods.contract import Bounds, Decodes, Generates, Report, Shape
 from ._kit.augmentation import Augmentation
 from ._kit.bounds import antithetic_bound, antithetic_noise
 from ._kit.loop import Clock, Mean, adam, descend, fast_products, in_chunks, minibatches

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...methods.contract import setting
+from ...methods.config import setting
 from .loop import adam
 from .networks import Draws, Perceptron
 from .outputs import OutputConfig

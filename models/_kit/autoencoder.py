@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from ...methods.contract import Scalar, setting
+from ...methods.config import Scalar, setting
 from .networks import Draws, Head, Perceptron
 from .outputs import OutputConfig
 

@@ -7,7 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ...methods.contract import Scalar, State
+from ...methods.config import Scalar
+from ...methods.contract import State
 from .networks import Draws
 
 

@@ -6,7 +6,8 @@ from typing import Protocol, final
 import torch
 from torch import Tensor, nn
 
-from ...methods.contract import Pretraining, Report, Scalar, State
+from ...methods.config import Scalar
+from ...methods.contract import Pretraining, Report, State
 from .loop import Clock, adam, descend_pass, pack, unpack
 from .networks import Draws, initialise
 

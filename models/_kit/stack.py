@@ -7,7 +7,8 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor, nn
 
-from ...methods.contract import Clusterer, Config, Method, Random, Scalar, Shape, State, Trains
+from ...methods.config import Config, Scalar
+from ...methods.contract import Clusterer, Method, Random, Shape, State, Trains
 from .loop import pack, unpack
 from .networks import Draws, replica
 

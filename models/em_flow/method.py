@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from ...errors import UsageError
-from ...methods.contract import Bounds, Config, Generates, Report, Shape, setting
+from ...methods.config import Config, setting
+from ...methods.contract import Bounds, Generates, Report, Shape
 from .._kit.loop import Clock, Mean, adam, descend, in_chunks
 from .._kit.networks import Draws
 from .._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork

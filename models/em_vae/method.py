@@ -18,7 +18,8 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from ...methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
+from ...methods.config import setting
+from ...methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape
 from .._kit.latent_mixture import LatentMixture
 from .._kit.loop import Clock, Mean, adam, descend, fast_products, in_chunks
 from .._kit.networks import Draws, initialise, rsample

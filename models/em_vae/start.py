@@ -7,7 +7,7 @@ given its code is normal, as in EM-VAE: on grey values a Bernoulli likelihood sa
 from abc import ABC
 from dataclasses import dataclass, fields
 
-from ...methods.contract import Scalar, setting
+from ...methods.config import Scalar, setting
 from ..vae_gmm import VAEGMMConfig
 from .networks import VAEStackConfig
 

@@ -17,16 +17,8 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from ...methods.contract import (
-    Bounds,
-    Decodes,
-    Generates,
-    MetricInfo,
-    Report,
-    Shape,
-    Traverses,
-    setting,
-)
+from ...methods.config import MetricInfo, setting
+from ...methods.contract import Bounds, Decodes, Generates, Report, Shape, Traverses
 from .._kit.loop import Clock, adam, descend_pass, in_chunks
 from .._kit.networks import Draws, diagonal_normal, initialise, log_prob, rsample
 from .._kit.outputs import flattened

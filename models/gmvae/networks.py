@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from ...methods.contract import Shape, setting
+from ...methods.config import setting
+from ...methods.contract import Shape
 from .._kit.loop import in_chunks
 from .._kit.networks import (
     Activation,

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from tuner.methods.contract import Clusterer, Method, MetricInfo, Report, Shape, State
+from tuner.methods.config import MetricInfo
+from tuner.methods.contract import Clusterer, Method, Report, Shape, State
 from tuner.models._kit.loop import minibatches
 from tuner.testing.training import UNSEEDED
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 if TYPE_CHECKING:
     from ..ledger.ledger import Ledger, TrialRecord
-    from ..methods.contract import Scalar
+    from ..methods.config import Scalar
 
 
 @final

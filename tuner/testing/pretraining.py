@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from ..methods.contract import Config, Pretrains, Scalar, State
+from ..methods.config import Config, Scalar
+from ..methods.contract import Pretrains, State
 from .subject import Subject
 from .training import equal, through_a_file
 

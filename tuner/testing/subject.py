@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..methods import catalog
-from ..methods.contract import Clusterer, Config, Method, Report, Shape
+from ..methods.config import Config
+from ..methods.contract import Clusterer, Method, Report, Shape
 from ..study.space import method_space
 
 SEEDS = (0, 1, 2)

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..methods.contract import Config, State, Trains
+from ..methods.config import Config
+from ..methods.contract import State, Trains
 from ..training import checkpoint
 from .subject import CLOSE, SEEDS, Subject, distance
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ..methods.contract import Scalar
+from ..methods.config import Scalar
 
 _TEXT = 5000  # characters that MLflow stores in a tag or param
 

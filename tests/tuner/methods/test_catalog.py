@@ -6,7 +6,8 @@ import pytest
 
 from tuner.errors import UsageError
 from tuner.methods import catalog
-from tuner.methods.contract import Clusterer, Config, Method
+from tuner.methods.config import Config
+from tuner.methods.contract import Clusterer, Method
 from tuner.study.space import method_space
 
 PAGES = Path(catalog.__file__).parents[1] / "models"

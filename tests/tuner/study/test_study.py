@@ -1,4 +1,4 @@
-"""A study is refused whole, in a sentence, before any work begins."""
+"""An invalid study is rejected in one sentence before any work begins."""
 
 import json
 from dataclasses import replace
@@ -91,7 +91,11 @@ def test_a_study_survives_json():
         ({"dataset": "digts"}, DataError, "did you mean 'digits'"),
         ({"dataset": "missing.npz"}, DataError, "there is no file missing.npz"),
         ({"labels": "y"}, DataError, "brings its own labels"),
-        ({"spaces": {"kmeans": {"space": {"starts": {"int": [5, 1]}}}}}, UsageError, "smaller"),
+        (
+            {"spaces": {"kmeans": {"space": {"starts": {"int": [5, 1]}}}}},
+            UsageError,
+            "must be smaller",
+        ),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(tmp_path, monkeypatch, changes, error, said):
@@ -106,7 +110,7 @@ def test_a_plan_that_cannot_be_is_refused(tmp_path, monkeypatch, changes, error,
 def test_labels_are_needed_where_they_decide(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(50, 3)))
     study = replace(KMEANS, dataset=str(tmp_path / "x.npy"), objective="ami", use_labels=True)
-    with pytest.raises(UsageError, match="needs labels and x has none"):
+    with pytest.raises(UsageError, match="needs labels, which x does not have"):
         prepare(study)
 
 
