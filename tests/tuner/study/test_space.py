@@ -48,10 +48,10 @@ def read(tmp_path, text):
 def complaint(tmp_path, text):
     with pytest.raises(UsageError) as raised:
         read(tmp_path, text)
-    said = str(raised.value)
-    assert "\n" not in said
-    assert "my.yaml" in said
-    return said
+    message = str(raised.value)
+    assert "\n" not in message
+    assert "my.yaml" in message
+    return message
 
 
 def entry(tmp_path, text):
@@ -99,7 +99,7 @@ def test_conditions_and_ranges(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "is empty"),
         ("# nothing\n", "is empty"),
@@ -125,8 +125,8 @@ def test_conditions_and_ranges(tmp_path):
         ("[" * 5000, ""),
     ],
 )
-def test_a_file_that_is_no_space_is_refused(tmp_path, text, said):
-    assert said in complaint(tmp_path, text)
+def test_a_file_that_is_no_space_is_refused(tmp_path, text, message):
+    assert message in complaint(tmp_path, text)
 
 
 def test_a_byte_order_mark_is_skipped(tmp_path):
@@ -165,7 +165,7 @@ def test_nothing_in_a_file_is_run(tmp_path, monkeypatch, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("n_component: {int: [5, 30]}", "did you mean 'n_components'"),
         ("n_components: 5", "n_components"),
@@ -210,21 +210,21 @@ def test_nothing_in_a_file_is_run(tmp_path, monkeypatch, text):
         ("epochs: {int: [1, 2], when: {batch_norm: 1}}", "batch_norm"),
     ],
 )
-def test_an_entry_that_cannot_be_meant_is_refused(tmp_path, text, said):
-    assert said in entry(tmp_path, text)
+def test_an_entry_that_cannot_be_meant_is_refused(tmp_path, text, message):
+    assert message in entry(tmp_path, text)
 
 
 def test_a_cycle_of_conditions_is_refused(tmp_path):
-    said = entry(
+    message = entry(
         tmp_path,
         "epochs: {int: [1, 2], when: {batch_norm: true}}\n"
         "  batch_norm: {choice: [true, false], when: {epochs: 1}}",
     )
-    assert "epochs, batch_norm form a cycle" in said
+    assert "epochs, batch_norm form a cycle" in message
 
 
 @pytest.mark.parametrize(
-    ("preset", "said"),
+    ("preset", "message"),
     [
         ("{n_component: 3}", "preset tiny: no setting 'n_component'; did you mean 'n_components'"),
         ("{n_components: 1}", "preset tiny: n_components=1 is out of range"),
@@ -233,9 +233,9 @@ def test_a_cycle_of_conditions_is_refused(tmp_path):
         ("3", "presets.tiny"),
     ],
 )
-def test_a_preset_that_the_method_refuses_is_refused(tmp_path, preset, said):
+def test_a_preset_that_the_method_refuses_is_refused(tmp_path, preset, message):
     text = f"space: {{n_components: {{int: [5, 30]}}}}\npresets: {{tiny: {preset}}}"
-    assert said in complaint(tmp_path, text)
+    assert message in complaint(tmp_path, text)
 
 
 @pytest.mark.parametrize("place", [".", "missing.yaml"])

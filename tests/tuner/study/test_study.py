@@ -17,7 +17,7 @@ KMEANS = Study(methods=("kmeans",))
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         *(({name: 0}, f"{name}=0") for name in ("trials", "replicas", "epochs", "finalists")),
         ({"trials": -1}, "trials=-1"),
@@ -40,10 +40,10 @@ KMEANS = Study(methods=("kmeans",))
         ({"register": "a/b"}, "is not usable"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused(changes, said):
+def test_a_value_that_cannot_be_is_refused(changes, message):
     with pytest.raises(UsageError) as raised:
         replace(KMEANS, **changes)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
@@ -74,7 +74,7 @@ def test_a_study_survives_json():
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "said"),
+    ("changes", "error", "message"),
     [
         ({"methods": ("kmens",)}, UsageError, "did you mean 'kmeans'"),
         ({"methods": ("kmeans", "kmeans")}, UsageError, "named twice"),
@@ -98,11 +98,11 @@ def test_a_study_survives_json():
         ),
     ],
 )
-def test_a_plan_that_cannot_be_is_refused(tmp_path, monkeypatch, changes, error, said):
+def test_a_plan_that_cannot_be_is_refused(tmp_path, monkeypatch, changes, error, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error) as raised:
         prepare(replace(KMEANS, **changes))
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not list(tmp_path.iterdir())
 
