@@ -188,9 +188,9 @@ def test_a_good_start_tells_more_of_a_point_than_the_random_one_of_the_report() 
 def test_a_random_start_is_each_replica_s_own() -> None:
     subject = Subject.of("gmm_prior_vae")
     subject = replace(subject, config=replace(subject.config, start="random"))
-    training.together_equals_alone(subject)
-    training.the_seed_decides(subject)
-    training.a_stopped_training_goes_on_exactly(subject)
+    training.replicas_are_independent(subject)
+    training.the_seed_determines_the_result(subject)
+    training.training_resumes_exactly(subject)
 
 
 def test_a_pretrained_network_taken_over_ends_like_one_s_own() -> None:

@@ -1,4 +1,4 @@
-"""The conformance suite passes an honest method and fails a broken one, check by check."""
+"""Every conformance check passes for a correct method and fails for a broken one."""
 
 import pytest
 
@@ -9,13 +9,13 @@ from tuner.testing import CHECKS, Check, Subject, check_method, checks
 from .broken import BROKEN
 from .toy import Toy, ToyConfig
 
-ALL = {check.__name__: check for wanted in CHECKS.values() for check in wanted}
-HONEST = Subject(Toy, ToyConfig(n_components=3))
+ALL = {check.__name__: check for required in CHECKS.values() for check in required}
+CORRECT = Subject(Toy, ToyConfig(n_components=3))
 
 
-@pytest.mark.parametrize("check", checks(HONEST), ids=lambda check: check.__name__)
-def test_an_honest_method_passes(check: Check) -> None:
-    check(HONEST)
+@pytest.mark.parametrize("check", checks(CORRECT), ids=lambda check: check.__name__)
+def test_a_correct_method_passes(check: Check) -> None:
+    check(CORRECT)
 
 
 @pytest.mark.parametrize(("name", "method"), BROKEN, ids=[m.__name__ for _, m in BROKEN])
@@ -28,7 +28,7 @@ def test_a_broken_method_fails_with_a_sentence(name: str, method: type[Method]) 
     assert " " in message
 
 
-def test_every_check_can_fail_and_says_what_it_holds() -> None:
+def test_every_check_can_fail_and_has_a_docstring() -> None:
     assert set(ALL) == {name for name, _ in BROKEN}
     assert all(check.__doc__ and check.__doc__.endswith(".") for check in ALL.values())
 
@@ -36,16 +36,16 @@ def test_every_check_can_fail_and_says_what_it_holds() -> None:
 def test_checks_follow_what_a_method_can_do() -> None:
     kmeans = {check.__name__ for check in checks(Subject.of("kmeans"))}
     assert "gradients_reach_every_parameter" not in kmeans
-    assert "samples_follow_their_seed" not in kmeans
-    assert "the_seed_decides" in kmeans
-    assert {check.__name__ for check in checks(HONEST)} == set(ALL)
+    assert "samples_depend_only_on_cluster_and_seed" not in kmeans
+    assert "the_seed_determines_the_result" in kmeans
+    assert {check.__name__ for check in checks(CORRECT)} == set(ALL)
 
 
 def test_what_only_a_setting_makes_possible_is_checked_with_it_on() -> None:
-    subjects = Subject.each_of("dec")
-    asked = {key: {check.__name__ for check in checks(s)} for key, s in subjects.items()}
-    assert list(asked) == ["dec", "dec-keep_decoder"]
-    assert asked["dec-keep_decoder"] - asked["dec"] == {"reconstructions_look_like_points"}
+    subjects = Subject.variants_of("dec")
+    names = {key: {check.__name__ for check in checks(s)} for key, s in subjects.items()}
+    assert list(names) == ["dec", "dec-keep_decoder"]
+    assert names["dec-keep_decoder"] - names["dec"] == {"reconstructions_have_the_shape_of_points"}
 
 
 def test_check_method_takes_a_name() -> None:
