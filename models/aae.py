@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from ..methods.contract import Decodes, Generates, Report, Shape, setting
+from ..methods.config import setting
+from ..methods.contract import Decodes, Generates, Report, Shape
 from ._kit.adversarial import AdversarialConfig, NoisyMLP, add_noise, frozen
 from ._kit.draws import Draws
 from ._kit.layers import MLP, Head, initialise

@@ -7,7 +7,8 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from ..methods.contract import Decodes, Generates, Pretrains, Report, Shape, setting
+from ..methods.config import setting
+from ..methods.contract import Decodes, Generates, Pretrains, Report, Shape
 from ._kit.autoencoder import Autoencoder, AutoencoderConfig
 from ._kit.loop import in_chunks
 from ._kit.mixtures import GaussianMixture

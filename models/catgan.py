@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from ..methods.contract import Report, Shape, setting
+from ..methods.config import setting
+from ..methods.contract import Report, Shape
 from ._kit.adversarial import AdversarialConfig, NoisyMLP, frozen, leaky_relu
 from ._kit.draws import Draws
 from ._kit.layers import MLP, Head, initialise

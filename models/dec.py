@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, kl_divergence
 
-from ..methods.contract import Clusterer, Decodes, Pretrains, Report, Scalar, Shape, State, setting
+from ..methods.config import Scalar, setting
+from ..methods.contract import Clusterer, Decodes, Pretrains, Report, Shape, State
 from ._kit.autoencoder import Autoencoder, AutoencoderConfig
 from ._kit.loop import Mean, adam, batch_indices, gradient_step, in_chunks
 from ._kit.mixtures import fit_kmeans, random_subset

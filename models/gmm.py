@@ -10,7 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as ScikitMixture
 from torch import Tensor
 
-from ..methods.contract import Bounds, Clusterer, Generates, Shape, setting
+from ..methods.config import setting
+from ..methods.contract import Bounds, Clusterer, Generates, Shape
 from ._kit.draws import Draws
 from ._kit.loop import in_chunks
 from ._kit.mixtures import GaussianMixture

@@ -6,7 +6,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ..methods.contract import Shape, setting
+from ..methods.config import setting
+from ..methods.contract import Shape
 from ._kit.distributions import rsample
 from ._kit.draws import Draws
 from ._kit.mixtures import GaussianMixture

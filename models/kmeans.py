@@ -10,7 +10,8 @@ from sklearn.cluster import KMeans as ScikitKMeans
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from ..methods.contract import Clusterer, Shape, setting
+from ..methods.config import setting
+from ..methods.contract import Clusterer, Shape
 from ._kit.stack import FitConfig, FittedMethod
 
 

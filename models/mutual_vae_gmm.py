@@ -6,7 +6,8 @@ from typing import Self, final
 
 from torch import Tensor
 
-from ..methods.contract import Report, setting
+from ..methods.config import setting
+from ..methods.contract import Report
 from ._kit.latent_mixture import LatentMixtureMethod, VAEMixtureConfig
 from ._kit.outputs import validate_and_flatten
 

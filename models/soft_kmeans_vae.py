@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..methods.contract import Shape, setting
+from ..methods.config import setting
+from ..methods.contract import Shape
 from ._kit.distributions import diagonal_normal, kl_to_standard_normal, log_prob, rsample
 from ._kit.draws import Draws
 from ._kit.mixtures import fit_kmeans

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
-from ..methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape, setting
+from ..methods.config import setting
+from ..methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape
 from ._kit.autoencoder import Autoencoder, AutoencoderConfig
 from ._kit.bounds import antithetic_bound, antithetic_noise
 from ._kit.distributions import (

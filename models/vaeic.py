@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
-from ..methods.contract import Bounds, Decodes, Generates, Report, Shape, setting
+from ..methods.config import setting
+from ..methods.contract import Bounds, Decodes, Generates, Report, Shape
 from ._kit.augmentation import Augmentation
 from ._kit.bounds import antithetic_bound, antithetic_noise
 from ._kit.distributions import diagonal_normal, independent_bernoulli, log_prob, rsample

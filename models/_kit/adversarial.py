@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...methods.contract import setting
+from ...methods.config import setting
 from .draws import Draws
 from .layers import MLP
 from .loop import adam

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from ...methods.contract import Scalar, setting
+from ...methods.config import Scalar, setting
 from .draws import Draws
 from .layers import MLP, Head
 from .outputs import OutputConfig

@@ -8,7 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from ...methods.contract import Bounds, Decodes, Generates, Report, Shape, setting
+from ...methods.config import setting
+from ...methods.contract import Bounds, Decodes, Generates, Report, Shape
 from .bounds import antithetic_noise
 from .distributions import rsample
 from .draws import Draws

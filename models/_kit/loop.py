@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from ...methods.contract import Scalar, State
+from ...methods.config import Scalar
+from ...methods.contract import State
 from .draws import Draws
 from .precision import mixed_precision
 

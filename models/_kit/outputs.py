@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError
-from ...methods.contract import Config, Scalar, setting
+from ...methods.config import Config, Scalar, setting
 
 
 @dataclass(frozen=True, kw_only=True)

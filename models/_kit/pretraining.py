@@ -6,7 +6,8 @@ from typing import Protocol, final
 import torch
 from torch import Tensor, nn
 
-from ...methods.contract import Pretraining, Report, Scalar, State
+from ...methods.config import Scalar
+from ...methods.contract import Pretraining, Report, State
 from .draws import Draws
 from .layers import initialise
 from .loop import Clock, adam, pack, train_epoch, unpack

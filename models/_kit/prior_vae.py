@@ -9,16 +9,8 @@ from typing import ClassVar, Self, final
 import torch
 from torch import Tensor
 
-from ...methods.contract import (
-    Bounds,
-    Decodes,
-    Generates,
-    Pretrains,
-    Report,
-    Scalar,
-    Shape,
-    setting,
-)
+from ...methods.config import Scalar, setting
+from ...methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape
 from .bounds import antithetic_noise
 from .draws import Draws
 from .loop import adam, train_epoch

@@ -8,17 +8,8 @@ from typing import Any, ClassVar, Self, TypeVar, final
 import torch
 from torch import Tensor, nn
 
-from ...methods.contract import (
-    Clusterer,
-    Config,
-    Method,
-    Random,
-    Report,
-    Scalar,
-    Shape,
-    State,
-    Trains,
-)
+from ...methods.config import Config, Scalar
+from ...methods.contract import Clusterer, Method, Random, Report, Shape, State, Trains
 from .draws import Draws
 from .layers import replica
 from .loop import Clock, pack, unpack

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from ...methods.contract import setting
+from ...methods.config import setting
 from .bounds import antithetic_bound
 from .distributions import diagonal_normal, kl_to_standard_normal, log_prob, rsample
 from .draws import Draws

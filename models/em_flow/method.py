@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from ...errors import UsageError
-from ...methods.contract import Bounds, Config, Generates, Report, Shape, setting
+from ...methods.config import Config, setting
+from ...methods.contract import Bounds, Generates, Report, Shape
 from .._kit.draws import Draws
 from .._kit.loop import Mean, adam, gradient_step, in_chunks
 from .._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork

@@ -19,7 +19,8 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from ...methods.contract import Bounds, Decodes, Generates, Pretrains, Report, setting
+from ...methods.config import setting
+from ...methods.contract import Bounds, Decodes, Generates, Pretrains, Report
 from .._kit.distributions import rsample
 from .._kit.draws import Draws
 from .._kit.latent_mixture import LatentMixture

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from ...methods.contract import Shape, setting
+from ...methods.config import setting
+from ...methods.contract import Shape
 from .._kit.distributions import kl_to_standard_normal
 from .._kit.draws import Draws
 from .._kit.layers import MLP, Dropout, GaussianHead, Linear, replica

@@ -8,7 +8,7 @@ about grey values.
 from abc import ABC
 from dataclasses import dataclass, fields
 
-from ...methods.contract import Scalar, setting
+from ...methods.config import Scalar, setting
 from ..vae_gmm import VAEGMMConfig
 from .networks import VAEStackConfig
 

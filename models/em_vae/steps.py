@@ -11,7 +11,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ...methods.contract import Scalar, State
+from ...methods.config import Scalar
+from ...methods.contract import State
 from .._kit.draws import Draws
 from .networks import EMVAENetwork, expand_to_stack, unstack_clusters
 

@@ -17,15 +17,8 @@ from typing import Self, final
 import torch
 from torch import Tensor
 
-from ...methods.contract import (
-    Bounds,
-    Decodes,
-    Generates,
-    MetricInfo,
-    Report,
-    Traverses,
-    setting,
-)
+from ...methods.config import MetricInfo, setting
+from ...methods.contract import Bounds, Decodes, Generates, Report, Traverses
 from .._kit.distributions import diagonal_normal, log_prob, rsample
 from .._kit.draws import Draws
 from .._kit.layers import initialise

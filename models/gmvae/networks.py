@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from ...methods.contract import Shape, setting
+from ...methods.config import setting
+from ...methods.contract import Shape
 from .._kit.distributions import diagonal_normal, independent_bernoulli, log_prob, log_scale_normal
 from .._kit.layers import MLP, Activation, Head, Linear
 from .._kit.loop import in_chunks

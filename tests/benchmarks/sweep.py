@@ -28,7 +28,7 @@ from tuner.data import Dataset, load
 from tuner.evaluation.metrics import audit, calibration_error
 from tuner.evaluation.objective import NeighbourGraph, evaluate, neighbour_graph
 from tuner.methods import catalog
-from tuner.methods.contract import Config
+from tuner.methods.config import Config
 
 AFTERWARDS = np.geomspace(1 / 64, 64, 25)
 

@@ -33,7 +33,7 @@ from tuner.data import Dataset, load
 from tuner.evaluation.metrics import audit
 from tuner.evaluation.objective import neighbour_graph
 from tuner.methods import catalog
-from tuner.methods.contract import Config
+from tuner.methods.config import Config
 from tuner.study.space import method_space
 from tuner.training.trial import Trial, TrialSpec, trial_data
 

@@ -5,7 +5,7 @@ import pytest
 from tuner.methods import catalog
 from tuner.testing import Check, Subject, checks
 
-SUBJECTS = {key: s for name in catalog.names() for key, s in Subject.each_of(name).items()}
+SUBJECTS = {key: s for name in catalog.names() for key, s in Subject.variants_of(name).items()}
 CASES = [(key, check) for key, subject in SUBJECTS.items() for check in checks(subject)]
 
 

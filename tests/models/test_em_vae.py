@@ -256,8 +256,8 @@ def test_other_starts_have_nothing_to_share(start):
 def test_other_starts_keep_the_contract_of_training(start):
     tiny = Subject.of("em_vae")
     subject = Subject(EMVAE, replace(tiny.config, start=start))
-    training.a_stopped_training_goes_on_exactly(subject)
-    training.together_equals_alone(subject)
+    training.training_resumes_exactly(subject)
+    training.replicas_are_independent(subject)
 
 
 def test_blobs_are_found_from_random_starts_by_the_seed_with_the_best_score():

@@ -190,9 +190,9 @@ def test_a_fitted_start_has_more_information_than_a_random_one() -> None:
 def test_a_random_start_depends_on_the_seed_of_the_replica() -> None:
     subject = Subject.of("gmm_prior_vae")
     subject = replace(subject, config=replace(subject.config, start="random"))
-    training.together_equals_alone(subject)
-    training.the_seed_decides(subject)
-    training.a_stopped_training_goes_on_exactly(subject)
+    training.replicas_are_independent(subject)
+    training.the_seed_determines_the_result(subject)
+    training.training_resumes_exactly(subject)
 
 
 def test_a_shared_pretrained_network_gives_the_same_result() -> None:

@@ -237,9 +237,9 @@ def test_the_warm_up_is_shared_with_gmm_prior_vae() -> None:
     "check",
     [
         training.gradients_reach_every_parameter,
-        training.together_equals_alone,
-        training.a_stopped_training_goes_on_exactly,
-        training.divergence_is_an_outcome,
+        training.replicas_are_independent,
+        training.training_resumes_exactly,
+        training.divergence_does_not_raise,
     ],
 )
 def test_the_mixture_prior_keeps_the_contract(check: suite.Check) -> None:

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from tuner.methods.contract import Clusterer, Method, MetricInfo, Report, Shape, State
+from tuner.methods.config import MetricInfo
+from tuner.methods.contract import Clusterer, Method, Report, Shape, State
 from tuner.models._kit.loop import minibatches
 from tuner.testing.training import UNSEEDED
 
@@ -33,125 +34,125 @@ def breaks(check: str) -> Callable[[type[Any]], type[Any]]:
     return note
 
 
-@breaks("settings_survive_a_round_trip")
+@breaks("config_survives_a_json_round_trip")
 class Forgets(ToyConfig):
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
         return cls()
 
 
-@breaks("settings_survive_a_round_trip")
+@breaks("config_survives_a_json_round_trip")
 class Thawed(ToyConfig):
     __setattr__ = object.__setattr__
 
 
-@breaks("capping_shortens_the_training")
+@breaks("capping_shortens_training")
 class Uncapped(ToyConfig):
     def capped(self, epochs: int) -> Self:
         return self
 
 
-@breaks("capping_shortens_the_training")
+@breaks("capping_shortens_training")
 @dataclass(frozen=True, kw_only=True)
 class Overcapped(ToyConfig):
     def capped(self, epochs: int) -> Self:
         return replace(self, epochs=1)
 
 
-@breaks("capping_shortens_the_training")
+@breaks("capping_shortens_training")
 class NeverClusters(Retells):
     def told(self, report: Report) -> Report:
         return replace(report, clusters=False)
 
 
-@breaks("reports_count_passes")
+@breaks("reports_are_well_formed")
 class CountsFromZero(Retells):
     def told(self, report: Report) -> Report:
         return replace(report, epoch=report.epoch - 1)
 
 
-@breaks("reports_count_passes")
+@breaks("reports_are_well_formed")
 class OneNumber(Retells):
     def told(self, report: Report) -> Report:
         return replace(report, metrics={"loss": report.metrics["loss"].mean()})
 
 
-@breaks("curves_are_of_reported_metrics")
+@breaks("metric_info_describes_reported_metrics")
 class TellsOfNothing(ToyConfig):
     def metric_info(self) -> Mapping[str, MetricInfo]:
         return {"lost": MetricInfo(unit="nats")}
 
 
-@breaks("curves_are_of_reported_metrics")
+@breaks("metric_info_describes_reported_metrics")
 class BoundlessLevel(ToyConfig):
     def metric_info(self) -> Mapping[str, MetricInfo]:
         return {"loss": MetricInfo(levels={"most": float("inf")})}
 
 
-@breaks("fit_sees_points_alone")
+@breaks("fit_takes_only_points_and_leaves_them_unchanged")
 class Supervised(Toy):
     def fit(self, x: Tensor, labels: Tensor | None = None) -> Iterator[Report]:
         return super().fit(x)
 
 
-@breaks("fit_sees_points_alone")
+@breaks("fit_takes_only_points_and_leaves_them_unchanged")
 class Centres(Toy):
     def fit(self, x: Tensor) -> Iterator[Report]:
         return super().fit(x.sub_(0.5))
 
 
-@breaks("global_randomness_is_untouched")
+@breaks("global_random_state_is_unchanged")
 class Samples(Toy):
     def predict_log_proba(self, x: Tensor) -> Tensor:
         torch.randn(1)
         return super().predict_log_proba(x)
 
 
-@breaks("any_number_of_points_trains")
+@breaks("any_number_of_points_works")
 class NeedsWholeBatches(Spoils):
     def spoilt(self, x: Tensor) -> bool:
         return len(x) % 100 > 0
 
 
-@breaks("a_constant_feature_breaks_nothing")
+@breaks("a_constant_feature_is_harmless")
 class DividesBySpread(Spoils):
     def spoilt(self, x: Tensor) -> bool:
         return bool((x.std(dim=0) == 0).any())
 
 
-@breaks("points_keep_their_shape")
+@breaks("points_can_have_any_shape")
 class TakesRowsForPoints(Toy):
     def predict_log_proba(self, x: Tensor) -> Tensor:
         answer = super().predict_log_proba(x)
         return answer.repeat(1, 2, 1) if x.dim() > 2 else answer
 
 
-@breaks("asking_changes_nothing")
+@breaks("intermediate_results_do_not_affect_training")
 class DrawsWhenAsked(Toy):
     def predict_log_proba(self, x: Tensor) -> Tensor:
         self.draws.uniform(1)
         return super().predict_log_proba(x)
 
 
-@breaks("a_stopped_training_goes_on_exactly")
+@breaks("training_resumes_exactly")
 class ForgetsItsDraws(Toy):
     def parts(self) -> dict[str, object]:
         return {name: part for name, part in super().parts().items() if name != "draws"}
 
 
-@breaks("a_stopped_training_goes_on_exactly")
+@breaks("training_resumes_exactly")
 class StartsAgain(Toy):
     def parts(self) -> dict[str, object]:
         return {name: part for name, part in super().parts().items() if name != "clock"}
 
 
-@breaks("a_state_stands_still")
+@breaks("a_state_is_a_copy")
 class SharesItsState(Toy):
     def state(self) -> State:
         return super().state() | {"centres/": self.tensors["centres"].detach()}
 
 
-@breaks("weights_exist_from_the_start")
+@breaks("weights_exist_before_training")
 class GrowsWeights(Toy):
     def clusterers(self) -> list[Clusterer]:
         clusterers = super().clusterers()
@@ -161,20 +162,20 @@ class GrowsWeights(Toy):
         return clusterers
 
 
-@breaks("together_equals_alone")
+@breaks("replicas_are_independent")
 class SharesItsBatches(Toy):
     def batches(self, x: Tensor) -> Iterator[Tensor]:
         for batch in minibatches(x, 7, self.draws):
             yield batch[:1].expand_as(batch)
 
 
-@breaks("answers_are_log_probabilities")
+@breaks("predictions_are_log_probabilities")
 class Unnormalised(Toy):
     def predict_log_proba(self, x: Tensor) -> Tensor:
         return super().predict_log_proba(x) - 1
 
 
-@breaks("answers_are_log_probabilities")
+@breaks("predictions_are_log_probabilities")
 class Double(ToyClusterer):
     def predict_log_proba(self, x: Tensor) -> Tensor:
         return super().predict_log_proba(x).double()
@@ -186,31 +187,31 @@ class CodesInRows(ToyClusterer):
         return x.unflatten(1, (2, 2))
 
 
-@breaks("answers_depend_on_the_point_alone")
+@breaks("outputs_do_not_depend_on_the_batch")
 class NormalisesTheBatch(ToyClusterer):
     def predict_log_proba(self, x: Tensor) -> Tensor:
         return super().predict_log_proba(x - x.mean(dim=0))
 
 
-@breaks("answers_depend_on_the_point_alone")
+@breaks("outputs_do_not_depend_on_the_batch")
 class DrawsCodes(ToyClusterer):
     def embed(self, x: Tensor) -> Tensor:
         return x + torch.randn(x.shape)
 
 
-@breaks("a_single_point_is_predicted")
+@breaks("a_single_point_can_be_predicted")
 class NeedsCompany(ToyClusterer):
     def predict_log_proba(self, x: Tensor) -> Tensor:
         return super().predict_log_proba(x if len(x) > 1 else x * torch.nan)
 
 
-@breaks("clusterers_answer_as_their_method")
+@breaks("clusterers_agree_with_their_method")
 class HandsOutWrongly(Toy):
     def clusterers(self) -> list[Clusterer]:
         return super().clusterers()[::-1]
 
 
-@breaks("clusterers_answer_as_their_method")
+@breaks("clusterers_agree_with_their_method")
 class LeavesAnother(Toy):
     def clusterers(self) -> list[Clusterer]:
         own = {name: tensor.detach() for name, tensor in self.tensors.items()}
@@ -220,7 +221,7 @@ class LeavesAnother(Toy):
         ]
 
 
-@breaks("clusterers_answer_as_their_method")
+@breaks("clusterers_agree_with_their_method")
 class SwitchesByNumber(Toy):
     clusterer_with: ClassVar[Mapping[str, type[Clusterer]]] = {"epochs": Double}
 
@@ -235,7 +236,7 @@ class HandsOutItself(Toy):
         ]
 
 
-@breaks("clusterers_survive_a_file")
+@breaks("clusterers_can_be_saved_and_loaded")
 class Rounds(ToyClusterer):
     def weights(self) -> dict[str, Tensor]:
         return {name: tensor.half().float() for name, tensor in self.tensors.items()}
@@ -248,25 +249,25 @@ class Collapses(Spoils):
         return False
 
 
-@breaks("the_seed_decides")
+@breaks("the_seed_determines_the_result")
 class IgnoresTheSeed(Reseeds):
     def taken(self, seed: int) -> int:
         return 3
 
 
-@breaks("the_seed_decides")
+@breaks("the_seed_determines_the_result")
 class TakesZeroForNone(Reseeds):
     def taken(self, seed: int) -> int:
         return seed or UNSEEDED
 
 
-@breaks("the_seed_decides")
+@breaks("the_seed_determines_the_result")
 class ThrowsDice(Reseeds):
     def taken(self, seed: int) -> int:
         return int.from_bytes(os.urandom(4))
 
 
-@breaks("the_seed_decides")
+@breaks("the_seed_determines_the_result")
 class AsksTheGlobalState(Reseeds):
     def taken(self, seed: int) -> int:
         return seed + torch.initial_seed() % 2**32
@@ -285,7 +286,7 @@ class CutsAGradient(Toy):
         self.tensors["logits"].requires_grad_(False)
 
 
-@breaks("divergence_is_an_outcome")
+@breaks("divergence_does_not_raise")
 class RaisesOnDivergence(Retells):
     def told(self, report: Report) -> Report:
         if not bool((report.metrics["loss"] < 1e3).all()):
@@ -293,69 +294,69 @@ class RaisesOnDivergence(Retells):
         return report
 
 
-@breaks("reconstructions_look_like_points")
+@breaks("reconstructions_have_the_shape_of_points")
 class ReconstructsFlat(ToyClusterer):
     def reconstruct(self, x: Tensor) -> Tensor:
         return super().reconstruct(x).flatten(1)
 
 
-@breaks("samples_follow_their_seed")
+@breaks("samples_depend_only_on_cluster_and_seed")
 class SamplesAlike(ToyClusterer):
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:
         return super().sample(cluster, n, 1)
 
 
-@breaks("samples_follow_their_seed")
+@breaks("samples_depend_only_on_cluster_and_seed")
 class SamplesZeroAtRandom(ToyClusterer):
     def sample(self, cluster: int, n: int, seed: int) -> Tensor:
         return super().sample(cluster, n, seed or int.from_bytes(os.urandom(4)))
 
 
-@breaks("traversals_are_lines")
+@breaks("traversals_follow_one_line")
 class TraversesFlat(ToyClusterer):
     def traverse(self, cluster: int, steps: int) -> Tensor:
         return super().traverse(cluster, steps).flatten()
 
 
-@breaks("traversals_are_lines")
+@breaks("traversals_follow_one_line")
 class StandsStill(ToyClusterer):
     def traverse(self, cluster: int, steps: int) -> Tensor:
         return super().traverse(cluster, 1).expand(steps, -1).contiguous()
 
 
-@breaks("traversals_are_lines")
+@breaks("traversals_follow_one_line")
 class ForgetsTheCluster(ToyClusterer):
     def traverse(self, cluster: int, steps: int) -> Tensor:
         return super().traverse(0, steps)
 
 
-@breaks("traversals_are_lines")
+@breaks("traversals_follow_one_line")
 class GoesAsFarAsTheSteps(ToyClusterer):
     def traverse(self, cluster: int, steps: int) -> Tensor:
         return super().traverse(cluster, 9)[:steps]
 
 
-@breaks("traversals_are_lines")
+@breaks("traversals_follow_one_line")
 class LosesItsWay(ToyClusterer):
     def traverse(self, cluster: int, steps: int) -> Tensor:
         line = super().traverse(cluster, steps)
         return line[torch.randperm(steps)]
 
 
-@breaks("bounds_are_one_number_per_point")
+@breaks("bounds_have_one_value_per_point")
 class BoundsTheSum(ToyClusterer):
     def elbo(self, x: Tensor) -> Tensor:
         return super().elbo(x).sum()
 
 
-@breaks("a_network_taken_over_equals_the_own")
+@breaks("a_shared_network_gives_the_same_result")
 class PretrainsWithTheSameNumbers(Toy):
     def __init__(self, config: Any, shape: Shape, seeds: Sequence[int], **options: Any) -> None:
         super().__init__(config, shape, seeds, **options)
         self.apart = self.draws
 
 
-@breaks("pretraining_depends_on_its_settings_alone")
+@breaks("pretraining_depends_only_on_its_settings")
 class HidesASetting(Toy):
     def __init__(self, config: Any, shape: Shape, seeds: Sequence[int], **options: Any) -> None:
         super().__init__(config, shape, seeds, **options)

@@ -1,4 +1,4 @@
-"""The conformance suite accepts a correct method, and each check rejects a broken one."""
+"""Every conformance check passes for a correct method and fails for a broken one."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tuner.testing import CHECKS, Check, Subject, check_method, checks
 from .broken import BROKEN
 from .toy import Toy, ToyConfig
 
-ALL = {check.__name__: check for wanted in CHECKS.values() for check in wanted}
+ALL = {check.__name__: check for required in CHECKS.values() for check in required}
 CORRECT = Subject(Toy, ToyConfig(n_components=3))
 
 
@@ -36,16 +36,16 @@ def test_every_check_can_fail_and_has_a_docstring() -> None:
 def test_checks_depend_on_the_capabilities_of_a_method() -> None:
     kmeans = {check.__name__ for check in checks(Subject.of("kmeans"))}
     assert "gradients_reach_every_parameter" not in kmeans
-    assert "samples_follow_their_seed" not in kmeans
-    assert "the_seed_decides" in kmeans
+    assert "samples_depend_only_on_cluster_and_seed" not in kmeans
+    assert "the_seed_determines_the_result" in kmeans
     assert {check.__name__ for check in checks(CORRECT)} == set(ALL)
 
 
-def test_capabilities_that_need_a_setting_are_checked_with_it() -> None:
-    subjects = Subject.each_of("dec")
-    checked = {key: {check.__name__ for check in checks(s)} for key, s in subjects.items()}
-    assert list(checked) == ["dec", "dec-keep_decoder"]
-    assert checked["dec-keep_decoder"] - checked["dec"] == {"reconstructions_look_like_points"}
+def test_what_only_a_setting_makes_possible_is_checked_with_it_on() -> None:
+    subjects = Subject.variants_of("dec")
+    names = {key: {check.__name__ for check in checks(s)} for key, s in subjects.items()}
+    assert list(names) == ["dec", "dec-keep_decoder"]
+    assert names["dec-keep_decoder"] - names["dec"] == {"reconstructions_have_the_shape_of_points"}
 
 
 def test_check_method_takes_a_name() -> None:

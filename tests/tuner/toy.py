@@ -8,24 +8,21 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from tuner.methods.config import Config, MetricInfo, Scalar, setting
 from tuner.methods.contract import (
     Bounds,
     Clusterer,
-    Config,
     Decodes,
     Generates,
     Method,
-    MetricInfo,
     Pretraining,
     Pretrains,
     Random,
     Report,
-    Scalar,
     Shape,
     State,
     Trains,
     Traverses,
-    setting,
 )
 from tuner.models._kit.draws import Draws
 from tuner.models._kit.layers import replica

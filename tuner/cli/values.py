@@ -12,7 +12,7 @@ from ..orchestration.locations import Locations
 
 if TYPE_CHECKING:
     from ..execution.cluster import Resources
-    from ..methods.contract import Scalar
+    from ..methods.config import Scalar
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?[smhd])+")

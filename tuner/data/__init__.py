@@ -1,4 +1,7 @@
-"""Data: by name or from a file, split and scaled without a look at the labels."""
+"""Data sets by name or from files, split and scaled without using labels.
+
+Imports only `tuner.errors`.
+"""
 
 from .dataset import Dataset
 from .library import DatasetInfo, catalog, load

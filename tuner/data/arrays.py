@@ -1,4 +1,4 @@
-"""Arrays as numpy stores them. Nothing is ever unpickled."""
+"""Reads NumPy files (.npy and .npz) without ever unpickling anything."""
 
 import lzma
 import math
@@ -17,47 +17,47 @@ from .scaling import Array, Shape
 
 _Header = tuple[np.dtype[Any], Shape]
 _MEMBERS = ("x", "y", "x_test", "y_test")
-_DAMAGE = (
+_READ_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
     EOFError,
     KeyError,
-    NotImplementedError,  # a compression that zipfile does not know
-    RuntimeError,  # a password
+    NotImplementedError,  # a compression that zipfile does not support
+    RuntimeError,  # an encrypted file
     ValueError,
 )
 
 
-def npy(path: Path, labels: str | None, where: str) -> Content:
+def read_npy(path: Path, labels: str | None, where: str) -> Content:
     """Return the points (N, *shape) of a .npy file."""
     if labels is not None:
         raise DataError(
-            f"labels={labels!r} names a column of a table, and {where} is a plain array: put the "
-            "labels as y beside x into an .npz, or leave labels out"
+            f"labels={labels!r} names a column of a table, but {where} is a plain array: save the "
+            "labels as y next to x in an .npz file, or leave out labels"
         )
     with path.open("rb") as stream:
-        dtype, shape = _header(stream, where)
+        dtype, shape = _read_header(stream, where)
         checks.require_points(dtype, shape, where)
         checks.require_memory(math.prod(shape), dtype.itemsize, where)
         stream.seek(0)
-        return Content(_body(stream, where))
+        return Content(_read_body(stream, where))
 
 
-def npz(path: Path, labels: str | None, where: str) -> Content:
-    """Return the points `x` of an .npz file with its `y`, `x_test` and `y_test` where present."""
+def read_npz(path: Path, labels: str | None, where: str) -> Content:
+    """Return the points `x` of an .npz file, with `y`, `x_test` and `y_test` if present."""
     if labels is not None:
         raise DataError(
-            f"labels={labels!r} names a column of a table: an .npz keeps its labels as y and "
-            "y_test, so leave labels out"
+            f"labels={labels!r} names a column of a table, but an .npz file stores labels "
+            "as y and y_test: leave out labels"
         )
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name.removesuffix(".npy"): name for name in archive.namelist()}
             _require_members(members, where)
             _require_usable(archive, members, where)
-            parts = {key: _member(archive, members.get(key), where) for key in _MEMBERS}
-    except _DAMAGE as error:
+            parts = {key: _read_member(archive, members.get(key), where) for key in _MEMBERS}
+    except _READ_ERRORS as error:
         raise _damaged(where, error) from error
     x = parts.pop("x")
     assert x is not None
@@ -67,23 +67,23 @@ def npz(path: Path, labels: str | None, where: str) -> Content:
 def _require_members(members: Mapping[str, str], where: str) -> None:
     if {"data", "format", "shape"} <= set(members):
         raise DataError(
-            f"{where} is a sparse matrix of scipy: save its .toarray() as x, or its first "
-            "principal components"
+            f"{where} is a sparse matrix of SciPy: save its .toarray() or its first principal "
+            "components as x"
         )
     if "x" not in members:
-        there = ", ".join(sorted(members)[:8])
+        present = ", ".join(sorted(members)[:8])
         raise DataError(
-            f"{where} has no array x ({f'it has {there}' if there else 'it is empty'}): save the "
-            "points as x, and where you have them y, x_test, y_test"
+            f"{where} has no array x ({f'it has {present}' if present else 'it is empty'}): save "
+            "the points as x, and optionally y, x_test and y_test"
         )
 
 
 def _require_usable(archive: zipfile.ZipFile, members: Mapping[str, str], where: str) -> None:
-    """Raise unless the types and shapes that the arrays' headers tell are usable, and fit."""
+    """Raise unless the types and shapes in the headers are usable and the arrays fit in memory."""
     values, itemsize = 0, 1
     for key in (key for key in _MEMBERS if key in members):
         with archive.open(members[key]) as stream:
-            dtype, shape = _header(stream, f"{where} ({key})")
+            dtype, shape = _read_header(stream, f"{where} ({key})")
         if key.startswith("x"):
             checks.require_points(dtype, shape, f"{where} ({key})")
         else:
@@ -92,15 +92,15 @@ def _require_usable(archive: zipfile.ZipFile, members: Mapping[str, str], where:
     checks.require_memory(values, itemsize, where)
 
 
-def _member(archive: zipfile.ZipFile, name: str | None, where: str) -> Array | None:
+def _read_member(archive: zipfile.ZipFile, name: str | None, where: str) -> Array | None:
     if name is None:
         return None
     with archive.open(name) as stream:
-        return _body(stream, where)
+        return _read_body(stream, where)
 
 
-def _header(stream: IO[bytes], where: str) -> _Header:
-    """Return type and shape, from the first bytes alone."""
+def _read_header(stream: IO[bytes], where: str) -> _Header:
+    """Return type and shape without reading the values."""
     try:
         version = np.lib.format.read_magic(stream)
         if version == (1, 0):
@@ -116,7 +116,7 @@ def _header(stream: IO[bytes], where: str) -> _Header:
     return dtype, shape
 
 
-def _body(stream: IO[bytes], where: str) -> Array:
+def _read_body(stream: IO[bytes], where: str) -> Array:
     try:
         return np.lib.format.read_array(stream, allow_pickle=False)
     except ValueError as error:
@@ -124,8 +124,8 @@ def _body(stream: IO[bytes], where: str) -> Array:
 
 
 def _damaged(where: str, error: Exception) -> DataError:
-    said = str(error).strip().partition("\n")[0]
+    reason = str(error).strip().partition("\n")[0]
     return DataError(
-        f"{where} is cut, damaged or not what its ending says ({said}): save it again with "
-        "numpy.save or numpy.savez"
+        f"{where} is truncated, damaged or not what its extension says ({reason}): save it again "
+        "with numpy.save or numpy.savez"
     )

@@ -1,4 +1,4 @@
-"""Tables as Arrow keeps them: Parquet, Feather and Arrow's own files, vectors included."""
+"""Reads tables from Parquet, Feather and Arrow files, including columns of vectors."""
 
 import re
 from collections import Counter
@@ -12,17 +12,17 @@ from ..errors import DataError
 from . import checks
 from .dataset import Content
 from .scaling import Array
-from .tables import content
+from .tables import from_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_FILE = b"ARROW1"  # what a Feather file and an Arrow file begin with; a stream does not
-_FIRST_FEATHER = b"FEA1"
-_INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls an index without a name
+_FILE_MAGIC = b"ARROW1"  # of Arrow and Feather files, not of streams
+_FEATHER_V1_MAGIC = b"FEA1"
+_INDEX = re.compile(r"__index_level_\d+__")  # the column of an unnamed pandas index
 
 
-def parquet(path: Path, labels: str | None, where: str) -> Content:
+def read_parquet(path: Path, labels: str | None, where: str) -> Content:
     """Return the numbers and vectors of a .parquet file."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
@@ -36,46 +36,46 @@ def parquet(path: Path, labels: str | None, where: str) -> Content:
             table = file.read()
             table.validate(full=True)
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise _damaged(where, "Parquet file", error) from error
+        raise _damaged(where, "a Parquet file", error) from error
     except OSError as error:
-        raise _unreadable(where, "Parquet file", error) from error
+        raise _unreadable(where, "a Parquet file", error) from error
     return _content(table, labels, where)
 
 
-def ipc(path: Path, labels: str | None, where: str) -> Content:
-    """Return the numbers and vectors of a .arrow or .feather file, be it a file or a stream."""
+def read_ipc(path: Path, labels: str | None, where: str) -> Content:
+    """Return the numbers and vectors of an .arrow or .feather file, in file or stream format."""
     import pyarrow as pa
 
     try:
         with path.open("rb") as stream:
-            table = _table(stream, where)
+            table = _read_table(stream, where)
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise _damaged(where, "Arrow file", error) from error
+        raise _damaged(where, "an Arrow file", error) from error
     except OSError as error:
-        raise _unreadable(where, "Arrow file", error) from error
+        raise _unreadable(where, "an Arrow file", error) from error
     return _content(table, labels, where)
 
 
-def _table(stream: IO[bytes], where: str) -> "pa.Table":
+def _read_table(stream: IO[bytes], where: str) -> "pa.Table":
     import pyarrow as pa
 
-    magic = stream.read(len(_FILE))
-    if magic.startswith(_FIRST_FEATHER):
+    magic = stream.read(len(_FILE_MAGIC))
+    if magic.startswith(_FEATHER_V1_MAGIC):
         raise DataError(
-            f"{where} is of the first version of Feather: write it again with pandas' to_feather, "
-            "which writes the second"
+            f"{where} is in the first version of the Feather format: write it again with "
+            "DataFrame.to_feather, which writes the second version"
         )
     stream.seek(0)
-    is_file = magic == _FILE
+    is_file = magic == _FILE_MAGIC
     reader = pa.ipc.open_file(stream) if is_file else pa.ipc.open_stream(stream)
     with reader:
         _require_columns(reader.schema, where)
-        batches, held = [], 0
+        batches, read_bytes = [], 0
         for batch in _batches(reader) if is_file else reader:
-            batch.validate(full=True)  # before all else: a damaged one may not even be measured
+            batch.validate(full=True)  # first, as nbytes may crash on a damaged batch
             batches.append(batch)
-            held += batch.nbytes
-            checks.require_memory(held // 4, 4, where)
+            read_bytes += batch.nbytes
+            checks.require_memory(read_bytes // 4, 4, where)
         return pa.Table.from_batches(batches, reader.schema)
 
 
@@ -85,23 +85,23 @@ def _batches(reader: "pa.ipc.RecordBatchFileReader") -> "Iterator[pa.RecordBatch
 
 
 def _require_columns(schema: "pa.Schema", where: str) -> None:
-    """Raise unless every column has a name of its own and holds single values or vectors."""
+    """Raise unless column names are unique and columns hold single values or vectors."""
     import pyarrow as pa
 
     counts = Counter(schema.names)
     for field in schema:
         if counts[field.name] > 1:
-            raise DataError(f"{where} has several columns {field.name!r}: give each its own name")
+            raise DataError(f"{where} has several columns {field.name!r}: rename all but one")
         if _INDEX.fullmatch(field.name):
             raise DataError(
-                f"column {field.name!r} of {where} holds the row labels of pandas, not a feature: "
+                f"column {field.name!r} of {where} is a pandas index, not a feature: "
                 "save the table with index=False"
             )
         storage = getattr(field.type, "storage_type", field.type)
         if pa.types.is_nested(storage) and not _is_vector(field.type):
             raise DataError(
-                f"column {field.name!r} of {where} is nested ({field.type}): give every number a "
-                "column of its own, or every row one vector (list<float>)"
+                f"column {field.name!r} of {where} is nested ({field.type}): use one column per "
+                "number, or one vector per row (list<float>)"
             )
 
 
@@ -111,60 +111,58 @@ def _content(table: "pa.Table", labels: str | None, where: str) -> Content:
     columns: dict[str, Any] = {}
     for name in table.schema.names:
         columns[name] = frame[name] if name in frame else _vectors(table[name], name, where)
-    return content(columns, labels, where)
+    return from_columns(columns, labels, where)
 
 
 def _is_vector(kind: "pa.DataType") -> bool:
-    """Return whether a type is a list of numbers, whatever its layout."""
+    """Return whether a type is a list of numbers, in any layout."""
     import pyarrow as pa
 
     t = pa.types
     lists = (t.is_list, t.is_large_list, t.is_fixed_size_list, t.is_list_view)
-    if not any(is_one(kind) for is_one in (*lists, t.is_large_list_view)):
+    if not any(is_type(kind) for is_type in (*lists, t.is_large_list_view)):
         return False
     inner = kind.value_type
-    return any(is_one(inner) for is_one in (t.is_integer, t.is_floating, t.is_boolean))
+    return any(is_type(inner) for is_type in (t.is_integer, t.is_floating, t.is_boolean))
 
 
 def _vectors(column: "pa.ChunkedArray", name: str, where: str) -> Array:
-    """Return a column of lists as (N, width), or raise with the row that has another width."""
+    """Return a column of lists as (N, width). Raises DataError unless all have equal lengths."""
     import pyarrow as pa
     from pyarrow import compute
 
     lengths = compute.list_value_length(column)
     if lengths.null_count:
-        row = _first(lengths.is_null().to_numpy())
+        row = _first_true(lengths.is_null().to_numpy())
         raise DataError(
-            f"column {name!r} of {where} has no vector in row {row} (counted from 0): fill it in, "
-            "or leave the row out"
+            f"column {name!r} of {where} has no vector in row {row} (counted from 0): fill it in "
+            "or remove the row"
         )
     widths = lengths.to_numpy()
     width = int(widths[0]) if len(widths) else 1
     if (widths != width).any():
-        row = _first(widths != width)
+        row = _first_true(widths != width)
         raise DataError(
-            f"column {name!r} of {where} holds a vector of {widths[row]} numbers in row {row} "
-            f"(counted from 0) and one of {width} in row 0: give all rows the same number"
+            f"column {name!r} of {where} has a vector of {widths[row]} numbers in row {row} "
+            f"(counted from 0) but one of {width} in row 0: give all rows the same length"
         )
     if width == 0:
-        raise DataError(
-            f"column {name!r} of {where} holds vectors without numbers: leave the column out"
-        )
+        raise DataError(f"column {name!r} of {where} has vectors of length 0: remove the column")
     values = compute.list_flatten(column)
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.uint8())
     return np.asarray(values.to_numpy()).reshape(-1, width)
 
 
-def _first(wanted: Array) -> int:
-    return int(np.asarray(wanted).argmax())
+def _first_true(condition: Array) -> int:
+    return int(np.asarray(condition).argmax())
 
 
 def _unreadable(where: str, kind: str, error: OSError) -> Exception:
-    """Return the error itself where the system made it, else what Arrow means by it."""
+    """Return an error of the operating system unchanged, and one of Arrow as DataError."""
     return error if error.errno is not None else _damaged(where, kind, error)
 
 
 def _damaged(where: str, kind: str, error: Exception) -> DataError:
-    said = str(error).strip().partition("\n")[0].rstrip(".:")
-    return DataError(f"{where} is cut, damaged or no {kind} ({said}): save it again")
+    reason = str(error).strip().partition("\n")[0].rstrip(".:")
+    return DataError(f"{where} is truncated, damaged or not {kind} ({reason}): save it again")

@@ -1,4 +1,4 @@
-"""What a search learns from: points, their scaling, and labels kept apart for audits."""
+"""Data sets: scaled points, their split, and labels that only audits use."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from . import checks
-from .scaling import Array, Floats, Scaling, Shape, fitted
+from .scaling import Array, Floats, Scaling, Shape, fit_scaling
 
 Labels = NDArray[np.int64]
 
@@ -20,13 +20,12 @@ SPLIT_SEED = 20170526
 @final
 @dataclass(frozen=True, eq=False)
 class Content:
-    """Raw data as a source has them: points (N, *shape), classes (N,), test points if published.
+    """Raw data of a source: points (N, *shape), classes (N,), and a test part if published.
 
-    `unit` is what all features are measured in where the source knows it: the largest value of a
-    pixel, the unit of a plane. `columns` are the names of the features of a table, `widths` the
-    numbers of features of its columns where one is a vector, whose features share a unit.
-    `label_names` are the names of the sorted classes where the source has better ones than the
-    classes themselves.
+    `unit` divides all features if the source knows it, such as the largest value of a pixel.
+    `columns` are the names of the features of a table. `widths` are the numbers of features of its
+    columns if at least one of them is a vector, whose features share a unit. `label_names` are
+    names of the sorted classes, if they have other names than their values.
     """
 
     x: Array
@@ -42,12 +41,12 @@ class Content:
 @final
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Scaled points (N, *shape) to train on and to test on, with labels where they are known.
+    """Scaled training and test points (N, *shape), with labels if they are known.
 
-    `train_labels` and `test_labels` hold codes of `label_names`; nothing that trains or chooses
-    reads them. `scaling` takes raw data to what methods see. `fingerprint` is the sha256 of the
-    raw points, the split and the rule of scaling; labels change no training, so it leaves them
-    out.
+    `train_labels` and `test_labels` are codes, indices into `label_names`. Neither training nor
+    model selection uses them. `scaling` maps raw data to scaled data. `fingerprint` is the sha256
+    of the raw points, the split and the scaling rule. It does not cover the labels, because they
+    do not affect training.
     """
 
     name: str
@@ -61,7 +60,7 @@ class Dataset:
 
     @property
     def shape(self) -> Shape:
-        """Shape of one point."""
+        """The shape of one point."""
         return self.train.shape[1:]
 
     @cached_property
@@ -71,25 +70,25 @@ class Dataset:
         return all(part.min() >= 0 and part.max() <= 1 for part in parts)
 
 
-def prepared(name: str, content: Content, *, where: str) -> Dataset:
-    """Return the data set of raw content: checked, split where no split is published, scaled.
+def prepare_dataset(name: str, content: Content, *, where: str) -> Dataset:
+    """Check raw data, split them unless a test part is published, and scale them.
 
-    `where` is what error sentences call it. The split puts a fifth of the points, drawn with a
-    fixed seed and without a look at their labels, into the test part.
+    `where` names the source in error messages. The split puts a fifth of the points into the test
+    part, drawn with a fixed seed and without using labels.
     """
     x, x_test = checks.points(content.x, where, content.columns), None
     checks.require_clusters(x, where)
     if content.x_test is not None:
         x_test = checks.points(content.x_test, f"the test part of {where}", content.columns)
-        checks.require_alike(x, x_test, where)
-    y, y_test, label_names = _coded(content, where)
+        checks.require_compatible(x, x_test, where)
+    y, y_test, label_names = _encode_labels(content, where)
     if x_test is None:
         rows, test_rows = _split(len(x))
         x, x_test, split = x[rows], x[test_rows], f"split {SPLIT_SEED}"
         y, y_test = (None, None) if y is None else (y[rows], y[test_rows])
     else:
         split = "published"
-    scaling, rule = fitted(x, content.unit, content.widths)
+    scaling, rule = fit_scaling(x, content.unit, content.widths)
     return Dataset(
         name=name,
         train=scaling.apply(x),
@@ -103,15 +102,17 @@ def prepared(name: str, content: Content, *, where: str) -> Dataset:
 
 
 def _split(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of the training part, four fifths, and those of the test part."""
+    """Return the rows of the training part (four fifths) and of the test part."""
     order = np.random.default_rng(SPLIT_SEED).permutation(n)
     return order[: n * 4 // 5], order[n * 4 // 5 :]
 
 
-def _coded(content: Content, where: str) -> tuple[Labels | None, Labels | None, tuple[str, ...]]:
-    """Return the labels of both parts as codes of their sorted values, and the values' names."""
+def _encode_labels(
+    content: Content, where: str
+) -> tuple[Labels | None, Labels | None, tuple[str, ...]]:
+    """Return the labels of both parts as codes of the sorted classes, and the classes' names."""
     if content.y_test is not None and content.x_test is None:
-        raise DataError(f"{where} has test labels but no test points: give x_test, or no y_test")
+        raise DataError(f"{where} has test labels but no test points: add x_test or remove y_test")
     y = None if content.y is None else checks.labels(content.y, len(content.x), where)
     y_test = None
     if content.y_test is not None and content.x_test is not None:
@@ -123,17 +124,17 @@ def _coded(content: Content, where: str) -> tuple[Labels | None, Labels | None, 
     if len(values) < 2:
         raise DataError(
             f"the labels of {where} name a single class, {str(values[0])!r}: give labels of at "
-            "least 2 classes, or none"
+            "least 2 classes, or leave them out"
         )
-    codes, cut = codes.astype(np.int64), 0 if y is None else len(y)
+    codes, n = codes.astype(np.int64), 0 if y is None else len(y)
     names = content.label_names if content.label_names else tuple(map(str, values.tolist()))
-    return None if y is None else codes[:cut], None if y_test is None else codes[cut:], names
+    return None if y is None else codes[:n], None if y_test is None else codes[n:], names
 
 
 def _fingerprint(train: Array, test: Array, split: str, rule: str) -> str:
-    """Return the sha256 of both parts, the split and the rule that, with them, fixes the scaling.
+    """Return the sha256 of both parts, the split and the scaling rule.
 
-    The rule stands for the scaling's numbers: those may differ in their last bit between machines.
+    The rule is hashed instead of the fitted numbers, whose last bits may differ between machines.
     """
     digest = hashlib.sha256(f"{split}; {rule}".encode())
     for part in (train, test):

@@ -1,4 +1,4 @@
-"""Images with known classes, read from where their libraries keep them."""
+"""Image data sets with known classes, in the layouts of scikit-learn and torchvision."""
 
 import os
 import socket
@@ -17,15 +17,15 @@ from . import checks
 from .dataset import Content
 from .scaling import Shape
 
-_PATIENCE = 30.0  # seconds that a download may say nothing
-_HOUSE_NUMBER = (32, 32, 3)
-_DAMAGE = (
+_TIMEOUT = 30.0  # seconds without a response until a download fails
+_SVHN_SHAPE = (32, 32, 3)
+_READ_ERRORS = (
     ArithmeticError,
     AttributeError,
     EOFError,
     LookupError,
-    NameError,  # of a variable inside scipy
-    NotImplementedError,  # MATLAB's newer files, which are HDF5
+    NameError,  # an unbound variable in scipy
+    NotImplementedError,  # MATLAB 7.3 files, which are HDF5
     OSError,
     TypeError,
     ValueError,
@@ -36,7 +36,7 @@ _DAMAGE = (
 
 
 def digits() -> Content:
-    """Return the 1,797 grey images of 8x8 pixels, values 0 to 16, that scikit-learn ships."""
+    """Return the handwritten digits of scikit-learn: 1,797 grey images, 8x8, values 0 to 16."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -44,46 +44,44 @@ def digits() -> Content:
 
 
 def mnist() -> Content:
-    """Return the handwritten digits: 60,000 and 10,000 grey images of 28x28 pixels."""
-    return _torchvision("MNIST", tuple(map(str, range(10))))
+    """Return MNIST, handwritten digits: 60,000 and 10,000 grey images of 28x28 pixels."""
+    return _mnist("MNIST", tuple(map(str, range(10))))
 
 
 def fashion_mnist() -> Content:
-    """Return the pictures of clothes: 60,000 and 10,000 grey images of 28x28 pixels."""
+    """Return Fashion-MNIST, clothes: 60,000 and 10,000 grey images of 28x28 pixels."""
     names = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
-    return _torchvision("FashionMNIST", tuple(names.split(",")))
+    return _mnist("FashionMNIST", tuple(names.split(",")))
 
 
 def svhn() -> Content:
-    """Return the cropped house numbers: 73,257 and 26,032 colour images of 32x32 pixels.
+    """Return SVHN, cropped house numbers: 73,257 and 26,032 colour images of 32x32 pixels.
 
-    torchvision's reader takes the two published files alone, by their checksums, and would
-    download them over anything else of that name. It is asked for files that are absent; those
-    that are there are read here, in the same layout, so that a sample of them is data as well.
+    torchvision downloads absent files. Existing files are read here instead, because torchvision
+    overwrites any that differ from the published ones, such as a smaller sample of them.
     """
-    (x, y), (x_test, y_test) = _house_numbers("train"), _house_numbers("test")
-    return Content(x, y, x_test, y_test)
+    return Content(*_svhn_part("train"), *_svhn_part("test"))
 
 
 def home() -> Path:
-    """Return the folder of downloaded data: TUNER_DATA_HOME, or ~/.cache/tuner."""
-    given = os.environ.get("TUNER_DATA_HOME", "")
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "tuner"
+    """Return the folder of downloaded data: TUNER_DATA_HOME, by default ~/.cache/tuner."""
+    folder = os.environ.get("TUNER_DATA_HOME", "")
+    return Path(folder).expanduser() if folder else Path.home() / ".cache" / "tuner"
 
 
-def _torchvision(name: str, label_names: tuple[str, ...]) -> Content:
-    """Return a data set that torchvision keeps in its own layout, fetched where it is absent."""
-    (x, y), (x_test, y_test) = _part(name, train=True), _part(name, train=False)
-    return Content(x, y, x_test, y_test, label_names=label_names)
+def _mnist(name: str, label_names: tuple[str, ...]) -> Content:
+    """Return a data set in torchvision's layout of MNIST, downloaded if absent."""
+    train, test = _mnist_part(name, train=True), _mnist_part(name, train=False)
+    return Content(*train, *test, label_names=label_names)
 
 
-def _part(name: str, *, train: bool) -> tuple[Any, Any]:
+def _mnist_part(name: str, *, train: bool) -> tuple[Any, Any]:
     from torchvision import datasets
 
     folder = home()
     reader = getattr(datasets, name)
     try:
-        with _patient():
+        with _socket_timeout():
             part = reader(str(folder), train=train, download=True)
     except (RuntimeError, OSError, EOFError, ValueError, AssertionError, zlib.error) as error:
         files = [file.removesuffix(".gz") for file, _ in reader.resources]
@@ -91,48 +89,48 @@ def _part(name: str, *, train: bool) -> tuple[Any, Any]:
     return part.data.numpy(), part.targets.numpy().astype(np.int64)
 
 
-def _house_numbers(part: str) -> tuple[Any, Any]:
-    """Return images (N, 3, 32, 32) and digits (N,); the files call the digit 0 ten."""
+def _svhn_part(part: str) -> tuple[Any, Any]:
+    """Return images (N, 3, 32, 32) and digits (N,). The files store the digit 0 as 10."""
     from scipy import io
     from scipy.io.matlab import MatReadError
 
     path = home() / f"{part}_32x32.mat"
     if not path.exists():
-        _fetch(part, path)
+        _download(part, path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # scipy leaves out what it cannot read
+            warnings.simplefilter("error")  # scipy only warns about variables that it cannot read
             warnings.simplefilter("ignore", DeprecationWarning)
             shapes = {name: shape for name, shape, _ in io.whosmat(path, appendmat=False)}
-            _require_house_numbers(shapes, path)
+            _require_svhn(shapes, path)
             found = io.loadmat(path, appendmat=False, variable_names=("X", "y"))
             x, y = found["X"].transpose(3, 2, 0, 1), found["y"].reshape(-1).astype(np.int64)
-    except (*_DAMAGE, MatReadError) as error:
+    except (*_READ_ERRORS, MatReadError) as error:
         raise DataError(
-            f"{checks.shown(path)} is damaged ({_said(error)}): delete it to fetch it again"
+            f"{checks.shown(path)} is damaged ({_reason(error)}): delete it to download it again"
         ) from error
     return x, np.where(y == 10, 0, y)
 
 
-def _require_house_numbers(shapes: dict[str, Shape], path: Path) -> None:
+def _require_svhn(shapes: dict[str, Shape], path: Path) -> None:
     shape = shapes.get("X", ())
-    if len(shape) != 4 or shape[:3] != _HOUSE_NUMBER or "y" not in shapes:
-        there = ", ".join(f"{name} of shape {own}" for name, own in shapes.items())
+    if len(shape) != 4 or shape[:3] != _SVHN_SHAPE or "y" not in shapes:
+        present = ", ".join(f"{name} of shape {own}" for name, own in shapes.items())
         raise DataError(
-            f"{checks.shown(path)} holds {there if there else 'nothing'}, not images X of shape "
-            f"(32, 32, 3, N) and their digits y: put the file of cropped digits in its place"
+            f"{checks.shown(path)} holds {present or 'nothing'}, not images X of shape "
+            "(32, 32, 3, N) and their digits y: replace it with the file of cropped digits"
         )
     checks.require_memory(int(np.prod(shape)), 1, checks.shown(path))
 
 
-def _fetch(part: str, path: Path) -> None:
-    """Download a published file, so that it is there whole or not at all."""
+def _download(part: str, path: Path) -> None:
+    """Download a published file under a temporary name, so that `path` is never incomplete."""
     from torchvision.datasets import SVHN
     from torchvision.datasets.utils import download_url
 
     url, name, md5 = SVHN.split_list[part]
     try:
-        with _patient():
+        with _socket_timeout():
             download_url(url, str(path.parent), f"{name}.part", md5)
         path.with_name(f"{name}.part").replace(path)
     except (RuntimeError, OSError, EOFError, ValueError) as error:
@@ -140,10 +138,10 @@ def _fetch(part: str, path: Path) -> None:
 
 
 @contextmanager
-def _patient() -> Iterator[None]:
-    """Let a network that says nothing end a download."""
+def _socket_timeout() -> Iterator[None]:
+    """Make downloads fail when the network does not respond."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_PATIENCE)
+    socket.setdefaulttimeout(_TIMEOUT)
     try:
         yield
     finally:
@@ -151,16 +149,18 @@ def _patient() -> Iterator[None]:
 
 
 def _unreadable(folder: Path, files: Sequence[str], error: Exception) -> DataError:
-    """Return what to do about files that are not there, or are there and damaged."""
-    said = _said(error)
+    """Return the error for files that are absent or damaged."""
+    reason = _reason(error)
     if all((folder / name).is_file() for name in files):
-        return DataError(f"files in {folder} are damaged ({said}): delete it to fetch them again")
+        return DataError(
+            f"files in {folder} are damaged ({reason}): delete it to download them again"
+        )
     return DataError(
-        f"{folder} does not hold all files and they cannot be fetched ({said}): set "
-        "TUNER_DATA_HOME to a folder that has them in torchvision's layout, or find a network"
+        f"{folder} does not hold all files and they cannot be downloaded ({reason}): set "
+        "TUNER_DATA_HOME to a folder with them in torchvision's layout, or connect to a network"
     )
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[-1].strip() if lines else type(error).__name__

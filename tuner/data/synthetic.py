@@ -1,4 +1,4 @@
-"""Clusters in the plane whose truth is known by construction."""
+"""Synthetic clusters in the plane."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,14 +8,14 @@ _CLASSES = 5
 
 
 def arcs() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return five arcs of circles that wind around the origin: points (10000, 2), labels (10000,).
+    """Return five arcs of circles in a pinwheel: points (10000, 2), labels (10000,).
 
     Arc k is the half circle of radius 0.8 around the point at distance 1 and angle t = 2 pi k / 5
-    that spans the angles t - 0.8 pi to t + 0.2 pi, with normal noise of 0.03: a pinwheel, too
-    wound for k-means (0.88 accuracy).
+    that spans the angles t - 0.8 pi to t + 0.2 pi, with normal noise of 0.03. k-means reaches an
+    accuracy of 0.88.
 
     After "Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders" (2016),
-    section 4.1, which names the shapes and the number of points alone.
+    section 4.1, which specifies only the shapes and the number of points.
     """
     rng, per_class = np.random.default_rng(_SEED), 2000
     blades = []
@@ -29,13 +29,13 @@ def arcs() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 def half_moons() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return five interlocked half-moons in a row: points (5000, 2), labels (5000,).
 
-    Moon i is a half circle of radius 2 around (2.4 i, 0) or, turned upside down, around
-    (2.4 i, 1), with normal noise of 0.1; k-means reaches 0.65 accuracy.
+    Moon i is a half circle of radius 2 around (2.4 i, 0) or, upside down, around (2.4 i, 1), with
+    normal noise of 0.1. k-means reaches an accuracy of 0.65.
 
     After "Deep Generative Clustering with VAEs and Expectation-Maximization" (2025), section 4.1,
-    which names the shapes and the number of points alone. The paper's reconstruction weight of 5
-    is the inverse of a variance, so it has a meaning in the unit of the data alone: with this
-    radius it stands for a standard deviation of 0.45, half the gap between two moons.
+    which specifies only the shapes and the number of points. The paper's reconstruction weight of
+    5 is the inverse of a variance, so its meaning depends on the unit of the data. With this
+    radius it corresponds to a standard deviation of 0.45, half the gap between two moons.
     """
     rng, per_class = np.random.default_rng(_SEED), 1000
     moons = []
@@ -49,7 +49,7 @@ def half_moons() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 def _noisy(
     rng: np.random.Generator, curves: list[NDArray[np.float64]], *, noise: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the points with noise, and the curve of each; rounded, so that machines agree."""
+    """Return noisy points, rounded for equal results on all machines, and the curve of each."""
     x = np.concatenate(curves)
     x = (x + noise * rng.standard_normal(x.shape)).round(4)
     return x, np.repeat(np.arange(len(curves)), len(curves[0]))

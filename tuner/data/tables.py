@@ -1,7 +1,6 @@
-"""Tables: one point a row, one feature a column, the classes in a column that `labels` names."""
+"""Reads tables with one point per row, one feature per column, and optionally labels."""
 
 import csv
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,13 +16,13 @@ from .scaling import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-_FIRST_LINE = 1 << 22  # characters read to find separator and header
+_MAX_LINE = 1 << 22  # characters read to find separator and header
 
 
-def comma_separated(path: Path, labels: str | None, where: str) -> Content:
-    """Return the numbers of a .csv file in UTF-8, separated by comma, semicolon or tab.
+def read_csv(path: Path, labels: str | None, where: str) -> Content:
+    """Return the numbers of a UTF-8 .csv file, separated by commas, semicolons or tabs.
 
-    A first row of numbers alone is a point; else it holds the columns' names.
+    The first row holds the names of the columns unless it consists of numbers only.
     """
     import pandas as pd
 
@@ -45,47 +44,49 @@ def comma_separated(path: Path, labels: str | None, where: str) -> Content:
         raise DataError(f"{where} is not UTF-8 ({error.reason}): save it as UTF-8") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
         raise DataError(
-            f"the rows of {where} differ in length or quotes ({_told(error)}): give every row the "
-            "same number of cells"
+            f"the rows of {where} differ in length or quotes ({_reason(error)}): give every row "
+            "the same number of cells"
         ) from error
     except pd.errors.EmptyDataError as error:
-        raise DataError(f"{where} holds no table: give a header and a row per point") from error
+        raise DataError(f"{where} holds no table: write a header and one row per point") from error
     if header == 0 and first and not first[0].strip():
         raise DataError(
-            f"the first column of {where} has no name, as the row numbers that pandas writes: "
-            "save it with index=False, or name the column"
+            f"the first column of {where} has no name, like the index that pandas writes: save "
+            "the table with index=False, or name the column"
         )
     columns = {str(name): frame[name] for name in frame.columns}
-    return content(columns, labels, where)
+    return from_columns(columns, labels, where)
 
 
-def content(columns: "Mapping[str, pd.Series | Array]", labels: str | None, where: str) -> Content:
-    """Return the content of columns by name: numbers (N,) each, or vectors (N, width).
+def from_columns(
+    columns: "Mapping[str, pd.Series | Array]", labels: str | None, where: str
+) -> Content:
+    """Return the content of named columns of numbers (N,) or vectors (N, width).
 
-    Features of one vector are called name[0], name[1] and so on, and share a unit.
+    The features of a vector are called name[0], name[1] and so on, and share a unit.
     """
     if labels is not None and labels not in columns:
         raise DataError(
             f"{where} has no column {labels!r} for labels{did_you_mean(labels, columns)}; it has "
-            f"{_listed(list(columns))}: name one of these"
+            f"{_listing(list(columns))}: name one of these"
         )
     features = {name: column for name, column in columns.items() if name != labels}
     if not features:
-        raise DataError(f"{where} has no columns to cluster: give at least one of numbers")
+        raise DataError(f"{where} has no columns to cluster: add at least one column of numbers")
     if not all(map(len, features.values())):
-        raise DataError(f"{where} holds no points: give a row for each, at least 2")
+        raise DataError(f"{where} holds no points: add at least 2 rows")
     parts = {name: _numbers(column, name, where) for name, column in features.items()}
     dtype = np.result_type(*[part.dtype for part in parts.values()])
     x = np.concatenate(list(parts.values()), axis=1, dtype=dtype)
-    names, widths = _named(features, parts)
+    names, widths = _names_and_widths(features, parts)
     y = None if labels is None else _classes(columns[labels], labels, where)
     return Content(x, y, columns=names, widths=widths)
 
 
-def _named(
+def _names_and_widths(
     features: "Mapping[str, pd.Series | Array]", parts: Mapping[str, Array]
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return the features' names, and how many each column has where one is a vector."""
+    """Return the names of the features, and their number per column if any is a vector."""
     names: list[str] = []
     for name, column in features.items():
         width = parts[name].shape[1]
@@ -102,7 +103,7 @@ def _numbers(column: "pd.Series | Array", name: str, where: str) -> Array:
 
 
 def _numeric(column: "pd.Series", name: str, where: str) -> np.dtype[Any]:
-    """Return the column's type, or raise with the first value that is no number."""
+    """Return the type of a column. Raises DataError with the first value that is not a number."""
     import pandas as pd
 
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
@@ -112,22 +113,22 @@ def _numeric(column: "pd.Series", name: str, where: str) -> np.dtype[Any]:
     row = int(wrong.to_numpy().argmax())
     raise DataError(
         f"column {name!r} of {where} holds {texts.iloc[row]!r} in row {row} (counted from 0), "
-        f"of type {column.dtype}, not a number: write numbers with a decimal point, leave the "
-        "column out, or name it as labels"
+        f"of type {column.dtype}, not a number: write numbers with a decimal point, remove the "
+        "column, or use it as labels"
     )
 
 
 def _classes(column: "pd.Series | Array", name: str, where: str) -> Array:
     if isinstance(column, np.ndarray):
         raise DataError(
-            f"column {name!r} of {where} holds vectors, and labels are one value a row: name "
+            f"column {name!r} of {where} holds vectors, but labels are one value per row: use "
             "another column as labels"
         )
     missing = column.isna().to_numpy()
     if missing.any():
         raise DataError(
             f"column {name!r} of {where} has no label in row {int(missing.argmax())} (counted "
-            "from 0): give every point a label, or leave the labels out"
+            "from 0): give every point a label, or leave out the labels"
         )
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
         return column.to_numpy()
@@ -139,10 +140,10 @@ def _first_row(path: Path) -> tuple[str, list[str]]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         line = ""
         while not line.strip():
-            line = stream.readline(_FIRST_LINE)
+            line = stream.readline(_MAX_LINE)
             if not line:
                 return ",", []
-    separator = next((mark for mark in ";\t" if mark in line), ",")
+    separator = next((character for character in ";\t" if character in line), ",")
     return separator, next(csv.reader([line], delimiter=separator))
 
 
@@ -154,10 +155,10 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listing(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _told(error: Exception) -> str:
-    said = str(error).strip().partition("\n")[0]
-    return re.sub(r"^Error tokenizing data\. C error: ", "", said)
+def _reason(error: Exception) -> str:
+    line = str(error).strip().partition("\n")[0]
+    return line.removeprefix("Error tokenizing data. C error: ")

@@ -38,7 +38,7 @@ from .storage import (
 from .trial_writer import trial_writer
 
 if TYPE_CHECKING:
-    from ..methods.contract import Scalar
+    from ..methods.config import Scalar
     from ..study.study import Branch, Plan
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

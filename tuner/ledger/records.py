@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from optuna.trial import FrozenTrial
 
 if TYPE_CHECKING:
-    from ..methods.contract import Scalar
+    from ..methods.config import Scalar
 
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 

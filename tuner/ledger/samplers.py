@@ -10,7 +10,7 @@ import optuna
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from ..methods.contract import Scalar
+    from ..methods.config import Scalar
     from ..study.space import Parameter
     from ..study.study import Plan
 

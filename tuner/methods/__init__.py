@@ -1,4 +1,4 @@
-"""The contract of a clustering method, and the catalog that finds methods.
+"""The interface of clustering methods, their configurations, and the catalog that finds them.
 
-May import errors alone.
+Imports nothing but `tuner.errors`.
 """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 if TYPE_CHECKING:
     from ..ledger.ledger import Ledger
     from ..ledger.records import TrialRecord
-    from ..methods.contract import Scalar
+    from ..methods.config import Scalar
 
 
 @final

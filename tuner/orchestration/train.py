@@ -16,7 +16,7 @@ from ..training.saved_model import Model
 from ..training.trial import TrialSpec, read_evaluations
 
 if TYPE_CHECKING:
-    from ..methods.contract import Scalar
+    from ..methods.config import Scalar
     from ..study.study import Plan
 
 

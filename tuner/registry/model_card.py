@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..methods.contract import Scalar
+from ..methods.config import Scalar
 from ..training.saved_model import Model
 
 

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from numpy.typing import ArrayLike
 
 from ..errors import PromotionRefusedError, UsageError, did_you_mean
-from ..methods.contract import Scalar
+from ..methods.config import Scalar
 from ..tracking import connect
 from ..tracking.availability import tracking_error
 from ..tracking.run_data import folder_digest, prefixed

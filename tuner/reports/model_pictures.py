@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..methods.contract import Generates, MetricInfo, Traverses
+from ..methods.config import MetricInfo
+from ..methods.contract import Generates, Traverses
 from . import plots as pictures
 from .plots import planes
 

@@ -1,4 +1,4 @@
 """The description of a search: the study, its search spaces, seeds and result.
 
-May import methods and data.
+Imports only `tuner.methods`, `tuner.data` and `tuner.errors`.
 """

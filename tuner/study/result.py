@@ -1,4 +1,4 @@
-"""What a search ends with, as values that print as JSON."""
+"""The result of a search, in values that can be written as JSON."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ from typing import Any, Self, final
 class Result:
     """The outcome of a search.
 
-    `trials` counts by state, `best` is the best trial, `champion` the registered version with its
-    score on the test split and whether it was promoted. `finalists` hold mean and sd over fresh
-    seeds, `baselines` the scores of k-means and Louvain on the same graph. `audit`, None without
-    labels, says how well the label-free choice did.
+    `trials` holds the number of trials by state, `best` the best trial, and `champion` the
+    registered version with its score on the test split and whether it was promoted. `finalists`
+    hold mean and sd over fresh seeds, `baselines` the scores of k-means and Louvain on the same
+    graph. `audit` says how well the choice without labels did, and is None without labels.
     """
 
     search: str
@@ -34,5 +34,5 @@ class Result:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Return the result that `to_mapping` wrote."""
+        """Return the result from the values of `to_mapping`."""
         return cls(**values)

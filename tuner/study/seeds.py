@@ -1,4 +1,4 @@
-"""The seeds of trials and finalists: functions of the study's seed, never drawn."""
+"""Seeds of trials and finalists, derived from the seed of the study."""
 
 import numpy as np
 
@@ -7,16 +7,16 @@ _SHARED_STREAM = 1 << 30
 
 
 def trial_seeds(seed: int, number: int, replicas: int, *, shared: bool = False) -> tuple[int, ...]:
-    """Return the seeds of a trial's replicas, a function of the study's seed and the number.
+    """Return the seeds of the replicas of the trial with this number.
 
-    `shared` are those of trials that share a pretrained network: the number changes nothing.
+    With `shared`, for trials that share a pretrained network, they do not depend on the number.
     """
     return _seeds(seed, _SHARED_STREAM if shared else number, replicas)
 
 
-def finalist_seeds(seed: int, rank: int, replicas: int) -> tuple[int, ...]:
-    """Return seeds that no trial has used, for the finalist of a rank."""
-    return _seeds(seed, _FINALIST_STREAM + rank, replicas)
+def finalist_seeds(seed: int, number: int, replicas: int) -> tuple[int, ...]:
+    """Return the seeds of the finalist from the trial with this number. No trial uses them."""
+    return _seeds(seed, _FINALIST_STREAM + number, replicas)
 
 
 def _seeds(seed: int, stream: int, replicas: int) -> tuple[int, ...]:

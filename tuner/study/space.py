@@ -1,6 +1,6 @@
-"""Search spaces: a YAML file says which settings of a method vary, over what, and the presets.
+"""Search spaces: YAML files with the searched settings of a method, their ranges, and presets.
 
-A space is data, not code: it is hashed into the study and safe to accept from anyone.
+Reading a space file never runs code, so it is safe to accept one from anyone.
 """
 
 import hashlib
@@ -18,16 +18,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import UsageError, did_you_mean
 from ..methods import catalog
-from ..methods.contract import Config, Scalar
+from ..methods.config import Config, Scalar
 
 if TYPE_CHECKING:
     import optuna
 
-_MOST_BYTES = 256 * 1024
+_MAX_BYTES = 256 * 1024
 
 
 class _Entry(BaseModel):
-    """One entry of a space file, as it is written."""
+    """One entry of a space file."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -38,9 +38,9 @@ class _Entry(BaseModel):
     when: dict[str, Scalar] = {}
 
     def kinds(self) -> dict[str, list[Any]]:
-        """Return what is given of int, float and choice."""
-        given = {"int": self.integers, "float": self.floats, "choice": self.choice}
-        return {kind: values for kind, values in given.items() if values is not None}
+        """Return those of int, float and choice that are set."""
+        values = {"int": self.integers, "float": self.floats, "choice": self.choice}
+        return {kind: value for kind, value in values.items() if value is not None}
 
 
 class _File(BaseModel):
@@ -52,7 +52,7 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One searched setting: a range or choices, and the values of other settings it applies at."""
+    """One searched setting: its range or choices, and the values of other settings it requires."""
 
     name: str
     kind: str
@@ -63,7 +63,7 @@ class Parameter:
     when: Mapping[str, Scalar] = field(default_factory=dict)
 
     def suggest(self, trial: "optuna.Trial", key: str) -> Scalar:
-        """Return the value that a trial takes, stored in the study under `key`."""
+        """Return the value for a trial, which Optuna stores under `key`."""
         if self.kind == "choice":
             chosen: Scalar = trial.suggest_categorical(key, self.choices)  # type: ignore[assignment]
             return chosen
@@ -72,17 +72,17 @@ class Parameter:
         return trial.suggest_float(key, self.low, self.high, log=self.log)
 
     def admits(self, value: Scalar) -> bool:
-        """Return whether a value lies in the range or among the choices."""
+        """Return whether a value is in the range or among the choices."""
         if self.kind == "choice":
             return value in self.choices
         return not isinstance(value, str) and self.low <= value <= self.high
 
     def applies(self, settings: Mapping[str, Scalar]) -> bool:
-        """Return whether the conditions hold."""
+        """Return whether the settings satisfy the conditions in `when`."""
         return all(settings[name] == value for name, value in self.when.items())
 
     def describe(self) -> dict[str, Any]:
-        """Return the entry as a space file writes it."""
+        """Return the entry in the format of a space file."""
         if self.kind == "choice":
             entry: dict[str, Any] = {"choice": list(self.choices)}
         else:
@@ -96,58 +96,56 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Space:
-    """What varies (parents before the settings that depend on them) and what is known to work."""
+    """The searched settings, each after those it depends on, and presets by name."""
 
     parameters: Mapping[str, Parameter]
     presets: Mapping[str, Mapping[str, Scalar]]
 
     def without(self, fixed: Mapping[str, Scalar]) -> Self:
-        """Return the space less the settings that are fixed."""
+        """Return the space without the fixed settings."""
         left = {name: p for name, p in self.parameters.items() if name not in fixed}
         return replace(self, parameters=left)
 
     def overridden(self, other: "Space") -> "Space":
-        """Return the space with single entries and presets replaced by those of another."""
-        parameters = _in_order({**self.parameters, **other.parameters})
+        """Return the space with the entries and presets of another one added or replaced."""
+        parameters = _sorted({**self.parameters, **other.parameters})
         return Space(parameters, {**self.presets, **other.presets})
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the space in the format of its file."""
+        """Return the space in the format of a space file."""
         return {
             "space": {name: p.describe() for name, p in self.parameters.items()},
             "presets": {name: dict(preset) for name, preset in self.presets.items()},
         }
 
     def digest(self) -> str:
-        """Return a hash of what varies; presets do not count."""
+        """Return a hash of the searched settings, without the presets."""
         text = json.dumps(self.to_mapping()["space"], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @cache
 def method_space(name: str) -> Space:
-    """Return the search space that ships with a method."""
+    """Return the built-in search space of a method."""
     config_type = catalog.method(name).config_type
     return read_space(catalog.space_file(name), config_type)
 
 
 def read_space(path: Path, config: type[Config]) -> Space:
-    """Read a space file for a method's configuration, or raise one sentence that says why not."""
+    """Read a space file for a method's configuration. Raises UsageError."""
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise UsageError(
-            f"space file {path} cannot be read ({error.strerror}): name a YAML file"
+            f"space file {path} cannot be read ({error.strerror}): give a YAML file"
         ) from None
-    if len(raw) > _MOST_BYTES:
-        raise UsageError(
-            f"space file {path} has {len(raw):,} bytes: keep it under {_MOST_BYTES:,}"
-        )
+    if len(raw) > _MAX_BYTES:
+        raise UsageError(f"space file {path} has {len(raw):,} bytes: give at most {_MAX_BYTES:,}")
     return parse_space(_yaml(raw, str(path)), config, source=str(path))
 
 
 def parse_space(document: Any, config: type[Config], *, source: str) -> Space:
-    """Check a space document against a method's configuration."""
+    """Return the space of a document in the format of a space file. Raises UsageError."""
     if not isinstance(document, dict):
         kind = "empty" if document is None else f"a {type(document).__name__}"
         raise UsageError(f"{source} is {kind}: write a mapping with the keys space and presets")
@@ -165,7 +163,7 @@ def parse_space(document: Any, config: type[Config], *, source: str) -> Space:
     }
     for name, preset in file.presets.items():
         _check_settings(preset, config, f"{source}: preset {name}")
-    return Space(_in_order(parameters, source), file.presets)
+    return Space(_sorted(parameters, source), file.presets)
 
 
 def _parameter(name: str, entry: _Entry, fields: Mapping[str, Any], source: str) -> Parameter:
@@ -173,19 +171,19 @@ def _parameter(name: str, entry: _Entry, fields: Mapping[str, Any], source: str)
     if name not in fields:
         near = did_you_mean(name, fields)
         raise UsageError(
-            f"{where} is no setting of the method{near}; allowed: {', '.join(fields)}"
+            f"{where} is not a setting of the method{near}; allowed: {', '.join(fields)}"
         )
     for parent in entry.when:
         if parent not in fields:
             raise UsageError(
-                f"{where}: when names {parent!r}, which is no setting of the method"
+                f"{where}: when names {parent!r}, which is not a setting of the method"
                 f"{did_you_mean(parent, fields)}; allowed: {', '.join(fields)}"
             )
-        held = Parameter(name=parent, kind="choice", choices=(entry.when[parent],))
-        _check_type(held, fields[parent], f"{where}: when {parent}")
+        required = Parameter(name=parent, kind="choice", choices=(entry.when[parent],))
+        _check_type(required, fields[parent], f"{where}: when {parent}")
     kinds = entry.kinds()
     if len(kinds) != 1:
-        raise UsageError(f"{where} names {len(kinds)} of int, float and choice: give exactly one")
+        raise UsageError(f"{where} has {len(kinds)} of int, float and choice: give exactly one")
     kind, values = next(iter(kinds.items()))
     parameter = _with_values(name, kind, values, entry, where)
     _check_type(parameter, fields[name], where)
@@ -195,40 +193,37 @@ def _parameter(name: str, entry: _Entry, fields: Mapping[str, Any], source: str)
 def _with_values(name: str, kind: str, values: list[Any], entry: _Entry, where: str) -> Parameter:
     if kind == "choice":
         if len({repr(value) for value in values}) < len(values):
-            raise UsageError(f"{where}: {values} names a choice twice: keep one")
+            raise UsageError(f"{where}: {values} has a choice twice: remove one of them")
         if any(isinstance(value, float) and not math.isfinite(value) for value in values):
             raise UsageError(f"{where}: {values} has a number that is not finite: remove it")
         return Parameter(name=name, kind=kind, choices=tuple(values), when=entry.when)
     low, high = values
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise UsageError(f"{where}: [{low}, {high}] is not finite: give two numbers")
+        raise UsageError(f"{where}: [{low}, {high}] is not finite: give two finite numbers")
     if low >= high:
-        raise UsageError(f"{where}: [{low}, {high}]: the first number must be the smaller")
+        raise UsageError(f"{where}: [{low}, {high}]: the first number must be smaller")
     if entry.log and low <= 0:
-        raise UsageError(f"{where}: log needs a lower bound above 0, not {low}")
+        raise UsageError(f"{where}: log requires a lower bound above 0, not {low}")
     return Parameter(name=name, kind=kind, low=low, high=high, log=entry.log, when=entry.when)
 
 
 def _check_type(parameter: Parameter, f: Any, where: str) -> None:
-    """Refuse values that the configuration itself would refuse."""
+    """Raise for values that the configuration itself would reject."""
     kind, meta = f.type if isinstance(f.type, type) else type(f.default), f.metadata
-    values = parameter.choices or (parameter.low, parameter.high)
-    for value in values:
-        if parameter.kind == "float" and kind is not float:
-            raise UsageError(f"{where}: float, but the setting is of type {kind.__name__}")
+    if parameter.kind != "choice" and parameter.kind != kind.__name__:
+        raise UsageError(f"{where}: {parameter.kind}, but the setting is of type {kind.__name__}")
+    for value in parameter.choices or (parameter.low, parameter.high):
         number = kind is float and isinstance(value, int) and not isinstance(value, bool)
-        if type(value) is not kind and not number and parameter.kind != "int":
+        if type(value) is not kind and not number:
             raise UsageError(
                 f"{where}: {value!r}, but the setting is of type {kind.__name__}"
                 f"{_string_number_hint(value)}"
             )
-        if parameter.kind == "int" and kind is not int:
-            raise UsageError(f"{where}: int, but the setting is of type {kind.__name__}")
         low, high, choices = meta.get("low"), meta.get("high"), meta.get("choices")
         outside = (low is not None and value < low) or (high is not None and value > high)
         if outside or (choices and value not in choices):
             allowed = ", ".join(map(str, choices)) if choices else f"{low} to {high}"
-            raise UsageError(f"{where}: {value!r} is not allowed there: use {allowed}")
+            raise UsageError(f"{where}: {value!r} is not allowed: use {allowed}")
 
 
 def _check_settings(settings: Mapping[str, Scalar], config: type[Config], where: str) -> None:
@@ -238,17 +233,17 @@ def _check_settings(settings: Mapping[str, Scalar], config: type[Config], where:
         raise UsageError(f"{where}: {error}") from None
 
 
-def _in_order(parameters: Mapping[str, Parameter], source: str = "space") -> dict[str, Parameter]:
-    """Return the parameters with parents first; a cycle of conditions is refused."""
+def _sorted(parameters: Mapping[str, Parameter], source: str = "space") -> dict[str, Parameter]:
+    """Return the parameters with parents first. Raises UsageError for a cycle of conditions."""
     ordered: dict[str, Parameter] = {}
-    waiting = dict(parameters)
-    while waiting:
-        ready = [n for n, p in waiting.items() if not any(parent in waiting for parent in p.when)]
+    rest = dict(parameters)
+    while rest:
+        ready = [n for n, p in rest.items() if not any(parent in rest for parent in p.when)]
         if not ready:
-            circle = ", ".join(waiting)
-            raise UsageError(f"{source}: the conditions of {circle} form a circle: remove one")
+            cycle = ", ".join(rest)
+            raise UsageError(f"{source}: the conditions of {cycle} form a cycle: remove one")
         for name in ready:
-            ordered[name] = waiting.pop(name)
+            ordered[name] = rest.pop(name)
     return ordered
 
 
@@ -263,7 +258,7 @@ def _string_number_hint(value: Any) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, less what a space never needs: duplicate keys and aliases."""
+    """A safe YAML loader that also rejects duplicate keys and aliases."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
@@ -278,11 +273,11 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(
-                    None, None, "a key that is no name: write a name", key.start_mark
+                    None, None, "a key is not a name: write a name", key.start_mark
                 )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value!r} stands twice: keep one", key.start_mark
+                    None, None, f"{key.value!r} appears twice: keep one", key.start_mark
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
@@ -290,7 +285,7 @@ class _Loader(yaml.SafeLoader):
 
 def _yaml(raw: bytes, source: str) -> Any:
     try:
-        return yaml.load(raw.decode("utf-8-sig"), _Loader)  # a safe loader
+        return yaml.load(raw.decode("utf-8-sig"), _Loader)  # a subclass of SafeLoader
     except UnicodeDecodeError:
         raise UsageError(f"{source} is not UTF-8 text: save it as UTF-8") from None
     except yaml.YAMLError as error:

@@ -1,4 +1,4 @@
-"""A study: the frozen description of one search, checked whole before any work begins."""
+"""A study, the frozen description of one search, and its checks before any work begins."""
 
 import dataclasses
 import hashlib
@@ -13,25 +13,26 @@ from ..errors import DataError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from ..data import Dataset
-    from ..methods.contract import Config, Scalar
+    from ..methods.config import Config, Scalar
     from .space import Space
 
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "grid", "nsga2")
 SCHEDULERS = ("asha", "hyperband", "median", "none")
 OBJECTIVES = ("score", "elbo", "acc", "nmi", "ami", "ari")
 LABEL_OBJECTIVES = OBJECTIVES[2:]
-# bounds are comparable only where these agree
-_IN_THE_BOUND = ("n_components", "likelihood", "reconstruction_weight")
+# bounds are comparable only between trials with equal values of these
+_ELBO_SETTINGS = ("n_components", "likelihood", "reconstruction_weight")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """One search: what is searched and how it is judged.
+    """The description of one search: what is searched and how trials are scored.
 
-    `fixed` settings are not searched; a key `METHOD.SETTING` is meant for one method alone.
-    `spaces` overrides entries of the methods' spaces, as documents in the format of a space file.
-    `epochs` caps the passes over the data of a trial; `replicas` is the number of seeds of each.
+    `fixed` settings are not searched. A key `METHOD.SETTING` applies to one method only.
+    `spaces` overrides entries of the methods' search spaces, by documents in the format of a space
+    file. `epochs` limits the passes of a trial over the data, and `replicas` is its number of
+    seeds.
     """
 
     methods: tuple[str, ...] = ("gmvae",)
@@ -63,14 +64,14 @@ class Study:
         _one_of("objective", self.objective, OBJECTIVES)
         if self.objective in LABEL_OBJECTIVES and not self.use_labels:
             raise UsageError(
-                f"objective {self.objective!r} looks at labels: choose score or elbo, "
-                "or say --use-labels"
+                f"objective {self.objective!r} uses labels: choose score or elbo, "
+                "or allow it with --use-labels"
             )
         for slug in (self.name, self.register):
             if slug is not None:
                 check_slug(slug)
         if not self.methods:
-            raise UsageError("no method is named: give at least one, or all")
+            raise UsageError("no method is named: name at least one, or all")
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the study as JSON values."""
@@ -78,13 +79,13 @@ class Study:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Return the study that `to_mapping` wrote."""
+        """Return the study from the values of `to_mapping`."""
         return cls(**{**values, "methods": tuple(values["methods"])})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
-    """One method of a study on its data: what is searched, and what everything else is set to."""
+    """One method of a study: its search space, and the values of all other settings."""
 
     method: str
     config_type: type["Config"]
@@ -94,7 +95,7 @@ class Branch:
     epochs: int | None
 
     def config(self, params: Mapping[str, "Scalar"]) -> "Config":
-        """Return the configuration of a trial, its schedule capped as the study says."""
+        """Return the configuration of a trial, with the epoch limit of the study applied."""
         config = self.config_type.from_mapping({**self.base, **params})
         return config if self.epochs is None else config.capped(self.epochs)
 
@@ -109,11 +110,11 @@ class Plan:
 
     @property
     def passes(self) -> int:
-        """The longest schedule of the branches' base settings, in passes over the data."""
+        """The most passes over the data that a branch makes at its base settings."""
         return max(branch.config({}).passes for branch in self.branches.values())
 
     def identity(self) -> dict[str, Any]:
-        """Return what a resumed search must agree with, by name."""
+        """Return the properties that a resumed search must share, by name."""
         study = self.study.to_mapping()
         kept = ("objective", "use_labels", "replicas", "epochs", "sampler", "scheduler", "seed")
         spaces = {
@@ -125,13 +126,13 @@ class Plan:
 
 
 def prepare(study: Study) -> Plan:
-    """Check a study whole: methods, spaces, settings, data, objective; raise what is wrong."""
+    """Check the methods, spaces, settings, data and objective of a study. Raises TunerError."""
     from ..data import load
     from ..methods import catalog
 
     names = catalog.names() if study.methods == ("all",) else study.methods
     if len(set(names)) < len(names):
-        raise UsageError(f"methods {', '.join(names)}: a method is named twice; name each once")
+        raise UsageError(f"a method in {', '.join(names)} is named twice: name each one once")
     for name in names:
         catalog.method(name)
     _check_fixed_names(study.fixed, names)
@@ -144,40 +145,37 @@ def prepare(study: Study) -> Plan:
     if params == 0 and len(branches) == 1 and study.trials > 1:
         raise UsageError(
             f"every setting of {names[0]} is fixed, so {study.trials} trials would be the same: "
-            "fix fewer with --set, or train it once with tuner train"
+            "fix fewer settings with --set, or train once with tuner train"
         )
     return Plan(study=study, dataset=dataset, branches=branches)
 
 
 def slug(text: str) -> str:
-    """Return a name made of the allowed characters for a text such as a file name."""
+    """Return a valid name for a text such as a file name, without the other characters."""
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(text).stem).strip("-._")
     return cleaned[:48] or "data"
 
 
 def check_slug(name: str) -> str:
-    """Return a name of a search or model that is safe in paths and URLs, or raise."""
+    """Return a name that is safe in paths and URLs. Raises UsageError for any other."""
     if SLUG.fullmatch(name) is None:
         shown = name if len(name) <= 40 else f"{name[:40]}… ({len(name)} characters)"
         raise UsageError(
-            f"name {shown!r} is not usable: begin with a letter or digit, "
-            "then up to 63 letters, digits, dots, underscores or hyphens"
+            f"name {shown!r} is not usable: start with a letter or digit, "
+            "followed by up to 63 letters, digits, dots, underscores or hyphens"
         )
     return name
 
 
 def settings_for(method: str, fixed: Mapping[str, "Scalar"]) -> dict[str, "Scalar"]:
-    """Return the fixed settings that are meant for a method: plain names it has, or its own."""
+    """Return the fixed settings of a method, those with the prefix `METHOD.` taking precedence."""
     from ..methods import catalog
 
     fields = catalog.method(method).config_type.__dataclass_fields__
     plain = {key: value for key, value in fixed.items() if key in fields}
-    own = {
-        key.removeprefix(f"{method}."): value
-        for key, value in fixed.items()
-        if key.startswith(f"{method}.")
-    }
-    return plain | own
+    prefix = f"{method}."
+    prefixed = {k.removeprefix(prefix): v for k, v in fixed.items() if k.startswith(prefix)}
+    return plain | prefixed
 
 
 def _branch(study: Study, dataset: "Dataset", name: str) -> Branch:
@@ -187,26 +185,25 @@ def _branch(study: Study, dataset: "Dataset", name: str) -> Branch:
     config_type = catalog.method(name).config_type
     space = method_space(name)
     if name in study.spaces:
-        changed = parse_space(study.spaces[name], config_type, source="--space")
-        space = space.overridden(changed)
+        space = space.overridden(parse_space(study.spaces[name], config_type, source="--space"))
     fixed = settings_for(name, study.fixed)
     implied = config_type.implied_by(unit_interval=dataset.unit_interval)
     preset = space.presets.get(dataset.name, {})
     base = {**implied, **preset, **fixed}
     settings = config_type.from_mapping(base).to_mapping()
-    free = space.without(fixed)
-    start = {
+    searched = space.without(fixed)
+    first = {
         key: settings[key]
-        for key, parameter in free.parameters.items()
+        for key, parameter in searched.parameters.items()
         if key in base or parameter.admits(settings[key])
     }
-    fits = all(free.parameters[key].admits(value) for key, value in start.items())
+    fits = all(searched.parameters[key].admits(value) for key, value in first.items())
     return Branch(
         method=name,
         config_type=config_type,
-        space=free,
+        space=searched,
         base=settings,
-        presets=(start,) if fits else (),
+        presets=(first,) if fits else (),
         epochs=study.epochs,
     )
 
@@ -231,8 +228,8 @@ def _check_fixed_names(fixed: Mapping[str, "Scalar"], names: tuple[str, ...]) ->
 def _check_objective(study: Study, dataset: "Dataset", branches: Mapping[str, Branch]) -> None:
     if study.objective in LABEL_OBJECTIVES and dataset.train_labels is None:
         raise UsageError(
-            f"objective {study.objective!r} needs labels and {dataset.name} has none: "
-            "choose score, or name the labels with --labels"
+            f"objective {study.objective!r} needs labels, which {dataset.name} does not have: "
+            "choose score, or name the column of labels with --labels"
         )
     if study.objective != "elbo":
         return
@@ -241,13 +238,13 @@ def _check_objective(study: Study, dataset: "Dataset", branches: Mapping[str, Br
 
     if len(branches) > 1:
         raise UsageError(
-            "objective 'elbo' compares bounds of one method only: name one method, or choose score"
+            "objective 'elbo' is comparable within one method only: name one, or choose score"
         )
     ((name, branch),) = branches.items()
     method = catalog.method(name)
     if not issubclass(method.clusterer_of(branch.config({})), Bounds):
-        raise UsageError(f"{name} has no evidence lower bound: choose objective score")
-    for setting in _IN_THE_BOUND:
+        raise UsageError(f"{name} has no evidence lower bound: choose the objective score")
+    for setting in _ELBO_SETTINGS:
         if setting in branch.space.parameters:
             raise UsageError(
                 f"objective 'elbo' cannot compare trials that differ in {setting}: "
@@ -262,7 +259,7 @@ def _check_components(branches: Mapping[str, Branch], points: int) -> None:
         if most > points:
             raise DataError(
                 f"{name} would look for up to {most} clusters in {points} training points: "
-                f"give more data, or --set n_components=K with K at most {points}"
+                f"provide more data, or use --set n_components=K with K at most {points}"
             )
 
 

@@ -1,9 +1,9 @@
-"""The conformance suite: does a method keep the contract of `tuner.methods.contract`?
+"""Conformance checks for implementations of `tuner.methods.contract`.
 
-`check_method("NAME")` runs every check that the method's capabilities ask for, on its `tiny`
-preset and with each setting that leaves another clusterer, and raises AssertionError with a
-sentence at the first that fails. `checks(subject)` gives them one by one for a test framework:
-each takes a `Subject` and has a sentence as its docstring.
+`check_method("NAME")` runs every check for the method's capabilities with its preset `tiny`, and
+again with each boolean setting in `clusterer_with` on. The first check that fails raises an
+AssertionError with a sentence that says what is wrong. `checks(subject)` returns the checks one by
+one for a test framework. Each takes a `Subject`, and its name and docstring say what must hold.
 """
 
 from .subject import Subject

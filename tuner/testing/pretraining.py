@@ -1,42 +1,43 @@
-"""Checks of a pretraining: its network may change hands, and depends on what it says."""
+"""Checks of a pretraining stage whose network can be shared between trials."""
 
 import dataclasses
 from typing import Any
 
 import torch
 
-from ..methods.contract import Config, Pretrains, Scalar, State
+from ..methods.config import Config, Scalar
+from ..methods.contract import Pretrains, State
 from .subject import Subject
-from .training import equal, through_a_file
+from .training import same_value, saved_and_loaded
 
 
-def a_network_taken_over_equals_the_own(subject: Subject) -> None:
-    """A training that takes over what another pretrained ends as if it had done so itself."""
+def a_shared_network_gives_the_same_result(subject: Subject) -> None:
+    """A training that loads the pretrained network of another one ends with the same result."""
     other, result = subject.fresh(), _pretrained(subject, subject.short)
     assert isinstance(other, Pretrains)
-    other.pretraining.take(through_a_file(result))
+    other.pretraining.take(saved_and_loaded(result))
     reports = list(other.fit(subject.x))
-    assert reports, "After taking over a network nothing is left to train."
-    assert all(r.clusters for r in reports[-1:]), "The last report has no clusters."
+    assert reports, "No training is left after loading a pretrained network."
+    assert reports[-1].clusters, "Training with a loaded network ends without clusters."
     count = len(subject.trained[1])
-    assert len(reports) < count, "A training makes the passes of the network it took over again."
-    same = torch.equal(other.predict_log_proba(subject.x), subject.answer)
-    assert same, "A training with a network taken over ends elsewhere than with its own."
+    assert len(reports) < count, "Pretraining is repeated after loading a pretrained network."
+    same = torch.equal(other.predict_log_proba(subject.x), subject.log_proba)
+    assert same, "A loaded pretrained network gives another result than its own pretraining."
 
 
-def pretraining_depends_on_its_settings_alone(subject: Subject) -> None:
-    """Settings that pretraining does not name change nothing of what it leaves."""
+def pretraining_depends_only_on_its_settings(subject: Subject) -> None:
+    """Settings outside of `Config.pretraining` do not affect the pretrained network."""
     method = subject.fresh()
     assert isinstance(method, Pretrains)
     named, base = subject.short.pretraining, _pretrained(subject, subject.short)
-    assert named, "The Config does not say what its pretrained network depends on."
+    assert named, "Config.pretraining is empty: name the settings that pretraining depends on."
     for f in dataclasses.fields(subject.short):
         if f.name not in named:
             changed: dict[str, Any] = {f.name: _changed(f, getattr(subject.short, f.name))}
             config = dataclasses.replace(subject.short, **changed)
             result = _pretrained(subject, config)
-            same = all(equal(value, base.get(name)) for name, value in result.items())
-            assert same, f"Pretraining depends on {f.name}: name it in Config.pretraining."
+            same = all(same_value(value, base.get(name)) for name, value in result.items())
+            assert same, f"Pretraining depends on {f.name}: add it to Config.pretraining."
 
 
 def _pretrained(subject: Subject, config: Config) -> State:
@@ -46,11 +47,11 @@ def _pretrained(subject: Subject, config: Config) -> State:
         result = method.pretraining.result()
         if result is not None:
             return result
-    raise AssertionError("Pretraining never says that it is done.")
+    raise AssertionError("Pretraining.result() is None after every pass.")
 
 
 def _changed(f: "dataclasses.Field[Any]", value: Scalar) -> Scalar:
-    """Return another value that the field allows."""
+    """Return another valid value for the field."""
     low, high, choices = (f.metadata[key] for key in ("low", "high", "choices"))
     if choices:
         other: Scalar = next(choice for choice in choices if choice != value)

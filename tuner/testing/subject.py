@@ -1,4 +1,4 @@
-"""The method under test, the data it is tested on, and how answers are compared."""
+"""The method under test, its test data, and comparisons of tensors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..methods import catalog
-from ..methods.contract import Clusterer, Config, Method, Report, Shape
+from ..methods.config import Config
+from ..methods.contract import Clusterer, Method, Report, Shape
 from ..study.space import method_space
 
 SEEDS = (0, 1, 2)
-PASSES = 4  # of a training that only has to run
-CLOSE = 1e-4
+PASSES = 4  # of a training whose result does not need to be good
+TOLERANCE = 1e-4
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A method under test, in a small configuration for points of four values."""
+    """A method under test, in a small configuration for points with four features."""
 
     method: type[Method]
     config: Config
@@ -30,20 +31,20 @@ class Subject:
 
     @classmethod
     def of(cls, name: str, *, device: str = "cpu") -> Self:
-        """Return the named method with its preset `tiny`, for data that leave [0, 1].
+        """Return the named method with its preset `tiny`, for data outside [0, 1].
 
-        Switches that leave another clusterer are off.
+        All settings in `clusterer_with` are off.
         """
         method, presets = catalog.method(name), method_space(name).presets
-        assert "tiny" in presets, f"The search space of {name} has no preset tiny: add one."
+        assert "tiny" in presets, f"The search space of {name} has no preset 'tiny': add one."
         implied = method.config_type.implied_by(unit_interval=False)
         off = dict.fromkeys(method.clusterer_with, False)
         settings = {**implied, **presets["tiny"], **off}
         return cls(method, method.config_type.from_mapping(settings), device)
 
     @classmethod
-    def each_of(cls, name: str, *, device: str = "cpu") -> dict[str, Self]:
-        """Return `of` and the same with each setting on that leaves another clusterer, by name."""
+    def variants_of(cls, name: str, *, device: str = "cpu") -> dict[str, Self]:
+        """Return `of` and one more subject for each setting in `clusterer_with`, by name."""
         first = cls.of(name, device=device)
         tiny, config_type = first.config.to_mapping(), first.method.config_type
         return {name: first} | {
@@ -55,12 +56,12 @@ class Subject:
 
     @cached_property
     def short(self) -> Config:
-        """The configuration with a few passes."""
+        """The configuration, limited to a few passes."""
         return self.config.capped(PASSES)
 
     @cached_property
     def x(self) -> Tensor:
-        """Points of three well separated blobs in turn, standardised, (300, 4)."""
+        """Standardised points of three well separated blobs, (300, 4)."""
         centres = np.array([[9, 0, 0, 3], [0, 9, 0, -3], [0, 0, 9, 3]])
         points = centres[self.labels] + np.random.default_rng(7).normal(size=(300, 4))
         return self.tensor((points - points.mean(axis=0)) / points.std(axis=0))
@@ -72,18 +73,18 @@ class Subject:
 
     @cached_property
     def noise(self) -> Tensor:
-        """Points without any cluster, (97, 4): a prime number, which no batch size divides."""
+        """Points without clusters, (97, 4). The number is prime, so no batch size divides it."""
         return self.tensor(np.random.default_rng(8).normal(size=(97, 4)))
 
     @cached_property
     def trained(self) -> tuple[Method, list[Report]]:
-        """A short training of three replicas on the blobs, and its reports."""
+        """The method after a short training of three replicas on the blobs, and its reports."""
         method = self.fresh()
         return method, list(method.fit(self.x))
 
     @cached_property
-    def answer(self) -> Tensor:
-        """What the short training answers on the blobs, (R, N, K)."""
+    def log_proba(self) -> Tensor:
+        """The predictions for the blobs after the short training, (R, N, K)."""
         return self.trained[0].predict_log_proba(self.x)
 
     @cached_property
@@ -102,7 +103,7 @@ class Subject:
         config: Config | None = None,
         shape: Shape = (4,),
     ) -> Method:
-        """Return an untrained method, of the short configuration unless another is given."""
+        """Return an untrained method, by default with the short configuration."""
         config = self.short if config is None else config
         return self.method(config, shape, seeds, device=self.device)
 
@@ -117,30 +118,32 @@ class Subject:
 
 
 def check_tensor(what: str, value: Tensor, shape: Sequence[int]) -> None:
-    """Raise unless a value is float32, of this shape, finite and without a gradient."""
+    """Raise unless a tensor is float32, finite, of this shape and without a gradient."""
     found = tuple(value.shape)
-    assert found == tuple(shape), f"{what} has shape {found}, not {tuple(shape)}."
-    assert value.dtype == torch.float32, f"{what} is {value.dtype}, not float32."
+    assert found == tuple(shape), f"{what} has shape {found} instead of {tuple(shape)}."
+    assert value.dtype == torch.float32, f"{what} is {value.dtype} instead of float32."
     assert bool(value.isfinite().all()), f"{what} has values that are not finite."
-    assert not value.requires_grad, f"{what} carries a gradient: answer without one."
+    assert not value.requires_grad, f"{what} requires a gradient: use torch.no_grad()."
 
 
-def check_pure(what: str, answer: Callable[[Tensor], Tensor], x: Tensor, *, axis: int = 0) -> None:
-    """Raise unless an answer is the same when it is asked again and when x comes in parts.
+def check_pure(
+    what: str, function: Callable[[Tensor], Tensor], x: Tensor, *, axis: int = 0
+) -> None:
+    """Raise unless a function gives equal results when called again and for x in batches.
 
-    `axis` is that of the points.
+    `axis` is the axis of the points in its result.
     """
-    whole = answer(x)
-    assert torch.equal(whole, answer(x)), f"{what} gives another answer when asked again."
-    parts = torch.cat([answer(x[:1]), answer(x[1:8]), answer(x[8:])], dim=axis)
-    gap = distance(whole, parts)
-    assert gap < CLOSE, f"{what} of a point depends on its batch, by {gap:.1e}."
+    whole = function(x)
+    assert torch.equal(whole, function(x)), f"{what} changes when it is called again."
+    batches = torch.cat([function(x[:1]), function(x[1:8]), function(x[8:])], dim=axis)
+    gap = distance(whole, batches)
+    assert gap < TOLERANCE, f"{what} depends on the batch of a point, by {gap:.1e}."
 
 
 def distance(a: Tensor, b: Tensor) -> float:
-    """Return the largest difference in units of the largest value, or of 1 where that is more.
+    """Return max |a - b| / max(1, max |a|).
 
-    It is infinite where the shapes differ or only one of the two is finite.
+    It is infinite if the shapes differ or if only one of two values is finite.
     """
     if a.shape != b.shape or not torch.equal(a.isfinite(), b.isfinite()):
         return float("inf")

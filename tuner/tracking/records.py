@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..methods.contract import Scalar
+from ..methods.config import Scalar
 from ..study.seeds import trial_seeds
 
 if TYPE_CHECKING:

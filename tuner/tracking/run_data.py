@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..methods.contract import Scalar
+from ..methods.config import Scalar
 from .records import RunRecord
 
 _MAX_LENGTH = 5000  # characters that MLflow stores in a tag or param

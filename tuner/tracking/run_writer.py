@@ -8,7 +8,7 @@ from typing import final
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from ..methods.contract import Scalar
+from ..methods.config import Scalar
 from . import run_data
 from .records import RunRecord
 from .run_data import MetricPoint

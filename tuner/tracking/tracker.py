@@ -10,7 +10,7 @@ from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, Run
 from mlflow.exceptions import MlflowException
 
-from ..methods.contract import Scalar
+from ..methods.config import Scalar
 from . import run_data
 from .availability import short_timeouts, tracking_error
 from .connection import connect, get_or_create_experiment

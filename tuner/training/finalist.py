@@ -21,7 +21,7 @@ from .trial import Evaluation, Trial, TrialSpec, trial_data
 
 if TYPE_CHECKING:
     from ..data import Dataset
-    from ..methods.contract import Scalar
+    from ..methods.config import Scalar
 
 Watch = Callable[[Evaluation], None]
 

@@ -23,7 +23,8 @@ from . import checkpoint
 from .checkpoint import CheckpointError
 
 if TYPE_CHECKING:
-    from ..methods.contract import Pretraining, Scalar, Shape, State
+    from ..methods.config import Scalar
+    from ..methods.contract import Pretraining, Shape, State
 
 CACHE_FOLDER = ".pretrained"
 """Name of the folder among a place's artifacts; no search can have it."""

@@ -13,16 +13,8 @@ from torch import Tensor
 from ..data.scaling import Scaling
 from ..errors import DataError, TunerError, UsageError
 from ..methods import catalog
-from ..methods.contract import (
-    Bounds,
-    Clusterer,
-    Config,
-    Decodes,
-    Generates,
-    Method,
-    Shape,
-    Traverses,
-)
+from ..methods.config import Config
+from ..methods.contract import Bounds, Clusterer, Decodes, Generates, Method, Shape, Traverses
 from .checkpoint import (
     WEIGHTS,
     CheckpointError,

@@ -21,13 +21,14 @@ from ..errors import DiskError
 from ..evaluation.metrics import DIVERGED, audit
 from ..evaluation.objective import NeighbourGraph, audit_name, evaluate, needs_labels
 from ..methods import catalog
-from ..methods.contract import Bounds, Config, Method, Pretrains, Report
+from ..methods.config import Config
+from ..methods.contract import Bounds, Method, Pretrains, Report
 from . import checkpoint
 from .pretraining_cache import SharedPretraining
 
 if TYPE_CHECKING:
     from ..data import Dataset
-    from ..methods.contract import Scalar
+    from ..methods.config import Scalar
 
 EVALUATIONS = 20
 METRICS = "metrics.jsonl"

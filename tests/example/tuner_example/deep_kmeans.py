@@ -7,7 +7,8 @@ from typing import Self, final
 import torch
 from torch import Tensor, nn
 
-from tuner.methods.contract import Decodes, Pretrains, Report, Shape, setting
+from tuner.methods.config import setting
+from tuner.methods.contract import Decodes, Pretrains, Report, Shape
 from tuner.models._kit.autoencoder import Autoencoder, AutoencoderConfig
 from tuner.models._kit.loop import Mean, adam, gradient_step, in_chunks, minibatches
 from tuner.models._kit.mixtures import fit_kmeans

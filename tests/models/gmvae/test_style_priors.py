@@ -19,11 +19,11 @@ from tuner.testing import Check, Subject, checks
 _TINY = Subject.of("gmvae")
 SUBJECT = replace(_TINY, config=replace(_TINY.config, style_components=3))
 KEPT = (
-    "a_stopped_training_goes_on_exactly",
-    "clusterers_survive_a_file",
+    "training_resumes_exactly",
+    "clusterers_can_be_saved_and_loaded",
     "gradients_reach_every_parameter",
-    "together_equals_alone",
-    "traversals_are_lines",
+    "replicas_are_independent",
+    "traversals_follow_one_line",
 )
 
 SMALL = GMVAEConfig(

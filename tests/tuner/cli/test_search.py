@@ -234,7 +234,7 @@ def test_all_selects_every_method(tuner):
         (["--sampler", "tpee"], 2, "did you mean 'tpe'"),
         (["--scheduler", "ash"], 2, "did you mean 'asha'"),
         (["--objective", "scor"], 2, "did you mean 'score'"),
-        (["--objective", "acc"], 2, "say --use-labels"),
+        (["--objective", "acc"], 2, "allow it with --use-labels"),
         (["--objective", "acc", "--use-labels", "-d", "plain.npy"], 2, "needs labels"),
         (["--objective", "elbo", "-m", "kmeans"], 2, "has no evidence lower bound"),
         (["--objective", "elbo", "-m", "gmm,gmvae"], 2, "one method only"),

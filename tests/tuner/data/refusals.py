@@ -1,4 +1,4 @@
-"""What every refusal has in common."""
+"""The error messages of `load`."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from tuner.errors import DataError
 
 
 def refusal(path: Path | str, *, labels: str | None = None) -> str:
-    """Return the sentence with which `load` refuses, after a look at its form."""
+    """Return the message with which `load` fails, after checking its form."""
     with pytest.raises(DataError) as caught:
         load(str(path), labels=labels)
     sentence = str(caught.value)
     assert "\n" not in sentence
-    assert ": " in sentence  # the remedy follows
+    assert ": " in sentence  # before the remedy
     assert caught.value.exit_code == 3
     return sentence

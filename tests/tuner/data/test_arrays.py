@@ -100,7 +100,7 @@ def test_a_flipped_byte_in_an_npz_is_seen(tmp_path, x):
 
 
 @pytest.mark.parametrize(
-    ("x", "said"),
+    ("x", "message"),
     [
         (np.zeros(9, [("a", float), ("b", float)]), "structured"),
         (np.zeros(9, [("λ", float)]), "format 3.0"),
@@ -116,8 +116,8 @@ def test_a_flipped_byte_in_an_npz_is_seen(tmp_path, x):
     ],
 )
 @pytest.mark.filterwarnings("ignore:Stored array in format 3.0")
-def test_arrays_that_are_no_points_are_refused(tmp_path, x, said):
-    assert said in refusal(saved(tmp_path / "bad.npy", x))
+def test_arrays_that_are_no_points_are_refused(tmp_path, x, message):
+    assert message in refusal(saved(tmp_path / "bad.npy", x))
 
 
 @pytest.mark.parametrize(

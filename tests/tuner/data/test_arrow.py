@@ -127,8 +127,8 @@ def test_ragged_vectors_are_refused_with_their_row(tmp_path, vectors, ending):
     ragged[23] = ragged[23][:4]
     path = written(tmp_path, pa.table({"v": pa.array(ragged, LAYOUTS["list"])}), ending)
     sentence = refusal(path)
-    assert f"column 'v' of {path} holds a vector of 4 numbers in row 23" in sentence
-    assert "one of 5 in row 0" in sentence
+    assert f"column 'v' of {path} has a vector of 4 numbers in row 23" in sentence
+    assert "but one of 5 in row 0" in sentence
 
 
 @pytest.mark.parametrize("kind", [LAYOUTS["list"], LAYOUTS["fixed_size_list"]])
@@ -140,13 +140,13 @@ def test_a_row_without_a_vector_is_named(tmp_path, vectors, kind):
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(None, "nan"), (float("nan"), "nan"), (float("inf"), "inf")]
+    ("value", "message"), [(None, "nan"), (float("nan"), "nan"), (float("inf"), "inf")]
 )
-def test_a_number_that_a_vector_lacks_is_named(tmp_path, vectors, value, said):
+def test_a_number_that_a_vector_lacks_is_named(tmp_path, vectors, value, message):
     gaps = list(map(list, vectors))
     gaps[12][3] = value
     path = written(tmp_path, pa.table({"v": pa.array(gaps, LAYOUTS["list"])}))
-    assert f"holds {said} in row 12, column 'v[3]'" in refusal(path)
+    assert f"holds {message} in row 12, column 'v[3]'" in refusal(path)
 
 
 @pytest.mark.parametrize("inner", [pa.int32(), pa.bool_()])
@@ -158,11 +158,11 @@ def test_a_whole_number_that_a_vector_lacks_is_named(tmp_path, inner):
 
 def test_an_empty_vector_is_refused(tmp_path):
     path = written(tmp_path, pa.table({"v": pa.array([[], []], LAYOUTS["list"])}), "arrow")
-    assert "vectors without numbers" in refusal(path)
+    assert "vectors of length 0" in refusal(path)
 
 
 @pytest.mark.parametrize(
-    ("nested", "said"),
+    ("nested", "message"),
     [
         (pa.array([{"b": 1}, {"b": 2}, {"b": 3}]), "nested (struct<"),
         (pa.array([[["1"]], [["2"]], [["3"]]]), "nested (list<"),
@@ -172,9 +172,9 @@ def test_an_empty_vector_is_refused(tmp_path):
     ],
 )
 @pytest.mark.parametrize("ending", ["parquet", "arrow"])
-def test_other_nested_columns_are_refused(tmp_path, nested, said, ending):
+def test_other_nested_columns_are_refused(tmp_path, nested, message, ending):
     path = written(tmp_path, pa.table({"z": [1.0, 2.0, 3.0], "a": nested}), ending)
-    assert f"column 'a' of {path} is {said}" in refusal(path)
+    assert f"column 'a' of {path} is {message}" in refusal(path)
 
 
 def test_a_tensor_column_is_refused(tmp_path):
@@ -187,7 +187,7 @@ def test_a_tensor_column_is_refused(tmp_path):
 
 def test_vectors_are_no_labels(tmp_path, vectors):
     table = pa.table({"v": column(vectors), "a": np.arange(40.0)})
-    assert "holds vectors, and labels are one" in refusal(written(tmp_path, table), labels="v")
+    assert "holds vectors, but labels are one" in refusal(written(tmp_path, table), labels="v")
 
 
 def test_an_unknown_column_of_labels_is_refused(tmp_path, vectors):
@@ -250,7 +250,7 @@ def test_damage_inside_is_seen_before_the_numbers_are_used(tmp_path):
 
 def test_the_first_version_of_feather_is_told(tmp_path):
     (tmp_path / "old.feather").write_bytes(b"FEA1" + bytes(200))
-    assert "first version of Feather" in refusal(tmp_path / "old.feather")
+    assert "first version of the Feather format" in refusal(tmp_path / "old.feather")
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

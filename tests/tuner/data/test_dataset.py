@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tuner.data.dataset import Content, prepared
+from tuner.data.dataset import Content, prepare_dataset
 from tuner.errors import DataError
 
 
@@ -11,7 +11,7 @@ def x():
 
 
 def made(x, **given):
-    return prepared("some", Content(x, **given), where="some")
+    return prepare_dataset("some", Content(x, **given), where="some")
 
 
 def test_a_fifth_is_for_the_test(x):
@@ -121,9 +121,9 @@ def test_other_shapes_are_refused(shape):
         made(np.zeros(shape))
 
 
-@pytest.mark.parametrize(("n", "said"), [(0, "no points"), (1, "a single point")])
-def test_too_few_points_are_refused(n, said):
-    with pytest.raises(DataError, match=said):
+@pytest.mark.parametrize(("n", "message"), [(0, "no points"), (1, "a single point")])
+def test_too_few_points_are_refused(n, message):
+    with pytest.raises(DataError, match=message):
         made(np.zeros((n, 3)))
 
 
@@ -157,7 +157,7 @@ def test_an_unusable_pixel_is_named():
     images = np.zeros((5, 3, 3), np.float32)
     images[1] = 2
     images[4, 2, 1] = np.nan
-    with pytest.raises(DataError, match=r"row 4, place \(2, 1\)"):
+    with pytest.raises(DataError, match=r"row 4, position \(2, 1\)"):
         made(images)
 
 
@@ -170,19 +170,19 @@ def test_large_numbers_in_their_own_units_are_fine(x):
 def test_objects_that_are_no_numbers_are_refused(x):
     structured = np.zeros(9, [("a", float), ("b", float)])
     dates = np.zeros((9, 2), "M8[s]")
-    for bad, said in (
+    for bad, message in (
         (x.astype(object), "object"),
         (structured, "structured"),
         (x.astype(complex), "complex128"),
         (x.astype(str), "text"),
         (dates, "datetime64"),
     ):
-        with pytest.raises(DataError, match=f"holds {said}"):
+        with pytest.raises(DataError, match=f"holds {message}"):
             made(bad)
 
 
 @pytest.mark.parametrize(
-    ("y", "said"),
+    ("y", "message"),
     [
         (np.zeros(100), "single class, '0.0'"),
         (np.arange(99), r"shape \(99,\) for 100 points"),
@@ -191,18 +191,18 @@ def test_objects_that_are_no_numbers_are_refused(x):
         (np.array([object()] * 100), "type object"),
     ],
 )
-def test_labels_that_fit_no_points_are_refused(x, y, said):
-    with pytest.raises(DataError, match=said):
+def test_labels_that_fit_no_points_are_refused(x, y, message):
+    with pytest.raises(DataError, match=message):
         made(x, y=y)
 
 
 def test_a_test_part_of_another_kind_is_refused(x):
-    for x_test, said in (
+    for x_test, message in (
         (x[:, :2], "give both the same shape"),
         (x[:0], "holds no points"),
         (x.astype(np.uint8), "give both the same type"),
     ):
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             made(x, x_test=x_test)
     with pytest.raises(DataError, match="no test points"):
         made(x, y_test=np.arange(100))

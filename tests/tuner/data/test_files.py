@@ -23,7 +23,7 @@ def test_what_is_no_file_is_refused(tmp_path):
     (tmp_path / "folder.npy").mkdir()
     assert "is a folder without images" in refusal(tmp_path / "folder.npy")
     os.mkfifo(tmp_path / "pipe.npy")
-    assert "no regular file" in refusal(tmp_path / "pipe.npy")
+    assert "is not a regular file" in refusal(tmp_path / "pipe.npy")
     (tmp_path / "empty.csv").touch()
     assert "is empty" in refusal(tmp_path / "empty.csv")
 
@@ -33,7 +33,7 @@ def test_names_that_no_file_has_are_refused(tmp_path, name):
     refusal(f"{tmp_path}/{name}")
 
 
-def test_an_unknown_ending_lists_the_known(tmp_path):
+def test_an_unknown_extension_lists_the_known_ones(tmp_path):
     (tmp_path / "a.xlsx").write_bytes(b"PK")
     assert ".npy, .npz, .csv, .parquet, .arrow, .feather" in refusal(tmp_path / "a.xlsx")
 
@@ -46,18 +46,18 @@ def test_a_file_of_noise_is_refused(tmp_path, ending):
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(path, monkeypatch):
-    whole = arrays._body
+    whole = arrays._read_body
 
     def slow(stream, where):
         os.utime(path, ns=(1, 1))
         return whole(stream, where)
 
-    monkeypatch.setattr(arrays, "_body", slow)
+    monkeypatch.setattr(arrays, "_read_body", slow)
     assert "was changed while it was read" in refusal(path)
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_refused(path, monkeypatch):
-    whole = arrays._body
+    whole = arrays._read_body
 
     def slow(stream, where):
         other = path.with_name("other.npy")
@@ -65,7 +65,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_refused(path, monkeypatch):
         os.replace(other, path)
         return whole(stream, where)
 
-    monkeypatch.setattr(arrays, "_body", slow)
+    monkeypatch.setattr(arrays, "_read_body", slow)
     assert "was changed while it was read" in refusal(path)
 
 
@@ -81,7 +81,7 @@ def test_memory_that_runs_out_is_told(path, monkeypatch):
     def exhausted(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr(arrays, "_body", exhausted)
+    monkeypatch.setattr(arrays, "_read_body", exhausted)
     assert "does not fit into memory" in refusal(path)
 
 

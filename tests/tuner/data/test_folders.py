@@ -8,7 +8,7 @@ from torchvision.datasets import ImageFolder
 
 from tests.tuner.data.refusals import refusal
 from tuner.data import load
-from tuner.data.folders import ENDINGS
+from tuner.data.folders import EXTENSIONS
 from tuner.orchestration.prediction import read_points
 
 RNG = np.random.default_rng(0)
@@ -95,7 +95,7 @@ def test_grey_among_colour_becomes_colour(folder):
     assert np.array_equal(points[10], [pixels] * 3)
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("ending", EXTENSIONS)
 def test_every_ending_is_read(tmp_path, ending):
     grey = ending == ".pgm"
     for i in range(5):
@@ -137,7 +137,7 @@ def test_parts_are_not_mistaken_for_classes(classed, tmp_path):
     (tmp_path / "all").mkdir()
     classed.rename(tmp_path / "all" / "train")
     write(tmp_path / "all" / "val" / "cat" / "0.png")
-    assert "the folders 'train', 'val', which are parts" in refusal(tmp_path / "all")
+    assert "the folders 'train', 'val', which are parts of a split" in refusal(tmp_path / "all")
 
 
 def test_what_file_managers_leave_is_passed_over(classed):
@@ -162,7 +162,7 @@ def test_the_fingerprint_follows_pixels_and_not_files(folder):
 def test_sizes_that_differ_are_refused(folder):
     write(folder / "4.png", size=(7, 5))
     sentence = refusal(folder)
-    assert f"{folder / '4.png'} has 7 x 5 pixels" in sentence
+    assert f"{folder / '4.png'} has 7 x 5 pixels (width x height) but " in sentence
     assert f"{folder / '0.png'} has 6 x 5" in sentence
     assert "resize all images to one size" in sentence
 
@@ -206,13 +206,13 @@ def test_an_empty_class_is_refused(classed):
 
 def test_one_class_alone_is_refused(folder):
     sentence = refusal(folder.parent)
-    assert "holds one class alone, the folder 'photos'" in sentence
+    assert "holds a single class, the folder 'photos'" in sentence
     assert "give the path of that folder" in sentence
 
 
 def test_images_beside_classes_are_refused(classed):
     write(classed / "a.png")
-    assert "images beside the folders 'cat', 'dog'" in refusal(classed)
+    assert "images next to the folders 'cat', 'dog'" in refusal(classed)
 
 
 @pytest.mark.parametrize("kind", ["image", "nothing", "folder", "itself"])
@@ -233,7 +233,7 @@ def test_the_folder_itself_may_be_a_link(folder, tmp_path):
 
 def test_what_is_no_regular_file_is_refused(folder):
     os.mkfifo(folder / "pipe.png")
-    assert "pipe.png is no regular file" in refusal(folder)
+    assert "pipe.png is not a regular file" in refusal(folder)
 
 
 @pytest.mark.parametrize("pixels", [(20_000, 5_000), (60_000, 30_000)])
@@ -284,7 +284,7 @@ def test_equal_images_are_refused(tmp_path):
 
 
 def test_a_folder_has_no_column_of_labels(classed):
-    assert "where classes are folders" in refusal(classed, labels="kind")
+    assert "whose subfolders are the classes" in refusal(classed, labels="kind")
 
 
 def test_a_folder_that_is_not_there_is_told(folder):

@@ -147,7 +147,7 @@ def test_a_download_that_is_not_the_published_file_leaves_nothing_of_its_name(fo
 
     monkeypatch.setattr("torchvision.datasets.utils._get_redirect_url", lambda url, max_hops: url)
     monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", served)
-    assert "cannot be fetched (File not found or corrupted.)" in refusal("svhn")
+    assert "cannot be downloaded (File not found or corrupted.)" in refusal("svhn")
     assert not (folder / "train_32x32.mat").exists()
 
 
@@ -163,7 +163,7 @@ def test_cut_house_numbers_are_named_and_kept(folder, offline, size):
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"X": None}, "holds y of shape"),
         ({"y": None}, "holds X of shape"),
@@ -171,9 +171,9 @@ def test_cut_house_numbers_are_named_and_kept(folder, offline, size):
         ({"y": np.arange(7, dtype=np.uint8)}, "shape (7,) for 20 points"),
     ],
 )
-def test_other_variables_are_refused(folder, offline, changed, said):
+def test_other_variables_are_refused(folder, offline, changed, message):
     write_house_numbers(folder, **changed)
-    assert said in refusal("svhn")
+    assert message in refusal("svhn")
 
 
 def test_a_file_of_another_kind_in_the_place_of_house_numbers_is_named(folder, offline):
@@ -192,7 +192,7 @@ def test_more_house_numbers_than_memory_are_refused(folder, offline, monkeypatch
 
 
 def test_images_bring_their_own_labels():
-    assert "leave labels out" in refusal("digits", labels="class")
+    assert "leave out labels" in refusal("digits", labels="class")
 
 
 def test_the_folder_comes_from_the_variable(monkeypatch):

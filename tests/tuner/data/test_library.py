@@ -23,7 +23,7 @@ def test_the_default_comes_first():
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         ("digit", "did you mean 'digits'?"),
         ("MNIST", "did you mean 'mnist'?"),
@@ -35,8 +35,8 @@ def test_the_default_comes_first():
         ("s3://bucket/key.npy", "s3://"),
     ],
 )
-def test_unknown_names_are_refused(spec, said):
-    assert said in refusal(spec)
+def test_unknown_names_are_refused(spec, message):
+    assert message in refusal(spec)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_booleans_and_numbers_mix(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a,b\n1,2\n3,4,5\n6,7\n", "Expected 2 fields in line 3, saw 3"),
         ("a,b\n1,2,3\n3,4,5\n", "differ in length"),
@@ -84,9 +84,9 @@ def test_booleans_and_numbers_mix(tmp_path):
         ("a,b\n1,2\n1,2\n", "nothing to cluster"),
     ],
 )
-def test_malformed_text_is_refused(tmp_path, text, said):
+def test_malformed_text_is_refused(tmp_path, text, message):
     path = written(tmp_path, text)
-    assert said.format(path) in refusal(path)
+    assert message.format(path) in refusal(path)
 
 
 @pytest.mark.parametrize("at", [1, 100_000])
@@ -101,17 +101,17 @@ def test_mixed_types_are_refused_deep_in_a_table(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
+    ("labels", "message"),
     [
         ("kinds", "did you mean 'kind'?; it has length, count, kind"),
         ("", "no column ''"),
         (None, "column 'kind' of {} holds 'setosa' in row 0"),
     ],
 )
-def test_a_wrong_column_of_labels_is_refused(tmp_path, frame, labels, said):
+def test_a_wrong_column_of_labels_is_refused(tmp_path, frame, labels, message):
     path = tmp_path / "iris.csv"
     frame.to_csv(path, index=False)
-    assert said.format(path) in refusal(path, labels=labels)
+    assert message.format(path) in refusal(path, labels=labels)
 
 
 def test_labels_that_are_missing_or_alike_are_refused(tmp_path, frame):
@@ -126,7 +126,7 @@ def test_labels_that_are_missing_or_alike_are_refused(tmp_path, frame):
 
 
 @pytest.mark.parametrize(
-    ("column", "said"),
+    ("column", "message"),
     [
         (pa.array(["1", "x", "3"]), "'x' in row 1"),
         (pa.array([1, None, 3]), "nan in row 1, column 'a'"),
@@ -139,9 +139,9 @@ def test_labels_that_are_missing_or_alike_are_refused(tmp_path, frame):
         (pa.array(["1", "x", "3"]).dictionary_encode(), "'x' in row 1"),
     ],
 )
-def test_parquet_columns_that_are_no_numbers_are_refused(tmp_path, column, said):
+def test_parquet_columns_that_are_no_numbers_are_refused(tmp_path, column, message):
     parquet.write_table(pa.table({"z": [1.0, 2.0, 3.0], "a": column}), tmp_path / "t.parquet")
-    assert said in refusal(tmp_path / "t.parquet")
+    assert message in refusal(tmp_path / "t.parquet")
 
 
 def test_parquet_labels_may_be_encoded(tmp_path):

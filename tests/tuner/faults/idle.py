@@ -14,7 +14,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from tuner.methods.contract import Clusterer, Config, Method, Report, Scalar, Shape, State, setting
+from tuner.methods.config import Config, Scalar, setting
+from tuner.methods.contract import Clusterer, Method, Report, Shape, State
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, Self, cast
 
-from tuner.methods.contract import Config, setting
+from tuner.methods.config import Config, setting
 from tuner.study.space import parse_space
 from tuner.study.study import Branch, Plan, Study
 

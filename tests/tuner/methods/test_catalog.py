@@ -6,7 +6,8 @@ import pytest
 
 from tuner.errors import UsageError
 from tuner.methods import catalog
-from tuner.methods.contract import Clusterer, Config, Method
+from tuner.methods.config import Config
+from tuner.methods.contract import Clusterer, Method
 from tuner.study.space import method_space
 
 PAGES = Path(catalog.__file__).parents[1] / "models"
@@ -35,9 +36,9 @@ def test_a_method_comes_with_its_classes_and_a_space(name):
 def test_a_method_that_is_not_there_is_refused(name):
     with pytest.raises(UsageError) as raised:
         catalog.method(name)
-    said = str(raised.value)
-    assert f"no method {name!r}" in said
-    assert "gmvae" in said
+    message = str(raised.value)
+    assert f"no method {name!r}" in message
+    assert "gmvae" in message
     with pytest.raises(UsageError):
         method_space(name)
 

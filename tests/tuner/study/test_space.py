@@ -1,4 +1,4 @@
-"""Space files: what is wrong with one is said in a sentence with place, value and remedy."""
+"""Every error in a space file is one sentence with the place, the value and a remedy."""
 
 import os
 import pickle
@@ -9,7 +9,7 @@ import yaml
 
 from tuner.errors import UsageError
 from tuner.methods import catalog
-from tuner.methods.contract import Config, setting
+from tuner.methods.config import Config, setting
 from tuner.study.space import method_space, parse_space, read_space
 
 
@@ -48,10 +48,10 @@ def read(tmp_path, text):
 def complaint(tmp_path, text):
     with pytest.raises(UsageError) as raised:
         read(tmp_path, text)
-    said = str(raised.value)
-    assert "\n" not in said
-    assert "my.yaml" in said
-    return said
+    message = str(raised.value)
+    assert "\n" not in message
+    assert "my.yaml" in message
+    return message
 
 
 def entry(tmp_path, text):
@@ -99,7 +99,7 @@ def test_conditions_and_ranges(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "is empty"),
         ("# nothing\n", "is empty"),
@@ -107,8 +107,8 @@ def test_conditions_and_ranges(tmp_path):
         ("text", "is a str"),
         ("space:\n\tn_components: {int: [1, 2]}\n", "line 2, column 1"),
         ("space: {n_components: {int: [5, 30]}", "line 1"),
-        ("space: {n_components: {int: [5, 30]}}\nspace: {}\n", "'space' stands twice"),
-        ("space:\n  epochs: {int: [1, 2]}\n  epochs: {int: [1, 3]}\n", "'epochs' stands twice"),
+        ("space: {n_components: {int: [5, 30]}}\nspace: {}\n", "'space' appears twice"),
+        ("space:\n  epochs: {int: [1, 2]}\n  epochs: {int: [1, 3]}\n", "'epochs' appears twice"),
         ("spaces: {n_components: {int: [5, 30]}}", "space"),
         ("space: {}", "space"),
         ("space:\n", "space"),
@@ -125,8 +125,8 @@ def test_conditions_and_ranges(tmp_path):
         ("[" * 5000, ""),
     ],
 )
-def test_a_file_that_is_no_space_is_refused(tmp_path, text, said):
-    assert said in complaint(tmp_path, text)
+def test_a_file_that_is_no_space_is_refused(tmp_path, text, message):
+    assert message in complaint(tmp_path, text)
 
 
 def test_a_byte_order_mark_is_skipped(tmp_path):
@@ -165,63 +165,66 @@ def test_nothing_in_a_file_is_run(tmp_path, monkeypatch, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("n_component: {int: [5, 30]}", "did you mean 'n_components'"),
         ("n_components: 5", "n_components"),
-        ("n_components: {}", "names 0 of int, float and choice"),
-        ("n_components: {int: [5, 30], choice: [1]}", "names 2 of int, float and choice"),
+        ("n_components: {}", "has 0 of int, float and choice"),
+        ("n_components: {int: [5, 30], choice: [1]}", "has 2 of int, float and choice"),
         ("n_components: {int: [5, 30], lag: true}", "lag"),
         ("n_components: {int: [5]}", "n_components.int"),
         ("n_components: {int: [5, 6, 7]}", "n_components.int"),
         ("n_components: {int: 5}", "n_components.int"),
-        ("n_components: {int: [30, 5]}", "[30, 5]: the first number must be the smaller"),
-        ("n_components: {int: [5, 5]}", "the first number must be the smaller"),
+        (
+            "n_components: {int: [30, 5]}",
+            "[30, 5]: the first number must be smaller",
+        ),
+        ("n_components: {int: [5, 5]}", "the first number must be smaller"),
         ("n_components: {int: [5.5, 30]}", "n_components.int.0 = 5.5"),
         ("n_components: {int: [5, true]}", "n_components.int.1 = True"),
-        ("n_components: {int: [1, 30]}", "1 is not allowed there"),
+        ("n_components: {int: [1, 30]}", "1 is not allowed"),
         ("n_components: {float: [5, 30]}", "the setting is of type int"),
         ("n_components: {int: [.nan, 30]}", "n_components.int.0"),
         ("n_components: {choice: [5, many]}", "'many', but the setting is of type int"),
         ("n_components: {int: [5, 30], log: 1}", "n_components.log"),
-        ("epochs: {int: [1, 2000]}", "2000 is not allowed there: use 1 to 1000"),
+        ("epochs: {int: [1, 2000]}", "2000 is not allowed: use 1 to 1000"),
         ("learning_rate: {float: [1e-3, 1.0]}", "write 0.001 with a dot"),
         ("learning_rate: {choice: [1e-3]}", "write 0.001 with a dot"),
         ("learning_rate: {float: [.nan, 1.0]}", "is not finite"),
         ("learning_rate: {float: [0.1, .inf]}", "is not finite"),
-        ("learning_rate: {float: [0.0, 1.0], log: true}", "log needs a lower bound above 0"),
-        ("learning_rate: {float: [-1.0, 1.0]}", "-1.0 is not allowed there"),
+        ("learning_rate: {float: [0.0, 1.0], log: true}", "log requires a lower bound above 0"),
+        ("learning_rate: {float: [-1.0, 1.0]}", "-1.0 is not allowed"),
         ("learning_rate: {int: [1, 2]}", "the setting is of type float"),
         ("learning_rate: {float: [a, b]}", "learning_rate.float.0 = 'a'"),
         ("likelihood: {choice: []}", "likelihood.choice"),
-        ("likelihood: {choice: [poisson]}", "'poisson' is not allowed there"),
+        ("likelihood: {choice: [poisson]}", "'poisson' is not allowed"),
         ("likelihood: {choice: [null]}", "likelihood.choice.0"),
         ("likelihood: {choice: [[1]]}", "likelihood.choice.0"),
-        ("likelihood: {choice: [bernoulli, bernoulli]}", "twice"),
+        ("likelihood: {choice: [bernoulli, bernoulli]}", "has a choice twice"),
         ("learning_rate: {choice: [.nan, 1.0]}", "not finite"),
         ("batch_norm: {choice: [0, 1]}", "the setting is of type bool"),
         ("epochs: {int: [1, 2], when: {likelyhood: x}}", "did you mean 'likelihood'"),
-        ("epochs: {int: [1, 2], when: {epochs: 1}}", "circle"),
+        ("epochs: {int: [1, 2], when: {epochs: 1}}", "form a cycle"),
         ("epochs: {int: [1, 2], when: [likelihood]}", "epochs.when"),
         ("epochs: {int: [1, 2], when: {likelihood: poisson}}", "'poisson'"),
         ("epochs: {int: [1, 2], when: {batch_norm: 1}}", "batch_norm"),
     ],
 )
-def test_an_entry_that_cannot_be_meant_is_refused(tmp_path, text, said):
-    assert said in entry(tmp_path, text)
+def test_an_entry_that_cannot_be_meant_is_refused(tmp_path, text, message):
+    assert message in entry(tmp_path, text)
 
 
-def test_a_circle_of_conditions_is_refused(tmp_path):
-    said = entry(
+def test_a_cycle_of_conditions_is_refused(tmp_path):
+    message = entry(
         tmp_path,
         "epochs: {int: [1, 2], when: {batch_norm: true}}\n"
         "  batch_norm: {choice: [true, false], when: {epochs: 1}}",
     )
-    assert "epochs, batch_norm form a circle" in said
+    assert "epochs, batch_norm form a cycle" in message
 
 
 @pytest.mark.parametrize(
-    ("preset", "said"),
+    ("preset", "message"),
     [
         ("{n_component: 3}", "preset tiny: no setting 'n_component'; did you mean 'n_components'"),
         ("{n_components: 1}", "preset tiny: n_components=1 is out of range"),
@@ -230,14 +233,14 @@ def test_a_circle_of_conditions_is_refused(tmp_path):
         ("3", "presets.tiny"),
     ],
 )
-def test_a_preset_that_the_method_refuses_is_refused(tmp_path, preset, said):
+def test_a_preset_that_the_method_refuses_is_refused(tmp_path, preset, message):
     text = f"space: {{n_components: {{int: [5, 30]}}}}\npresets: {{tiny: {preset}}}"
-    assert said in complaint(tmp_path, text)
+    assert message in complaint(tmp_path, text)
 
 
 @pytest.mark.parametrize("place", [".", "missing.yaml"])
 def test_a_file_that_cannot_be_read_is_refused(tmp_path, place):
-    with pytest.raises(UsageError, match=r"cannot be read .*: name a YAML file"):
+    with pytest.raises(UsageError, match=r"cannot be read .*: give a YAML file"):
         read_space(tmp_path / place, Some)
 
 

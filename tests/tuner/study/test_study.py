@@ -1,4 +1,4 @@
-"""A study is refused whole, in a sentence, before any work begins."""
+"""An invalid study is rejected in one sentence before any work begins."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ KMEANS = Study(methods=("kmeans",))
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         *(({name: 0}, f"{name}=0") for name in ("trials", "replicas", "epochs", "finalists")),
         ({"trials": -1}, "trials=-1"),
@@ -40,10 +40,10 @@ KMEANS = Study(methods=("kmeans",))
         ({"register": "a/b"}, "is not usable"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused(changes, said):
+def test_a_value_that_cannot_be_is_refused(changes, message):
     with pytest.raises(UsageError) as raised:
         replace(KMEANS, **changes)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
@@ -74,7 +74,7 @@ def test_a_study_survives_json():
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "said"),
+    ("changes", "error", "message"),
     [
         ({"methods": ("kmens",)}, UsageError, "did you mean 'kmeans'"),
         ({"methods": ("kmeans", "kmeans")}, UsageError, "named twice"),
@@ -91,14 +91,18 @@ def test_a_study_survives_json():
         ({"dataset": "digts"}, DataError, "did you mean 'digits'"),
         ({"dataset": "missing.npz"}, DataError, "there is no file missing.npz"),
         ({"labels": "y"}, DataError, "brings its own labels"),
-        ({"spaces": {"kmeans": {"space": {"starts": {"int": [5, 1]}}}}}, UsageError, "smaller"),
+        (
+            {"spaces": {"kmeans": {"space": {"starts": {"int": [5, 1]}}}}},
+            UsageError,
+            "must be smaller",
+        ),
     ],
 )
-def test_a_plan_that_cannot_be_is_refused(tmp_path, monkeypatch, changes, error, said):
+def test_a_plan_that_cannot_be_is_refused(tmp_path, monkeypatch, changes, error, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error) as raised:
         prepare(replace(KMEANS, **changes))
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not list(tmp_path.iterdir())
 
@@ -106,7 +110,7 @@ def test_a_plan_that_cannot_be_is_refused(tmp_path, monkeypatch, changes, error,
 def test_labels_are_needed_where_they_decide(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(50, 3)))
     study = replace(KMEANS, dataset=str(tmp_path / "x.npy"), objective="ami", use_labels=True)
-    with pytest.raises(UsageError, match="needs labels and x has none"):
+    with pytest.raises(UsageError, match="needs labels, which x does not have"):
         prepare(study)
 
 
