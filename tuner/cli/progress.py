@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from ..orchestration.controller import Row, Snapshot
+    from ..orchestration.snapshot import SearchSnapshot, TrialRow
 
 _BEST = 5
 _MOST_RUNNING = 8
@@ -27,7 +27,7 @@ class View(ABC):
     """Where the snapshots and remarks of a search go; leaving it ends the show."""
 
     @abstractmethod
-    def watch(self, snapshot: "Snapshot") -> None:
+    def watch(self, snapshot: "SearchSnapshot") -> None:
         """Take the state of the search; cheap enough for every evaluation of every trial."""
 
     @abstractmethod
@@ -60,7 +60,7 @@ class LiveView(View):
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._clock = clock
-        self._snapshot: Snapshot | None = None
+        self._snapshot: SearchSnapshot | None = None
         self._arrived = self._began = clock()
         self._live = Live(
             console=console,
@@ -81,7 +81,7 @@ class LiveView(View):
     ) -> None:
         self._live.stop()
 
-    def watch(self, snapshot: "Snapshot") -> None:
+    def watch(self, snapshot: "SearchSnapshot") -> None:
         """Keep the snapshot; the view is redrawn at its own pace."""
         self._snapshot, self._arrived = snapshot, self._clock()
 
@@ -123,7 +123,7 @@ class PlainView(View):
     ) -> None:
         return None
 
-    def watch(self, snapshot: "Snapshot") -> None:
+    def watch(self, snapshot: "SearchSnapshot") -> None:
         """Write a line if one is due."""
         now, tenth = self._clock(), 10 * snapshot.done // max(snapshot.total, 1)
         if tenth == self._tenth and now - self._last < _LINE_SECONDS:
@@ -136,7 +136,7 @@ class PlainView(View):
         print(text, file=self._stream, flush=True)
 
 
-def line(snapshot: "Snapshot") -> str:
+def line(snapshot: "SearchSnapshot") -> str:
     """Return a snapshot in one line."""
     running = _running(snapshot)
     under_way = [f"{_called(row)} {_pass(row)} {_score(row)}".strip() for row in running]
@@ -154,7 +154,7 @@ def line(snapshot: "Snapshot") -> str:
     return "; ".join(part for part in parts if part)
 
 
-def counts(snapshot: "Snapshot") -> str:
+def counts(snapshot: "SearchSnapshot") -> str:
     """Return how many trials ended in which way."""
     failures = snapshot.failures()
     reasons = ", ".join(f"{reason} {count}" for reason, count in failures.items())
@@ -164,7 +164,7 @@ def counts(snapshot: "Snapshot") -> str:
     )
 
 
-def pace(snapshot: "Snapshot", since: float = 0.0) -> str:
+def pace(snapshot: "SearchSnapshot", since: float = 0.0) -> str:
     """Return the time taken and the time left, `since` seconds after the snapshot."""
     taken = duration(snapshot.seconds + since)
     if snapshot.eta is None or snapshot.done >= snapshot.total:
@@ -186,7 +186,7 @@ def duration(seconds: float) -> str:
     return f"{int(days)} d {int(hours % 24)} h"
 
 
-def _bar(snapshot: "Snapshot", since: float, *, narrow: bool) -> RenderableType:
+def _bar(snapshot: "SearchSnapshot", since: float, *, narrow: bool) -> RenderableType:
     bar = ProgressBar(total=max(snapshot.total, 1), completed=snapshot.done)
     done, times = f"{snapshot.done}/{snapshot.total}", pace(snapshot, since)
     grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
@@ -201,7 +201,9 @@ def _bar(snapshot: "Snapshot", since: float, *, narrow: bool) -> RenderableType:
     return grid
 
 
-def _trials(snapshot: "Snapshot", size: ConsoleDimensions, *, narrow: bool) -> RenderableType:
+def _trials(
+    snapshot: "SearchSnapshot", size: ConsoleDimensions, *, narrow: bool
+) -> RenderableType:
     """Return the trials under way and the best ones as one table."""
     table = Table(box=None, pad_edge=False, padding=(0, 1 if narrow else 2, 0, 0))
     for heading, justify in (("", "left"), ("trial", "right")):
@@ -222,23 +224,23 @@ def _trials(snapshot: "Snapshot", size: ConsoleDimensions, *, narrow: bool) -> R
     return table
 
 
-def _add(table: Table, what: str, row: "Row", passes: str, narrow: bool) -> None:
+def _add(table: Table, what: str, row: "TrialRow", passes: str, narrow: bool) -> None:
     table.add_row(what, str(row.number), row.method, passes, _score(row, spread=not narrow))
 
 
-def _running(snapshot: "Snapshot") -> list["Row"]:
+def _running(snapshot: "SearchSnapshot") -> list["TrialRow"]:
     return [row for row in snapshot.rows if row.state == "RUNNING"]
 
 
-def _called(row: "Row") -> str:
+def _called(row: "TrialRow") -> str:
     return f"{row.number} {row.method}"
 
 
-def _pass(row: "Row") -> str:
+def _pass(row: "TrialRow") -> str:
     return f"{row.epoch}/{row.passes}" if row.passes else ""
 
 
-def _score(row: "Row", *, spread: bool = True) -> str:
+def _score(row: "TrialRow", *, spread: bool = True) -> str:
     if row.value is None:
         return ""
     return f"{row.value:.3f} ± {row.sd:.3f}" if spread and row.sd else f"{row.value:.3f}"

@@ -221,8 +221,8 @@ def _found(
             locations=locations,
             resources=resources,
             time_budget=limit,
-            watch=shown.watch,
-            say=shown.say,
+            on_progress=shown.watch,
+            on_message=shown.say,
         )
         if isinstance(what, str):
             return go_on(what, session, trials=trials)

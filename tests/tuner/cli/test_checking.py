@@ -29,7 +29,7 @@ def test_what_is_wrong_is_exit_1_and_said(tuner, here):
     elsewhere = [*done.flags, "--artifacts", here / "moved"]
     ran = tuner("doctor", "done", *elsewhere)
     assert ran.code == 1
-    assert "metrics.jsonl is missing or cut for trial 0, 1, 2, 3, 4" in ran.out
+    assert "metrics.jsonl is missing or truncated for trial 0, 1, 2, 3, 4" in ran.out
     told = json.loads(tuner("doctor", "done", "--json", *elsewhere).out)
     assert not told["ok"]
     assert [one["ok"] for one in told["findings"]].count(False) == 2

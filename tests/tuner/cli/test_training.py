@@ -91,7 +91,7 @@ def test_a_folder_with_other_things_in_it_is_refused(tuner, here):
     (here / "mine").mkdir()
     (here / "mine" / "thesis.tex").touch()
     (here / "file").touch()
-    for out, said in (("mine", "is not empty"), ("file", "is no folder")):
+    for out, said in (("mine", "is not empty"), ("file", "is not a folder")):
         ran = tuner(*line(here, "--out", out))
         assert ran.code == 2
         assert said in ran.err
