@@ -24,7 +24,7 @@ import psutil
 from tests.tuner.faults.plugin import offer
 
 if TYPE_CHECKING:
-    from tuner.orchestration.controller import Snapshot
+    from tuner.orchestration.snapshot import SearchSnapshot
 
 _WARM = 10
 _WINDOW = 100
@@ -41,7 +41,7 @@ class Stopwatch:
         self.memory: list[int] = []
         self._profile = cProfile.Profile() if profiled else None
 
-    def watch(self, snapshot: "Snapshot") -> None:
+    def watch(self, snapshot: "SearchSnapshot") -> None:
         """Take a look at the search."""
         new = snapshot.done - len(self.ends)
         self.ends += [time.perf_counter()] * new
@@ -107,8 +107,8 @@ def measure(folder: Path, *, trials: int, workers: int, sampler: str, profiled: 
     session = Session(
         locations=locations,
         resources=Resources(workers=workers),
-        watch=stopwatch.watch,
-        say=lambda _: None,
+        on_progress=stopwatch.watch,
+        on_message=lambda _: None,
     )
     search(study, session)
     stopwatch.show()

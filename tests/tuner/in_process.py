@@ -1,4 +1,4 @@
-"""A whole search without Ray: a cluster that is this process, and data that train at once."""
+"""Whole searches without Ray: a cluster that runs trials in this process, and small data."""
 
 import atexit
 import functools
@@ -31,7 +31,7 @@ class Resources:
 
 
 class Cluster:
-    """What a search asks of a cluster, done here, one trial after the other."""
+    """Stands in for the Ray cluster: runs one trial after the other in this process."""
 
     device, nodes, workers = "cpu", 1, 1
     interrupted_after: int | None = None  # trials
@@ -48,12 +48,12 @@ class Cluster:
     def check_machines(self, folder: Any) -> None:
         """Do nothing: one machine sees its own folder."""
 
-    def send(self, dataset: Any, graph: Any) -> None:
+    def put_data(self, dataset: Any, graph: Any) -> None:
         self.dataset, self.graph = dataset, graph
 
     def run(self, controller: Any) -> None:
         shared, done = trial_data(self.dataset, self.graph), 0
-        while controller.closing is None and (spec := controller.next_trial()) is not None:
+        while controller.close_reason is None and (spec := controller.next_trial()) is not None:
             trial, stop = Trial(spec, shared), False
             while not (trial.finished or stop):
                 evaluation = trial.advance()
@@ -63,7 +63,9 @@ class Cluster:
             if done == self.interrupted_after:
                 signal.raise_signal(signal.SIGINT)
 
-    def finalists(self, specs: Any, test_graph: Any, *, labels_used: bool) -> Iterator[Finalist]:
+    def train_finalists(
+        self, specs: Any, test_graph: Any, *, labels_used: bool
+    ) -> Iterator[Finalist]:
         for rank, spec in specs.items():
             yield fit_finalist(
                 spec, rank, self.dataset, self.graph, test_graph, labels_used=labels_used
@@ -72,10 +74,10 @@ class Cluster:
 
 @contextmanager
 def no_ray(*, interrupted_after: int | None = None) -> Iterator[None]:
-    """Let searches find this cluster where Ray's would be; Ctrl-C comes after some trials."""
+    """Replace the Ray cluster of searches; interrupt them after some trials if given."""
     stand_in = types.ModuleType("tuner.execution.cluster")
-    own = type("Cluster", (Cluster,), {"interrupted_after": interrupted_after})
-    vars(stand_in).update(Cluster=own, Resources=Resources)
+    cluster_type = type("Cluster", (Cluster,), {"interrupted_after": interrupted_after})
+    vars(stand_in).update(Cluster=cluster_type, Resources=Resources)
     before = sys.modules.get("tuner.execution.cluster")
     sys.modules["tuner.execution.cluster"] = stand_in
     try:
@@ -97,7 +99,7 @@ def blobs(path: Path, *, n: int = 200) -> Path:
 
 @dataclass(frozen=True)
 class FinishedSearch:
-    """A search that has ended, all of it in one folder."""
+    """A search that has ended, with everything in one folder."""
 
     folder: Path
     locations: Locations
@@ -105,7 +107,7 @@ class FinishedSearch:
 
     @property
     def flags(self) -> list[str]:
-        """What the command line is told to find it."""
+        """The command line's flags that lead to it."""
         return ["--storage", self.locations.storage, "--tracking-uri", self.locations.tracking_uri]
 
     @property
@@ -115,13 +117,13 @@ class FinishedSearch:
 
     @property
     def other_model(self) -> Path:
-        """The folder of a model of gmm, which draws new points."""
+        """The folder of a model of gmm, which can sample."""
         return self.locations.artifacts / self.result.search / "finalist-1" / "replica-0"
 
 
 @functools.cache
 def finished_search() -> FinishedSearch:
-    """Return a small search named `done`, made once per process; leave it as it is."""
+    """Return a small search named `done`, run once per process; do not change it."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return run_search(folder, name="done")
@@ -147,6 +149,6 @@ def run_search(folder: Path, *, name: str) -> FinishedSearch:
         fixed={"n_components": 3},
         name=name,
     )
-    session = Session(locations=locations, resources=Resources(), say=lambda _: None)  # type: ignore
+    session = Session(locations=locations, resources=Resources(), on_message=lambda _: None)  # type: ignore
     with no_ray():
         return FinishedSearch(folder, locations, search(study, session))

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from ..orchestration.controller import Row, Snapshot
+    from ..orchestration.snapshot import SearchSnapshot, TrialRow
 
 _MAX_BEST = 5
 _MAX_RUNNING = 8
@@ -27,7 +27,7 @@ class View(ABC):
     """Context manager that displays the snapshots and messages of a search."""
 
     @abstractmethod
-    def update(self, snapshot: "Snapshot") -> None:
+    def update(self, snapshot: "SearchSnapshot") -> None:
         """Accept a new snapshot; cheap enough to call for every evaluation of every trial."""
 
     @abstractmethod
@@ -60,7 +60,7 @@ class LiveView(View):
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._clock = clock
-        self._snapshot: Snapshot | None = None
+        self._snapshot: SearchSnapshot | None = None
         self._updated = self._started = clock()
         self._live = Live(
             console=console,
@@ -81,7 +81,7 @@ class LiveView(View):
     ) -> None:
         self._live.stop()
 
-    def update(self, snapshot: "Snapshot") -> None:
+    def update(self, snapshot: "SearchSnapshot") -> None:
         """Store the snapshot for the next refresh."""
         self._snapshot, self._updated = snapshot, self._clock()
 
@@ -123,7 +123,7 @@ class PlainView(View):
     ) -> None:
         return None
 
-    def update(self, snapshot: "Snapshot") -> None:
+    def update(self, snapshot: "SearchSnapshot") -> None:
         """Write a line if one is due."""
         now, tenth = self._clock(), 10 * snapshot.done // max(snapshot.total, 1)
         if tenth == self._last_tenth and now - self._last_time < _LINE_SECONDS:
@@ -136,7 +136,7 @@ class PlainView(View):
         print(text, file=self._stream, flush=True)
 
 
-def line(snapshot: "Snapshot") -> str:
+def line(snapshot: "SearchSnapshot") -> str:
     """Return a snapshot on one line."""
     running = [f"{_label(row)} {_epoch(row)} {_score(row)}".strip() for row in _running(snapshot)]
     if len(running) > _MAX_RUNNING:
@@ -152,7 +152,7 @@ def line(snapshot: "Snapshot") -> str:
     return "; ".join(part for part in parts if part)
 
 
-def counts(snapshot: "Snapshot") -> str:
+def counts(snapshot: "SearchSnapshot") -> str:
     """Return the number of trials by final state, and of failures by reason."""
     failures = snapshot.failures()
     reasons = ", ".join(f"{reason} {count}" for reason, count in failures.items())
@@ -162,7 +162,7 @@ def counts(snapshot: "Snapshot") -> str:
     )
 
 
-def times(snapshot: "Snapshot", elapsed: float = 0.0) -> str:
+def times(snapshot: "SearchSnapshot", elapsed: float = 0.0) -> str:
     """Return the time taken and the time left, `elapsed` seconds after the snapshot."""
     taken = duration(snapshot.seconds + elapsed)
     if snapshot.eta is None or snapshot.done >= snapshot.total:
@@ -184,7 +184,7 @@ def duration(seconds: float) -> str:
     return f"{int(days)} d {int(hours % 24)} h"
 
 
-def _bar(snapshot: "Snapshot", elapsed: float, *, narrow: bool) -> RenderableType:
+def _bar(snapshot: "SearchSnapshot", elapsed: float, *, narrow: bool) -> RenderableType:
     bar = ProgressBar(total=max(snapshot.total, 1), completed=snapshot.done)
     done, time_text = f"{snapshot.done}/{snapshot.total}", times(snapshot, elapsed)
     grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
@@ -199,7 +199,9 @@ def _bar(snapshot: "Snapshot", elapsed: float, *, narrow: bool) -> RenderableTyp
     return grid
 
 
-def _trial_table(snapshot: "Snapshot", size: ConsoleDimensions, *, narrow: bool) -> RenderableType:
+def _trial_table(
+    snapshot: "SearchSnapshot", size: ConsoleDimensions, *, narrow: bool
+) -> RenderableType:
     """Return the running and the best trials as one table."""
     table = Table(box=None, pad_edge=False, padding=(0, 1 if narrow else 2, 0, 0))
     for heading, justify in (("", "left"), ("trial", "right")):
@@ -220,23 +222,23 @@ def _trial_table(snapshot: "Snapshot", size: ConsoleDimensions, *, narrow: bool)
     return table
 
 
-def _add_row(table: Table, label: str, row: "Row", epoch: str, narrow: bool) -> None:
+def _add_row(table: Table, label: str, row: "TrialRow", epoch: str, narrow: bool) -> None:
     table.add_row(label, str(row.number), row.method, epoch, _score(row, spread=not narrow))
 
 
-def _running(snapshot: "Snapshot") -> list["Row"]:
+def _running(snapshot: "SearchSnapshot") -> list["TrialRow"]:
     return [row for row in snapshot.rows if row.state == "RUNNING"]
 
 
-def _label(row: "Row") -> str:
+def _label(row: "TrialRow") -> str:
     return f"{row.number} {row.method}"
 
 
-def _epoch(row: "Row") -> str:
+def _epoch(row: "TrialRow") -> str:
     return f"{row.epoch}/{row.passes}" if row.passes else ""
 
 
-def _score(row: "Row", *, spread: bool = True) -> str:
+def _score(row: "TrialRow", *, spread: bool = True) -> str:
     if row.value is None:
         return ""
     return f"{row.value:.3f} ± {row.sd:.3f}" if spread and row.sd else f"{row.value:.3f}"

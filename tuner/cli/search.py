@@ -223,8 +223,8 @@ def _run_with_view(
             locations=locations,
             resources=resources,
             time_budget=limit,
-            watch=progress.update,
-            say=progress.log,
+            on_progress=progress.update,
+            on_message=progress.log,
         )
         if isinstance(study_or_name, str):
             return resume_search(study_or_name, session, trials=trials)

@@ -1,4 +1,4 @@
-"""Ray, and nothing else: joining or starting a cluster, and running trials and finalists on it.
+"""Ray: connects to or starts a cluster, and runs trials and finalists on it.
 
 The only package that imports ray. May import training and what is below it.
 """

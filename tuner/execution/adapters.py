@@ -1,7 +1,7 @@
-"""What Tune asks of the driver: adapters that pass its questions on to the conductor.
+"""Ray Tune's searcher, scheduler and stopper, which leave every decision to the controller.
 
-Tune takes an exception in an adapter for a trial's: the adapters hand theirs to the conductor, and
-close the search.
+Tune would treat an exception in an adapter as a failed trial. The adapters therefore pass theirs
+to the controller, which closes the search.
 """
 
 import contextlib
@@ -27,19 +27,19 @@ def _aborting_on_error(controller: TrialController) -> Iterator[None]:
 
 @final
 class ControllerSearcher(Searcher):
-    """Tune's way of asking for the next trial."""
+    """Gets trials for Tune from the controller."""
 
     def __init__(self, controller: TrialController) -> None:
         super().__init__()
         self._controller = controller
-        self._number: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the next job, or that there is none."""
+        """Return the next trial as a Tune config, or FINISHED when there is none."""
         with _aborting_on_error(self._controller):
             spec = self._controller.next_trial()
             if spec is not None:
-                self._number[trial_id] = spec.number
+                self._numbers[trial_id] = spec.number
                 return {"spec": spec.to_mapping()}
         return Searcher.FINISHED
 
@@ -49,33 +49,33 @@ class ControllerSearcher(Searcher):
         result: dict[str, Any] | None = None,
         error: bool = False,
     ) -> None:
-        """Pass on how a trial ended."""
-        number = self._number.pop(trial_id)
+        """Report how a trial ended."""
+        number = self._numbers.pop(trial_id)
         with _aborting_on_error(self._controller):
             if error:
                 self._controller.on_trial_lost(number)
             else:
                 evaluation: Evaluation | None = (result or {}).get("evaluation")
-                ended = evaluation is not None and evaluation.finished
-                self._controller.on_end(number, pruned=not ended)
+                finished = evaluation is not None and evaluation.finished
+                self._controller.on_end(number, pruned=not finished)
 
     def save(self, checkpoint_path: str) -> None:
-        """Do nothing: the ledger is the record."""
+        """Do nothing: the ledger is the record of truth."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Do nothing: the ledger is the record."""
+        """Do nothing: the ledger is the record of truth."""
 
 
 @final
 class ControllerScheduler(FIFOScheduler):
-    """Tune's way of asking whether a trial goes on; the ledger's pruner answers."""
+    """Passes evaluations to the controller, whose pruner decides whether a trial continues."""
 
     def __init__(self, controller: TrialController) -> None:
         super().__init__()
         self._controller = controller
 
     def on_trial_result(self, _: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Return whether the trial continues."""
+        """Return whether the trial continues or stops."""
         decision: str = TrialScheduler.CONTINUE
         with _aborting_on_error(self._controller):
             if "disk" in result:
@@ -85,14 +85,14 @@ class ControllerScheduler(FIFOScheduler):
         return decision
 
     def on_trial_complete(self, _: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Take the last evaluation of a trial that came to its end by itself."""
+        """Report the last evaluation of a trial that trained to its end."""
         evaluation: Evaluation = result["evaluation"]
         if evaluation.finished:
             with _aborting_on_error(self._controller):
                 self._controller.on_evaluation(_number(trial), evaluation)
 
     def on_trial_error(self, _: Any, trial: Any) -> None:
-        """Note why a worker was lost: Tune asks here each time, and may yet go on elsewhere."""
+        """Report why a worker died; Tune calls this before every retry."""
         with _aborting_on_error(self._controller):
             self._controller.on_worker_failure(
                 _number(trial), str(trial.get_error() or "its worker died")
@@ -105,15 +105,15 @@ def _number(trial: Any) -> int:
 
 @final
 class ControllerStopper(Stopper):
-    """Tune's way of asking whether the search is to be closed."""
+    """Stops Tune once the controller has closed the search."""
 
     def __init__(self, controller: TrialController) -> None:
         self._controller = controller
 
     def __call__(self, *_: Any) -> bool:
-        """Return whether one trial stops: the scheduler decides that."""
+        """Return False: the scheduler decides about single trials."""
         return False
 
     def stop_all(self) -> bool:
-        """Return whether everything stops."""
-        return self._controller.closing is not None
+        """Return whether the search is closed."""
+        return self._controller.close_reason is not None

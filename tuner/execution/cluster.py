@@ -1,7 +1,7 @@
-"""A Ray cluster, joined or started, on which Tune executes what the conductor hands out.
+"""A Ray cluster, connected to or started here, on which Tune runs the controller's trials.
 
-Tune keeps no record here: its own snapshots, loggers and tables are off, since the ledger decides.
-Workers keep their process between trials, so a trial pays for no import.
+Tune's own snapshots, loggers and tables are off, since the ledger is the record of truth. Workers
+keep their process between trials, so that modules are imported once.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
-# read by Ray at import: no usage report, no snapshot, no logger, no signal handler of its own
+# read by Ray at import: no usage report, no snapshots, no loggers, no signal handlers
 os.environ.update(
     {
         "RAY_USAGE_STATS_ENABLED": os.environ.get("RAY_USAGE_STATS_ENABLED", "0"),
@@ -30,32 +30,30 @@ os.environ.update(
 
 import ray
 from ray import tune
-from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError, WorkerCrashedError
+from ray.exceptions import RayError
 from ray.tune.error import TuneError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..errors import ResourceError, ServiceError, UsageError
 from ..training.finalist import Finalist
 from ..training.trial import TrialSpec
 from .adapters import ControllerScheduler, ControllerSearcher, ControllerStopper
-from .address import connecting, machine_fault, probe_machine
+from .connection import connecting
+from .nodes import alive_nodes, check_nodes
 from .trial_controller import TrialController
-from .worker import TrialTrainable, finalist
+from .worker import TrialTrainable, train_finalist
 
 if TYPE_CHECKING:
     from ..data import Dataset
     from ..evaluation.objective import NeighbourGraph
 
-_MOST_RETRIES = 2
-_MOST_IDLE_RUNS = 5
-_WAIT_SECONDS = 60.0
-_LEAVING_SECONDS = 40.0  # in which Ray notices that a machine is gone
-_GONE = (NodeDiedError, TaskUnschedulableError, WorkerCrashedError)
+_MAX_RETRIES = 2
+_MAX_IDLE_RUNS = 5
+_RESOURCE_SECONDS = 60.0  # within which the machines of a cluster must offer what a trial needs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """Where trials run and what each may use; GPUs in fractions share one between trials."""
+    """Where trials run and what each may use; trials share a GPU when given a fraction of it."""
 
     address: str | None = field(default_factory=lambda: os.environ.get("RAY_ADDRESS") or None)
     workers: int | None = None
@@ -63,7 +61,7 @@ class Resources:
     gpus_per_trial: float | None = None
 
     def __post_init__(self) -> None:
-        if self.address == "local":  # Ray's word for a cluster of one's own
+        if self.address == "local":  # Ray's name for a new cluster on this machine
             object.__setattr__(self, "address", None)
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers {self.workers}: give a whole number of at least 1")
@@ -78,11 +76,11 @@ class Resources:
 
 @final
 class Cluster:
-    """A Ray cluster that is joined or started here, with what trials need sent to it once."""
+    """A Ray cluster, connected to or started here, which receives the data of trials once."""
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
-        self._started = False
+        self._is_started = False
         self.gpus_per_trial = 0.0
         self.workers = 1
 
@@ -92,14 +90,14 @@ class Cluster:
         total = ray.cluster_resources()
         gpus = self.resources.gpus_per_trial
         self.gpus_per_trial = (0.25 if total.get("GPU") else 0.0) if gpus is None else gpus
-        self._check(total)
+        self._check_resources(total)
         self.workers = self.resources.workers or self._slots(total)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._started:
+        if self._is_started:
             ray.shutdown()
-            self._empty.cleanup()
+            self._working_folder.cleanup()
 
     @property
     def device(self) -> str:
@@ -108,95 +106,63 @@ class Cluster:
 
     @property
     def nodes(self) -> int:
-        """Machines in the cluster."""
-        return len(_alive())
+        """Number of machines in the cluster."""
+        return len(alive_nodes())
 
     def check_machines(self, folder: Path) -> None:
-        """Raise unless every machine sees the folder of the trials' files and can run a trial.
+        """Raise unless every machine sees the folder of trial files and can run a trial."""
+        if self.nodes > 1:
+            check_nodes(folder)
 
-        Machines that have just gone are listed for a while yet: they need not answer.
-        """
-        if self.nodes < 2:
-            return
-        task = ray.remote(probe_machine)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".seen-") as file:
-            machines = {str(n["NodeID"]): str(n["NodeManagerAddress"]) for n in _alive()}
-            asked = {
-                node: task.options(
-                    num_cpus=0,
-                    max_retries=0,
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
-                ).remote(file.name)
-                for node in machines
-            }
-            for node, answer in asked.items():
-                seen: tuple[bool, str] | Exception
-                try:
-                    seen = ray.get(answer, timeout=_WAIT_SECONDS)
-                except RayError as error:
-                    if isinstance(error, _GONE) and _leaves(node):
-                        continue
-                    seen = error
-                if (wrong := machine_fault(machines[node], seen, folder)) is not None:
-                    raise wrong
-
-    def send(self, dataset: "Dataset", graph: "NeighbourGraph") -> None:
-        """Put into the object store what every trial learns from and is judged by."""
+    def put_data(self, dataset: "Dataset", graph: "NeighbourGraph") -> None:
+        """Put the data that all trials share into the object store."""
         self._dataset, self._graph = ray.put(dataset), ray.put(graph)
 
     def run(self, controller: TrialController) -> None:
-        """Execute trials until the conductor has no more, or closes the search."""
-        idle, detail = 0, ""
-        while controller.closing is None and (missing := controller.remaining()) > 0:
+        """Run trials until the controller has none left or closes the search."""
+        idle_runs, detail = 0, ""
+        while controller.close_reason is None and (remaining := controller.remaining()) > 0:
             try:
                 self._fit(controller)
             except (RayError, TuneError, EOFError) as error:
                 self._check_alive(error)
                 detail = f"{type(error).__name__}: {error}"
-            if controller.closing is None:
+            if controller.close_reason is None:
                 controller.requeue(detail)
-            idle = 0 if controller.remaining() < missing else idle + 1
-            if idle == _MOST_IDLE_RUNS:
+            idle_runs = 0 if controller.remaining() < remaining else idle_runs + 1
+            if idle_runs == _MAX_IDLE_RUNS:
                 raise ServiceError(
-                    f"the Ray cluster ran {idle} times without a result: see `ray status`, then "
-                    f"go on with `tuner resume {controller.search}`; it says: {detail}"
+                    f"no trial ended in {idle_runs} runs on the Ray cluster: check `ray status`, "
+                    f"then continue with `tuner resume {controller.search}` (last error: "
+                    f"{detail or 'none'})"
                 )
 
-    def finalists(
+    def train_finalists(
         self, specs: dict[int, TrialSpec], test_graph: "NeighbourGraph", *, labels_used: bool
     ) -> Iterator[Finalist]:
-        """Train finalists, by rank, and yield each as it is done."""
-        task = ray.remote(finalist).options(
+        """Train finalists, given by rank, and yield each one as soon as it is done."""
+        task = ray.remote(train_finalist).options(
             num_cpus=self.resources.cpus_per_trial,
             num_gpus=self.gpus_per_trial,
-            max_retries=_MOST_RETRIES,
+            max_retries=_MAX_RETRIES,
         )
-        sent = ray.put(test_graph)
-        waiting = [
-            task.remote(
-                self.gpus_per_trial,
-                spec,
-                rank,
-                self._dataset,
-                self._graph,
-                sent,
-                labels_used=labels_used,
-            )
+        data = (self._dataset, self._graph, ray.put(test_graph))
+        pending = [
+            task.remote(self.gpus_per_trial, spec, rank, *data, labels_used=labels_used)
             for rank, spec in specs.items()
         ]
-        while waiting:
-            ready, waiting = ray.wait(waiting)
+        while pending:
+            ready, pending = ray.wait(pending)
             yield from ray.get(ready)
 
     def _fit(self, controller: TrialController) -> None:
-        """Run a fresh Tune experiment for the numbers that are missing."""
-        needs = {"CPU": self.resources.cpus_per_trial, "GPU": self.gpus_per_trial}
+        """Run a new Tune experiment for the trials that have not ended."""
         trainable = tune.with_parameters(
             TrialTrainable, dataset=self._dataset, graph=self._graph, gpu_share=self.gpus_per_trial
         )
         with tempfile.TemporaryDirectory(prefix="tuner-") as scratch, _quiet():
             tune.Tuner(
-                tune.with_resources(trainable, {k: v for k, v in needs.items() if v}),
+                tune.with_resources(trainable, {k: v for k, v in self._needs.items() if v}),
                 tune_config=tune.TuneConfig(
                     search_alg=ControllerSearcher(controller),
                     scheduler=ControllerScheduler(controller),
@@ -209,7 +175,7 @@ class Cluster:
                     name="search",
                     storage_path=scratch,
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                    failure_config=tune.FailureConfig(max_failures=_MOST_RETRIES),
+                    failure_config=tune.FailureConfig(max_failures=_MAX_RETRIES),
                     stop=ControllerStopper(controller),
                     verbose=0,
                 ),
@@ -217,10 +183,10 @@ class Cluster:
 
     def _start(self) -> None:
         address = self.resources.address
-        # a worker puts the driver's folder first on sys.path, where a user's own tuner/ may be;
-        # it also stays in it, so the folder lives as long as the cluster is used
-        self._empty = tempfile.TemporaryDirectory(prefix="tuner-")
-        with contextlib.chdir(self._empty.name), _quiet(), connecting(address):
+        # Ray starts in an empty folder: workers put the driver's folder first on sys.path, and
+        # would import a user's own tuner/ from it. They stay in it, so it outlives the cluster.
+        self._working_folder = tempfile.TemporaryDirectory(prefix="tuner-")
+        with contextlib.chdir(self._working_folder.name), _quiet(), connecting(address):
             ray.init(
                 address=address or "local",
                 num_cpus=None if address else self._local_cpus(),
@@ -229,16 +195,20 @@ class Cluster:
                 logging_level=logging.ERROR,
                 configure_logging=False,
             )
-        # a node that dies would fill the terminal with its log
+        # a machine that dies would fill the terminal with its log
         ray._private.worker._worker_logs_enabled = False
-        self._started = True
+        self._is_started = True
 
     def _local_cpus(self) -> int | None:
-        """More workers than cores share the cores: the user asked for it."""
+        """Return enough CPUs for the requested workers, which may have to share cores."""
         if self.resources.workers is None:
             return None
         needed = self.resources.workers * self.resources.cpus_per_trial
         return max(os.cpu_count() or 1, int(-(-needed // 1)))
+
+    @property
+    def _needs(self) -> dict[str, float]:
+        return {"CPU": self.resources.cpus_per_trial, "GPU": self.gpus_per_trial}
 
     def _slots(self, total: dict[str, float]) -> int:
         slots = total.get("CPU", 1) / self.resources.cpus_per_trial
@@ -246,50 +216,33 @@ class Cluster:
             slots = min(slots, total["GPU"] / self.gpus_per_trial)
         return max(1, int(slots))
 
-    def _check(self, total: dict[str, float]) -> None:
-        deadline = time.monotonic() + (_WAIT_SECONDS if self.resources.address else 0.0)
-        needs = {"CPU": self.resources.cpus_per_trial, "GPU": self.gpus_per_trial}
-        while True:
-            short = [kind for kind, need in needs.items() if total.get(kind, 0) < need]
-            if not short:
-                return
+    def _check_resources(self, total: dict[str, float]) -> None:
+        """Raise unless the cluster offers what a trial needs, now or within some seconds."""
+        deadline = time.monotonic() + (_RESOURCE_SECONDS if self.resources.address else 0.0)
+        while lacking := [k for k, need in self._needs.items() if total.get(k, 0) < need]:
             if time.monotonic() > deadline:
-                kind = short[0]
+                kind = lacking[0]
                 raise ResourceError(
-                    f"a trial needs {needs[kind]:g} {kind} and the cluster has "
-                    f"{total.get(kind, 0):g}: ask for less with "
-                    f"--{kind.lower()}s-per-trial, or add a machine"
+                    f"a trial needs {self._needs[kind]:g} {kind} but the cluster has "
+                    f"{total.get(kind, 0):g}: lower --{kind.lower()}s-per-trial or add a machine"
                 )
             time.sleep(1.0)
             total = ray.cluster_resources()
 
     def _check_alive(self, error: Exception) -> None:
-        """Raise when the cluster itself is gone; one trial's misfortune is not that."""
+        """Raise if the error means that the whole cluster is lost, not just one trial."""
         try:
             ray.cluster_resources()
         except Exception:
             raise ServiceError(
-                f"the Ray cluster went away ({type(error).__name__}): start one and resume"
+                f"the connection to the Ray cluster was lost ({type(error).__name__}): start a "
+                "cluster and resume the search"
             ) from None
-
-
-def _alive() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]
-
-
-def _leaves(node: str) -> bool:
-    """Return whether a machine that cannot be reached turns out to be gone."""
-    deadline = time.monotonic() + _LEAVING_SECONDS
-    while node in {str(each["NodeID"]) for each in _alive()}:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.5)
-    return True
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Ray's and Tune's own talk off the terminal."""
+    """Suppress the warnings and log messages of Ray and Tune."""
     names = ("ray", "ray.tune", "ray.train", "ray.data")
     levels = {name: logging.getLogger(name).level for name in names}
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""The interface through which Ray is told what to run and passes on what happens."""
+"""The interface through which Ray Tune gets trials and reports what happens to them."""
 
 from abc import ABC, abstractmethod
 
@@ -6,9 +6,9 @@ from ..training.trial import Evaluation, TrialSpec
 
 
 class TrialController(ABC):
-    """Decides which trials run and when they stop; knows nothing of whoever executes them."""
+    """Decides which trials run and when they stop; independent of what executes them."""
 
-    closing: str | None
+    close_reason: str | None
     """Why no more trials are handed out, None while the search goes on."""
 
     @property
@@ -26,7 +26,7 @@ class TrialController(ABC):
 
     @abstractmethod
     def on_evaluation(self, number: int, evaluation: Evaluation) -> bool:
-        """Take an evaluation of a running trial; return whether the trial should stop here."""
+        """Record an evaluation of a running trial; return whether the trial should stop here."""
 
     @abstractmethod
     def on_end(self, number: int, *, pruned: bool) -> None:
@@ -34,7 +34,7 @@ class TrialController(ABC):
 
     @abstractmethod
     def on_worker_failure(self, number: int, detail: str) -> None:
-        """Note that a trial's worker died; the trial may go on in another one."""
+        """Note that a trial's worker died; the trial may continue in another one."""
 
     @abstractmethod
     def on_trial_lost(self, number: int) -> None:
@@ -45,5 +45,5 @@ class TrialController(ABC):
         """Take back the running trials after the executor as a whole has failed."""
 
     @abstractmethod
-    def abort(self, fault: Exception) -> None:
-        """Close the search for a fault that every other trial would meet as well."""
+    def abort(self, error: Exception) -> None:
+        """Close the search because of an error that every other trial would meet as well."""

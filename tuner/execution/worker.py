@@ -1,6 +1,6 @@
-"""What runs in a process of a machine: a worker that trains trial after trial, and finalists.
+"""What runs in a worker process on some machine of the cluster: trials and finalists.
 
-The process imports this page and what it takes to train, no more: it starts the sooner.
+The process imports this module and what training needs, nothing else, so that it starts fast.
 """
 
 import contextlib
@@ -15,12 +15,12 @@ from ..training.trial import Trial, TrialSpec, trial_data
 
 
 def cap_memory(gpu_share: float) -> None:
-    """Let this process have its share of a GPU's memory and no more, where several share one."""
+    """Limit this process to its share of a GPU's memory if several processes use the GPU."""
     if 0 < gpu_share < 1 and torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(gpu_share)
 
 
-def finalist(gpu_share: float, *args: Any, **options: Any) -> Finalist:
+def train_finalist(gpu_share: float, *args: Any, **options: Any) -> Finalist:
     """Train a finalist in this process."""
     cap_memory(gpu_share)
     return fit_finalist(*args, **options)
@@ -28,10 +28,10 @@ def finalist(gpu_share: float, *args: Any, **options: Any) -> Finalist:
 
 @final
 class TrialTrainable(tune.Trainable):
-    """A process that runs trial after trial; data arrive once."""
+    """Runs one trial after another in the same process, which receives the data once."""
 
     def setup(self, config: dict[str, Any], dataset: Any, graph: Any, gpu_share: float) -> None:
-        """Fetch what all trials share and begin the first."""
+        """Prepare the data that all trials share and begin the first trial."""
         cap_memory(gpu_share)
         self._shared = trial_data(dataset, graph)
         self.reset_config(config)
@@ -42,7 +42,7 @@ class TrialTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train until the next evaluation; a full disk is no fault of the trial."""
+        """Train until the next evaluation; report a full disk, which is no trial's failure."""
         try:
             evaluation = self._trial.advance()
         except DiskError as error:
@@ -50,7 +50,7 @@ class TrialTrainable(tune.Trainable):
         return {"evaluation": evaluation, "done": evaluation.finished}
 
     def cleanup(self) -> None:
-        """Keep the work of a trial that is interrupted."""
+        """Save a checkpoint of a trial that is interrupted."""
         if not self._trial.finished:
             with contextlib.suppress(DiskError):
                 self._trial.save()

@@ -1,4 +1,4 @@
-"""A search from start to champion, and what else is done with it: status, sync, doctor.
+"""A search from start to champion, and the commands around it: train, status, sync, doctor.
 
 May import everything below it; only the command line imports it.
 """

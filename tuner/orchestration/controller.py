@@ -1,108 +1,56 @@
-"""What happens to a search's trials between the ledger, tracking and whoever executes them.
+"""Hands out the trials of a search, takes in their evaluations and records their outcomes.
 
-The conductor hands out jobs, takes evaluations, decides about stopping, and writes each outcome:
-to the ledger first, then to tracking. It knows neither Ray nor the terminal.
+Every outcome goes to the ledger first, then to MLflow. Knows neither Ray nor the terminal.
 """
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from ..execution.trial_controller import TrialController
 from ..ledger.ledger import Ledger
-from ..ledger.records import State, Suggestion, TrialRecord
+from ..ledger.records import State, Suggestion
 from ..study.seeds import trial_seeds
 from ..tracking.records import plan_tags, trial_run_record
 from ..training.pretraining_cache import CACHE_FOLDER
 from ..training.trial import Evaluation, TrialSpec, read_evaluations
+from .locations import trial_folder
+from .snapshot import ProgressCallback, SearchSnapshot, TrialRow
 
 if TYPE_CHECKING:
     from ..study.study import Plan
     from ..tracking import Tracker
 
-_MOST_FAILURES = 5
-_MOST_CRASHES = 3
-_TRACK_SECONDS = 5.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A trial as a leaderboard shows it."""
-
-    number: int
-    method: str
-    state: State
-    value: float | None = None
-    sd: float = 0.0
-    epoch: int = 0
-    passes: int = 0
-    reason: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Snapshot:
-    """A search at a moment, for whoever shows it."""
-
-    total: int
-    rows: tuple[Row, ...]
-    seconds: float
-    finished_before: int
-    notice: str = ""
-
-    def count(self, state: str) -> int:
-        """Return how many trials are in a state."""
-        return sum(row.state == state for row in self.rows)
-
-    @property
-    def done(self) -> int:
-        """Trials with a terminal state."""
-        return len(self.rows) - self.count("RUNNING")
-
-    @property
-    def eta(self) -> float | None:
-        """Seconds that are left at the pace so far, None before the first trial ends."""
-        new = self.done - self.finished_before
-        return None if new < 1 else self.seconds / new * (self.total - self.done)
-
-    def best(self, n: int) -> list[Row]:
-        """Return the n best complete trials, best first."""
-        complete = [row for row in self.rows if row.state == "COMPLETE" and is_usable(row)]
-        return sorted(complete, key=lambda row: -(row.value or 0.0))[:n]
-
-    def failures(self) -> dict[str, int]:
-        """Return how many trials failed, by reason."""
-        reasons = [
-            (row.reason or "unknown").split(":")[0] for row in self.rows if row.state == "FAIL"
-        ]
-        return {reason: reasons.count(reason) for reason in sorted(set(reasons))}
-
-
-Watch = Callable[[Snapshot], None]
-
-
-def is_usable(row: "Row | TrialRecord") -> bool:
-    """Return whether a complete trial may be called best: it has clusters."""
-    reason = row.reason if isinstance(row, Row) else row.outcome.get("reason")
-    return row.value is not None and reason is None
+_MAX_FAILURES = 5  # in a row, after which the search is closed
+_MAX_CRASHES = 3  # of the executor with the same trial running, after which the trial fails
+_LOG_SECONDS = 5.0
 
 
 @dataclass
-class _Run:
-    """A trial under way."""
-
-    suggestion: Suggestion
+class _RunningTrial:
     spec: TrialSpec
     evaluations: list[Evaluation] = field(default_factory=list)
-    tracked: float = -math.inf
+    logged_at: float = -math.inf
     is_resumed: bool = False
+
+    @property
+    def last(self) -> Evaluation | None:
+        return self.evaluations[-1] if self.evaluations else None
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Append an evaluation in place of those from its epoch on, which a resume repeats."""
+        earlier = [e for e in self.evaluations if e.epoch < evaluation.epoch]
+        self.evaluations = [*earlier, evaluation]
 
 
 @final
 class SearchController(TrialController):
-    """One search from its first open number to its last."""
+    """Runs one search from its first open trial to its last.
+
+    `error` is what aborted the search, `failure_detail` the latest explanation of a failed trial.
+    """
 
     def __init__(
         self,
@@ -112,30 +60,29 @@ class SearchController(TrialController):
         *,
         folder: Path,
         device: str,
-        watch: Watch | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> None:
         self.plan = plan
         self.ledger = ledger
-        self.closing: str | None = None
-        self.fault: Exception | None = None
-        self.detail = ""
+        self.close_reason: str | None = None
+        self.error: Exception | None = None
+        self.failure_detail = ""
         self._tracker = tracker
         self._folder = folder
         self._device = device
         self._tags = plan_tags(plan, device=device)
-        self._watch = watch
-        self._runs: dict[int, _Run] = {}
+        self._on_progress = on_progress
+        self._running: dict[int, _RunningTrial] = {}
         self._crashes: dict[int, int] = {}
-        self._mishaps: dict[int, str] = {}
-        self._failures = 0
-        self._began = time.monotonic()
-        self._rows = {
-            entry.number: _row(entry) for entry in ledger.trials() if entry.state != "RUNNING"
-        }
-        self._before = len(self._rows)
+        self._worker_errors: dict[int, str] = {}
+        self._consecutive_failures = 0
+        self._started = time.monotonic()
+        ended = [record for record in ledger.trials() if record.state != "RUNNING"]
+        self._rows = {record.number: TrialRow.from_record(record) for record in ended}
+        self._finished_before = len(ended)
 
     def __reduce__(self) -> tuple[type[object], tuple[()]]:
-        """Leave nothing behind in a pickle: Tune writes one of all it is given, and reads none."""
+        """Pickle as an empty object: Tune pickles what it is given and never reads it back."""
         return object, ()
 
     @property
@@ -149,125 +96,111 @@ class SearchController(TrialController):
 
     def next_trial(self) -> TrialSpec | None:
         """Return the next trial to run, None when there is none left to hand out."""
-        if self.closing is not None:
+        if self.close_reason is not None:
             return None
         suggestion = self.ledger.ask()
         if suggestion is None:
             return None
         spec = self._begin(suggestion)
-        if self._crashes.get(suggestion.number, 0) >= _MOST_CRASHES:
+        if self._crashes.get(suggestion.number, 0) >= _MAX_CRASHES:
             self.on_trial_lost(suggestion.number)
             return self.next_trial()
-        self._show(Row(number=suggestion.number, method=suggestion.method, state="RUNNING"))
+        self._update(TrialRow(number=spec.number, method=spec.method, state="RUNNING"))
         return spec
 
     def on_evaluation(self, number: int, evaluation: Evaluation) -> bool:
-        """Take an evaluation; return whether the trial should stop here."""
-        run = self._runs[number]
+        """Record an evaluation of a running trial; return whether the trial should stop here."""
+        trial = self._running[number]
         stop = False
-        for one in self._missed(run, evaluation):
-            stop = self._report(run, one) or stop
+        for each in self._with_unreported(trial, evaluation):
+            stop = self._report(trial, each) or stop
             if stop and not evaluation.finished:
                 break
         if evaluation.finished:
             return False
         now = time.monotonic()
-        if not stop and now - run.tracked > _TRACK_SECONDS:
-            run.tracked = now
-            self._track(run)
-        self._show(_running(run.suggestion, evaluation))
+        if not stop and now - trial.logged_at > _LOG_SECONDS:
+            trial.logged_at = now
+            self._log(trial)
+        self._update(_running_row(trial.spec, evaluation))
         return stop
 
-    def _missed(self, run: _Run, evaluation: Evaluation) -> list[Evaluation]:
-        """Return an evaluation after those that were written just before a worker was lost."""
-        written = read_evaluations(Path(run.spec.folder)) if run.is_resumed else []
-        run.is_resumed = False
+    def _with_unreported(self, trial: _RunningTrial, evaluation: Evaluation) -> list[Evaluation]:
+        """Return an evaluation after the earlier ones that a lost worker wrote to disk only."""
+        written = read_evaluations(Path(trial.spec.folder)) if trial.is_resumed else []
+        trial.is_resumed = False
         return [e for e in written if e.epoch < evaluation.epoch] + [evaluation]
 
-    def _report(self, run: _Run, said: Evaluation) -> bool:
-        # a trial that was taken up again says some things twice
-        run.evaluations = [e for e in run.evaluations if e.epoch < said.epoch] + [said]
-        if said.value is None or said.failure == "diverged":
+    def _report(self, trial: _RunningTrial, evaluation: Evaluation) -> bool:
+        trial.add(evaluation)
+        if evaluation.value is None or evaluation.failure == "diverged":
             return False
         return self.ledger.report(
-            run.suggestion.number, said.epoch, said.value, final=said.finished
+            trial.spec.number, evaluation.epoch, evaluation.value, final=evaluation.finished
         )
 
     def on_end(self, number: int, *, pruned: bool) -> None:
-        """Give a number its terminal state, from its last evaluation."""
-        run = self._runs[number]
-        last = run.evaluations[-1] if run.evaluations else None
-        if last is None:
-            self._end(number, "FAIL", None, reason="worker_lost")
-        elif pruned:
-            self._end(number, "PRUNED", last)
-        elif last.failure == "collapsed" and last.value is not None:
-            self._end(number, "COMPLETE", last, reason="collapsed")
-        elif last.failure is not None or last.value is None:
-            reason = last.failure or "no value"
-            self._end(number, "FAIL", last, reason=reason)
-        else:
-            self._end(number, "COMPLETE", last)
+        """Give a trial its terminal state, which follows from its last evaluation."""
+        state, reason = _terminal_state(self._running[number].last, pruned=pruned)
+        self._end(number, state, reason)
 
     def on_worker_failure(self, number: int, detail: str) -> None:
-        """Note why a worker was lost; its trial may yet go on in another."""
-        self._mishaps[number] = detail
-        self._runs[number].is_resumed = True
+        """Note that a trial's worker died; the trial may continue in another one."""
+        self._worker_errors[number] = detail
+        self._running[number].is_resumed = True
 
     def on_trial_lost(self, number: int) -> None:
-        """Fail a number whose worker died too often."""
-        run = self._runs[number]
-        last = run.evaluations[-1] if run.evaluations else None
-        self.detail = self._mishaps.get(number, "its worker died again and again")
-        reason = "oom" if "OutOfMemory" in self.detail else "worker_lost"
-        self._end(number, "FAIL", last, reason=reason)
+        """Record a trial as failed because its worker died too often."""
+        self.failure_detail = self._worker_errors.get(number, "its worker died repeatedly")
+        reason = "oom" if "OutOfMemory" in self.failure_detail else "worker_lost"
+        self._end(number, "FAIL", reason)
 
-    def close(self, why: str) -> None:
-        """Hand out no more jobs: `interrupt`, `time budget`, `failures` or `fault`."""
-        self.closing = self.closing or why
+    def close(self, reason: str) -> None:
+        """Hand out no more trials; `reason` is interrupt, time budget, failures or error."""
+        self.close_reason = self.close_reason or reason
 
-    def abort(self, fault: Exception) -> None:
-        """Close the search for a fault that no other trial would be spared."""
-        self.fault = self.fault or fault
-        self.close("fault")
+    def abort(self, error: Exception) -> None:
+        """Close the search because of an error that every other trial would meet as well."""
+        self.error = self.error or error
+        self.close("error")
 
     def end_remaining(self) -> None:
-        """Give the numbers that a closed search leaves behind their terminal state."""
+        """Give the open trials of a closed search a terminal state."""
         while (suggestion := self.ledger.ask(unfinished_only=True)) is not None:
             self._begin(suggestion)
-        for number, run in list(self._runs.items()):
-            last = run.evaluations[-1] if run.evaluations else None
-            scored = last is not None and last.value is not None
-            state: State = "PRUNED" if scored else "FAIL"
-            self._end(number, state, last, reason=self.closing)
+        for number, trial in list(self._running.items()):
+            is_scored = trial.last is not None and trial.last.value is not None
+            self._end(number, "PRUNED" if is_scored else "FAIL", self.close_reason)
         self.ledger.resize(len(self.ledger.trials()))
 
     def requeue(self, detail: str) -> None:
-        """Take back the numbers under way, after their executor has failed as a whole.
+        """Take back the running trials after the executor as a whole has failed.
 
-        A number that is there each time is likely the cause, and is given up in the end.
+        A trial that is running at every failure is likely its cause, and fails in the end.
         """
-        for number in self._runs:
+        for number in self._running:
             self._crashes[number] = self._crashes.get(number, 0) + 1
-            self._mishaps[number] = detail
-        self.ledger.requeue(list(self._runs))
-        self._runs.clear()
+            self._worker_errors[number] = detail
+        self.ledger.requeue(list(self._running))
+        self._running.clear()
 
-    def snapshot(self, notice: str = "") -> Snapshot:
-        """Return the search as it stands."""
-        return Snapshot(
+    def snapshot(self, notice: str = "") -> SearchSnapshot:
+        """Return the current state of the search."""
+        return SearchSnapshot(
             total=int(self.ledger.size),
             rows=tuple(self._rows.values()),
-            seconds=time.monotonic() - self._began,
-            finished_before=self._before,
+            seconds=time.monotonic() - self._started,
+            finished_before=self._finished_before,
             notice=notice,
         )
 
     def _begin(self, suggestion: Suggestion) -> TrialSpec:
-        run = self._runs[suggestion.number] = _Run(suggestion, self._spec(suggestion))
+        trial = _RunningTrial(self._spec(suggestion))
+        self._running[suggestion.number] = trial
         if suggestion.attempt > 0:
-            run.evaluations, run.is_resumed = read_evaluations(Path(run.spec.folder)), True
-        return run.spec
+            trial.evaluations = read_evaluations(Path(trial.spec.folder))
+            trial.is_resumed = True
+        return trial.spec
 
     def _spec(self, suggestion: Suggestion) -> TrialSpec:
         study = self.plan.study
@@ -280,45 +213,57 @@ class SearchController(TrialController):
                 study.seed, suggestion.number, study.replicas, shared=bool(config.pretraining)
             ),
             objective=study.objective,
-            folder=str(self._folder / f"trial-{suggestion.number:05d}"),
+            folder=str(trial_folder(self._folder, suggestion.number)),
             device=self._device,
             pretraining_cache=str(self._folder.parent / CACHE_FOLDER),
         )
 
-    def _end(
-        self, number: int, state: State, last: Evaluation | None, reason: str | None = None
-    ) -> None:
-        run = self._runs.pop(number)
-        value, sd = (None, 0.0) if last is None else (last.value, last.sd)
+    def _end(self, number: int, state: State, reason: str | None) -> None:
+        trial = self._running.pop(number)
+        last = trial.last
+        value, sd, detail = (None, 0.0, "") if last is None else (last.value, last.sd, last.detail)
         self.ledger.tell(number, state, value=value, outcome=_outcome(last, reason))
-        self._track(run)
-        self._count(state, reason, "" if last is None else last.detail)
-        method = run.suggestion.method
-        self._show(
-            Row(number=number, method=method, state=state, value=value, sd=sd, reason=reason)
+        self._log(trial)
+        self._count_failures(state, reason, detail)
+        method = trial.spec.method
+        self._update(
+            TrialRow(number=number, method=method, state=state, value=value, sd=sd, reason=reason)
         )
 
-    def _count(self, state: str, reason: str | None, detail: str) -> None:
-        """Close the search when trial after trial fails: the next would fail as well."""
-        self._failures = self._failures + 1 if state == "FAIL" and self.closing is None else 0
-        if self._failures >= _MOST_FAILURES:
-            self.detail = (
-                detail or self.detail or f"the last {self._failures} trials failed: {reason}"
-            )
+    def _count_failures(self, state: State, reason: str | None, detail: str) -> None:
+        """Close the search after several failures in a row: the next trial would fail as well."""
+        is_failure = state == "FAIL" and self.close_reason is None
+        self._consecutive_failures = self._consecutive_failures + 1 if is_failure else 0
+        if self._consecutive_failures >= _MAX_FAILURES:
+            summary = f"the last {self._consecutive_failures} trials failed: {reason}"
+            self.failure_detail = detail or self.failure_detail or summary
             self.close("failures")
 
-    def _track(self, run: _Run) -> None:
-        entry = self.ledger.trial(run.suggestion.number)
-        self._tracker.log(trial_run_record(self.plan, entry, run.evaluations, self._tags))
+    def _log(self, trial: _RunningTrial) -> None:
+        record = self.ledger.trial(trial.spec.number)
+        self._tracker.log(trial_run_record(self.plan, record, trial.evaluations, self._tags))
 
-    def _show(self, row: Row) -> None:
+    def _update(self, row: TrialRow) -> None:
         self._rows[row.number] = row
-        if self._watch is not None:
-            self._watch(self.snapshot())
+        if self._on_progress is not None:
+            self._on_progress(self.snapshot())
+
+
+def _terminal_state(last: Evaluation | None, *, pruned: bool) -> tuple[State, str | None]:
+    """Return the state that a trial ends in, and the reason if it failed or collapsed."""
+    if last is None:
+        return "FAIL", "worker_lost"
+    if pruned:
+        return "PRUNED", None
+    if last.failure == "collapsed" and last.value is not None:
+        return "COMPLETE", "collapsed"
+    if last.failure is not None or last.value is None:
+        return "FAIL", last.failure or "no value"
+    return "COMPLETE", None
 
 
 def _outcome(last: Evaluation | None, reason: str | None) -> dict[str, Any]:
-    """Return what the ledger keeps of a trial's last evaluation."""
+    """Return what the ledger stores of a trial's last evaluation."""
     if last is None:
         return {"reason": reason}
     return {
@@ -332,21 +277,10 @@ def _outcome(last: Evaluation | None, reason: str | None) -> dict[str, Any]:
     }
 
 
-def _row(entry: TrialRecord) -> Row:
-    return Row(
-        number=entry.number,
-        method=entry.method,
-        state=entry.state,
-        value=entry.value,
-        sd=entry.outcome.get("sd", 0.0),
-        reason=entry.outcome.get("reason"),
-    )
-
-
-def _running(suggestion: Suggestion, evaluation: Evaluation) -> Row:
-    return Row(
-        number=suggestion.number,
-        method=suggestion.method,
+def _running_row(spec: TrialSpec, evaluation: Evaluation) -> TrialRow:
+    return TrialRow(
+        number=spec.number,
+        method=spec.method,
         state="RUNNING",
         value=evaluation.value,
         sd=evaluation.sd,

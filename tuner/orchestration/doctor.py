@@ -1,4 +1,4 @@
-"""What must hold of a search once it has ended, looked up in the ledger, in MLflow and on disk."""
+"""Invariants of a search that has ended, checked in the ledger, in MLflow and on disk."""
 
 import json
 from collections import Counter
@@ -17,26 +17,28 @@ from ..sqlite import database_file
 from ..tracking import connect
 from ..training.checkpoint import WEIGHTS, CheckpointError, read_files
 from ..training.saved_model import DOCUMENT, Model
+from .locations import finalist_folder, trial_folder
+from .snapshot import is_usable
 
 if TYPE_CHECKING:
     from ..ledger.records import TrialRecord
     from .locations import Locations
 
-_MOST_NAMED = 5
+_MAX_LISTED = 5
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED", "RUNNING": "RUNNING"}
 
 
 @final
 @dataclass(frozen=True)
 class Finding:
-    """One invariant and what is wrong with it, nothing where it holds."""
+    """One invariant and how it is violated, an empty text if it holds."""
 
     invariant: str
     wrong: str
 
     @property
     def ok(self) -> bool:
-        """Whether it holds."""
+        """Whether the invariant holds."""
         return not self.wrong
 
     def to_mapping(self) -> dict[str, Any]:
@@ -45,8 +47,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run of a search, of a trial or of a finalist, as MLflow has it."""
+class MlflowRun:
+    """The MLflow run of a search, a trial or a finalist."""
 
     role: str
     number: int
@@ -56,41 +58,41 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
-    """A search with all that is known of it."""
+class SearchState:
+    """Everything that ledger, MLflow and disk hold about a search."""
 
     name: str
     size: int
-    entries: "Sequence[TrialRecord]"
+    trials: "Sequence[TrialRecord]"
     finalists: Mapping[str, Any]
     result: Mapping[str, Any] | None
-    runs: Sequence[Run]
+    runs: Sequence[MlflowRun]
     folder: Path
     tracking_uri: str
 
-    def trial_runs(self) -> "list[tuple[Run, TrialRecord]]":
-        """Return the runs of trials with what the ledger says of them."""
-        known = {entry.number: entry for entry in self.entries}
+    def trial_runs(self) -> "list[tuple[MlflowRun, TrialRecord]]":
+        """Return the MLflow runs of trials, each with its record in the ledger."""
+        records = {trial.number: trial for trial in self.trials}
         return [
-            (run, known[run.number])
+            (run, records[run.number])
             for run in self.runs
-            if run.role == "trial" and run.number in known
+            if run.role == "trial" and run.number in records
         ]
 
 
 def examine(name: str, locations: "Locations") -> list[Finding]:
-    """Return every invariant of a search, and what is wrong with it."""
-    case = case_of(name, locations)
-    return [Finding(invariant, check(case)) for invariant, check in CHECKS.items()]
+    """Return every invariant of a search, and how it is violated."""
+    state = load_state(name, locations)
+    return [Finding(invariant, check(state)) for invariant, check in CHECKS.items()]
 
 
-def case_of(name: str, locations: "Locations") -> Case:
-    """Gather what is known of a search."""
+def load_state(name: str, locations: "Locations") -> SearchState:
+    """Return what ledger, MLflow and disk hold about a search."""
     ledger = Ledger.load(locations.storage, name)
-    return Case(
+    return SearchState(
         name=name,
         size=ledger.size,
-        entries=ledger.trials(),
+        trials=ledger.trials(),
         finalists=ledger.attribute("finalists") or {},
         result=ledger.attribute("result"),
         runs=_runs(name, locations.tracking_uri),
@@ -99,127 +101,129 @@ def case_of(name: str, locations: "Locations") -> Case:
     )
 
 
-def _ended(case: Case) -> str:
-    done = sum(entry.state != "RUNNING" for entry in case.entries)
-    return "" if done == case.size else f"{done} of {case.size} have"
+def _all_ended(state: SearchState) -> str:
+    done = sum(trial.state != "RUNNING" for trial in state.trials)
+    return "" if done == state.size else f"{done} of {state.size} have ended"
 
 
-def _contiguous(case: Case) -> str:
-    numbers = [entry.number for entry in case.entries]
-    return "" if numbers == list(range(len(numbers))) else f"they are {_named(numbers)}"
+def _contiguous(state: SearchState) -> str:
+    numbers = [trial.number for trial in state.trials]
+    return "" if numbers == list(range(len(numbers))) else f"they are {_listed(numbers)}"
 
 
-def _none_running(case: Case) -> str:
-    running = [entry.number for entry in case.entries if entry.state == "RUNNING"]
-    return f"trial {_named(running)} is" if running else ""
+def _none_running(state: SearchState) -> str:
+    running = [trial.number for trial in state.trials if trial.state == "RUNNING"]
+    return f"still running: trial {_listed(running)}" if running else ""
 
 
-def _concluded(case: Case) -> str:
-    return "" if case.result else f"it has not: go on with `tuner resume {case.name}`"
+def _has_result(state: SearchState) -> str:
+    return "" if state.result else f"it has none: continue with `tuner resume {state.name}`"
 
 
-def _one_run_each(case: Case) -> str:
-    expected = {("trial", entry.number) for entry in case.entries} | {("search", -1)}
-    expected |= {("finalist", int(rank)) for rank in case.finalists}
-    found = Counter((run.role, run.number) for run in case.runs)
-    wrong = {
+def _one_run_each(state: SearchState) -> str:
+    expected = {("trial", trial.number) for trial in state.trials} | {("search", -1)}
+    expected |= {("finalist", int(rank)) for rank in state.finalists}
+    found = Counter((run.role, run.number) for run in state.runs)
+    problems = {
         "missing": expected - found.keys(),
         "unknown": found.keys() - expected,
-        "double": {key for key, count in found.items() if count > 1},
+        "duplicate": {key for key, count in found.items() if count > 1},
     }
-    told = [f"{what}: {_named(_titles(keys))}" for what, keys in wrong.items() if keys]
-    remedy = [f"`tuner sync {case.name}` adds what is missing"] if wrong["missing"] else []
-    return "; ".join(told + remedy)
+    wrong = [f"{kind}: {_listed(_run_names(keys))}" for kind, keys in problems.items() if keys]
+    if problems["missing"]:
+        wrong.append(f"run `tuner sync {state.name}` to add what is missing")
+    return "; ".join(wrong)
 
 
-def _same_outcomes(case: Case) -> str:
-    wrong = [run.number for run, entry in case.trial_runs() if not _agrees(run, entry)]
-    told = (
-        f"they differ for trial {_named(sorted(wrong))}: `tuner sync {case.name}` tells it again"
-    )
-    return told if wrong else ""
+def _same_outcomes(state: SearchState) -> str:
+    differing = sorted(run.number for run, trial in state.trial_runs() if not _agrees(run, trial))
+    wrong = f"they differ for trial {_listed(differing)}: run `tuner sync {state.name}`"
+    return wrong if differing else ""
 
 
-def _same_best(case: Case) -> str:
-    usable = [e for e in case.entries if e.value is not None and not e.outcome.get("reason")]
-    tracked = [
+def _same_best(state: SearchState) -> str:
+    usable = [trial for trial in state.trials if is_usable(trial)]
+    usable_runs = [
         run
-        for run, _ in case.trial_runs()
+        for run, _ in state.trial_runs()
         if run.value is not None
         and run.tags.get("tuner.state") == "COMPLETE"
         and not run.tags.get("tuner.reason")
     ]
     best = {
-        "ledger": _first((entry.value or 0.0, entry.number) for entry in usable),
-        "MLflow": _first((run.value or 0.0, run.number) for run in tracked),
+        "ledger": _best_number((trial.value or 0.0, trial.number) for trial in usable),
+        "MLflow": _best_number((run.value or 0.0, run.number) for run in usable_runs),
     }
-    if case.result:
-        best["result"] = case.result["best"]["number"]
-    told = ", ".join(f"{where} says {number}" for where, number in best.items())
-    return "" if len(set(best.values())) == 1 else told
+    if state.result:
+        best["result"] = state.result["best"]["number"]
+    if len(set(best.values())) == 1:
+        return ""
+    return ", ".join(f"{source} says {number}" for source, number in best.items())
 
 
-def _curves_present(case: Case) -> str:
-    wrong = [
-        entry.number
-        for entry in case.entries
-        if _last_epoch(case.folder / f"trial-{entry.number:05d}") < entry.outcome.get("epoch", 0)
+def _metrics_files_complete(state: SearchState) -> str:
+    incomplete = [
+        trial.number
+        for trial in state.trials
+        if _last_epoch(trial_folder(state.folder, trial.number)) < trial.outcome.get("epoch", 0)
     ]
-    told = f"metrics.jsonl is missing or cut for trial {_named(wrong)} in {case.folder}"
-    return told if wrong else ""
+    which = f"trial {_listed(incomplete)} in {state.folder}"
+    return f"metrics.jsonl is missing or truncated for {which}" if incomplete else ""
 
 
-def _models_whole(case: Case) -> str:
+def _models_intact(state: SearchState) -> str:
     folders = [
-        case.folder / f"finalist-{rank}" / f"replica-{r}"
-        for rank, finalist in case.finalists.items()
+        finalist_folder(state.folder, int(rank)) / f"replica-{r}"
+        for rank, finalist in state.finalists.items()
         for r in range(len(finalist["scores"]))
     ]
-    damages = [damage for folder in folders if (damage := _damage(folder))]
-    return "; ".join(damages[:_MOST_NAMED])
+    problems = [problem for folder in folders if (problem := _model_problem(folder))]
+    return "; ".join(problems[:_MAX_LISTED])
 
 
-def _version_whole(case: Case) -> str:
-    if not case.result:
-        return "there is none yet"
-    name, number = case.result["champion"]["name"], case.result["champion"]["version"]
-    return _trouble(case, name, lambda registry: registry.version(name, number))
+def _version_intact(state: SearchState) -> str:
+    if not state.result:
+        return "no version is registered yet"
+    name, number = state.result["champion"]["name"], state.result["champion"]["version"]
+    return _version_problem(state, name, lambda registry: registry.version(name, number))
 
 
-def _champion_whole(case: Case) -> str:
-    if not case.result:
-        return "there is none yet"
-    name = case.result["champion"]["name"]
-    return _trouble(case, name, lambda registry: registry.version_by_alias(name, CHAMPION))
+def _champion_intact(state: SearchState) -> str:
+    if not state.result:
+        return "no version is registered yet"
+    name = state.result["champion"]["name"]
+    return _version_problem(
+        state, name, lambda registry: registry.version_by_alias(name, CHAMPION)
+    )
 
 
-CHECKS: Mapping[str, Callable[[Case], str]] = {
-    "exactly N trials have ended": _ended,
-    "their numbers run from 0 to N - 1": _contiguous,
-    "none is left running": _none_running,
-    "the search has come to its end": _concluded,
-    "MLflow has one run of the search, each trial and each finalist": _one_run_each,
+CHECKS: Mapping[str, Callable[[SearchState], str]] = {
+    "exactly N trials have ended": _all_ended,
+    "trial numbers run from 0 to N - 1": _contiguous,
+    "no trial is left running": _none_running,
+    "the search has a result": _has_result,
+    "MLflow has one run for the search, each trial and each finalist": _one_run_each,
     "ledger and MLflow agree on states and values": _same_outcomes,
     "ledger, MLflow and result name the same best trial": _same_best,
-    "the trials' files reach as far as the ledger": _curves_present,
-    "the finalists' models match their hashes": _models_whole,
-    "the registered version exists and is whole": _version_whole,
-    "the alias champion points at a whole version": _champion_whole,
+    "the trials' metrics files are as complete as the ledger": _metrics_files_complete,
+    "the finalists' models match their hashes": _models_intact,
+    "the registered version exists and is intact": _version_intact,
+    "the champion alias points to an intact version": _champion_intact,
 }
 
 
-def _runs(name: str, uri: str) -> list[Run]:
+def _runs(name: str, uri: str) -> list[MlflowRun]:
     path = database_file(uri)
-    if path is not None and not path.is_file():  # connecting would create it
+    if path is not None and not path.is_file():  # connecting would create the file
         return []
     client = connect(uri)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    found: list[Run] = []
+    found: list[MlflowRun] = []
     token = None
     while experiments:
         page = client.search_runs(experiments, f"tags.`tuner.search` = '{name}'", page_token=token)
         found += [
-            Run(
+            MlflowRun(
                 role=run.data.tags.get("tuner.role", ""),
                 number=int(run.data.tags.get("tuner.number", -1)),
                 status=run.info.status,
@@ -234,31 +238,31 @@ def _runs(name: str, uri: str) -> list[Run]:
     return found
 
 
-def _agrees(run: Run, entry: "TrialRecord") -> bool:
-    same_value = entry.value is None or run.value == entry.value
-    same_state = run.tags.get("tuner.state") == entry.state
-    return same_value and same_state and run.status == _STATUS[entry.state]
+def _agrees(run: MlflowRun, trial: "TrialRecord") -> bool:
+    same_value = trial.value is None or run.value == trial.value
+    same_state = run.tags.get("tuner.state") == trial.state
+    return same_value and same_state and run.status == _STATUS[trial.state]
 
 
-def _trouble(case: Case, name: str, find: Callable[[Registry], Version]) -> str:
-    """Return why a registered version cannot be used, nothing where it can."""
+def _version_problem(state: SearchState, name: str, find: Callable[[Registry], Version]) -> str:
+    """Return why a registered version cannot be used, an empty text if it can."""
     try:
-        registry = open_registry(case.tracking_uri, name)
+        registry = open_registry(state.tracking_uri, name)
         location = registry.location(find(registry))
         with TemporaryDirectory() as scratch:
-            files = fetch(location, Path(scratch), uri=case.tracking_uri)
+            files = fetch(location, Path(scratch), uri=state.tracking_uri)
             for document in files.rglob(DOCUMENT):
                 Model.load(document.parent)
                 return ""
-        return f"{location} holds no model"
+        return f"{location} contains no model"
     except TunerError as error:
         return str(error)
-    except Exception as error:  # stores for files raise errors of many kinds
+    except Exception as error:  # artifact stores raise errors of many types
         return f"{type(error).__name__}: {error}"
 
 
 def _last_epoch(folder: Path) -> int:
-    """Return the last epoch that a trial wrote down, 0 where it wrote none."""
+    """Return the last epoch in a trial's metrics file, 0 if there is none."""
     try:
         lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -267,12 +271,12 @@ def _last_epoch(folder: Path) -> int:
     for line in lines:
         try:
             epochs.append(int(json.loads(line)["epoch"]))
-        except (ValueError, KeyError, TypeError):  # a torn line
+        except (ValueError, KeyError, TypeError):  # a truncated line
             continue
     return max(epochs)
 
 
-def _damage(folder: Path) -> str:
+def _model_problem(folder: Path) -> str:
     try:
         read_files(folder, (WEIGHTS, DOCUMENT))
     except CheckpointError as error:
@@ -280,16 +284,15 @@ def _damage(folder: Path) -> str:
     return ""
 
 
-def _first(pairs: Iterable[tuple[float, int]]) -> int | None:
-    """Return the number with the highest value, the lowest number of those."""
-    ranked = sorted(pairs, key=lambda pair: (-pair[0], pair[1]))
-    return ranked[0][1] if ranked else None
+def _best_number(pairs: Iterable[tuple[float, int]]) -> int | None:
+    """Return the number with the highest value, the lowest of them if several share it."""
+    return min(pairs, key=lambda pair: (-pair[0], pair[1]), default=(0.0, None))[1]
 
 
-def _titles(keys: Iterable[tuple[str, int]]) -> list[str]:
+def _run_names(keys: Iterable[tuple[str, int]]) -> list[str]:
     return [role if number < 0 else f"{role} {number}" for role, number in sorted(keys)]
 
 
-def _named(items: Sequence[Any]) -> str:
-    more = len(items) - _MOST_NAMED
-    return ", ".join(map(str, items[:_MOST_NAMED])) + (f" and {more} more" if more > 0 else "")
+def _listed(items: Sequence[Any]) -> str:
+    more = len(items) - _MAX_LISTED
+    return ", ".join(map(str, items[:_MAX_LISTED])) + (f" and {more} more" if more > 0 else "")

@@ -1,7 +1,7 @@
-"""The end of a search: finalists, the challenger, its promotion, and the result."""
+"""The end of a search: trains finalists, registers the challenger and records the result."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -19,12 +19,12 @@ from ..tracking.records import finalist_run_record, plan_tags, trial_run_record
 from ..training.finalist import Finalist
 from ..training.pretraining_cache import CACHE_FOLDER
 from ..training.saved_model import Model
-from ..training.trial import TrialSpec, read_evaluations
-from .controller import is_usable
+from ..training.trial import Evaluation, TrialSpec, read_evaluations
+from .locations import finalist_folder, trial_folder
+from .run_summary import log_result
+from .snapshot import is_usable, state_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..execution.cluster import Cluster
     from ..ledger.ledger import Ledger
     from ..ledger.records import TrialRecord
@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 
 @final
 class Finalizer:
-    """What follows the last trial of a search; each finalist is noted, so it can be resumed."""
+    """Takes a search from its last trial to its result.
+
+    Every finalist is stored in the ledger as soon as it is trained, so that an interrupted search
+    resumes with the remaining ones.
+    """
 
     def __init__(
         self,
@@ -44,96 +48,97 @@ class Finalizer:
         tracker: "Tracker",
         locations: "Locations",
         parent_run: str,
-        say: "Callable[[str], None]",
+        on_message: Callable[[str], None],
     ) -> None:
         self._plan = plan
         self._ledger = ledger
         self._tracker = tracker
         self._locations = locations
         self._parent_run = parent_run
-        self._say = say
+        self._on_message = on_message
         self._folder = locations.artifacts / ledger.name
 
     def run(self, cluster: "Cluster", *, seconds: float) -> Result:
-        """Run what is left of the end of a search and return its result."""
+        """Complete the search and return its result; `seconds` is the time that trials took."""
         dataset = self._plan.dataset
-        entries = self._ledger.trials()
-        best = self._best(entries)
+        trials = self._ledger.trials()
+        best = self._best(trials)
         test_graph = neighbour_graph(dataset.test, fingerprint=f"{dataset.fingerprint}/test")
-        finalists = self._finalists(cluster, best, test_graph)
+        finalists = self._train_finalists(cluster, best, test_graph)
         challenger = self._challenger(finalists)
         for finalist in finalists:
-            self._track(finalist, best, cluster.device)
+            self._log_finalist(finalist, best[0], cluster.device)
         model = Model.load(challenger.model_folder(challenger.best))
         kmeans = kmeans_on_test(dataset, model.n_components, self._plan.study.seed)
-        audit = search_audit(
-            dataset,
-            _complete(entries),
-            best[0].number,
-            self._audit_of(challenger),
-            kmeans,
-        )
+        challenger_audit = challenger.audits[challenger.best] if challenger.audits else {}
+        audit = search_audit(dataset, _complete(trials), best[0].number, challenger_audit, kmeans)
         decision = register_challenger(
             Registry(self._locations.tracking_uri),
             model,
-            challenger=self._candidate(challenger),
+            challenger=self._candidate(challenger, n_trials=len(trials)),
             plan=self._plan,
             run_id=self._parent_run,
             audit=audit,
         )
-        baselines = {
-            "kmeans": test_score(test_graph, kmeans),
-            "louvain": float(modularity(test_graph, louvain(test_graph, seed=0))),
-        }
         result = Result(
+            search=self._ledger.name,
+            trials=state_counts(trials),
+            best=_best_row(best[0]),
+            champion=_champion_row(challenger, decision),
             audit=audit,
-            baselines=baselines,
             seconds=seconds,
-            **self._outcome(entries, best[0], finalists, challenger, decision),
+            tracking_uri=redact(self._locations.tracking_uri),
+            finalists=[_finalist_row(finalist) for finalist in finalists],
+            baselines={
+                "kmeans": test_score(test_graph, kmeans),
+                "louvain": float(modularity(test_graph, louvain(test_graph, seed=0))),
+            },
+            notes=[decision.reason],
         )
-        self._close(result)
+        self._record(result)
         return result
 
-    def _best(self, entries: Sequence["TrialRecord"]) -> list["TrialRecord"]:
-        """Return the best complete trials with different settings, best first."""
-        usable = [e for e in entries if e.state == "COMPLETE" and is_usable(e)]
+    def _best(self, trials: Sequence["TrialRecord"]) -> list["TrialRecord"]:
+        """Return the best complete trials with different params, best first."""
+        usable = [t for t in trials if t.state == "COMPLETE" and is_usable(t)]
         chosen: dict[tuple[Any, ...], TrialRecord] = {}
-        for entry in sorted(usable, key=lambda e: -(e.value or 0.0)):
-            chosen.setdefault((entry.method, *sorted(entry.params.items())), entry)
+        for trial in sorted(usable, key=lambda t: -(t.value or 0.0)):
+            chosen.setdefault((trial.method, *sorted(trial.params.items())), trial)
         if not chosen:
             raise NoUsableTrialError(
-                f"no trial of {self._ledger.name!r} found clusters: widen the space, or look at "
-                f"the reasons with `tuner status {self._ledger.name}`"
+                f"no trial of {self._ledger.name!r} found clusters: widen the search space, or "
+                f"see the reasons with `tuner status {self._ledger.name}`"
             )
         return list(chosen.values())[: self._plan.study.finalists]
 
-    def _finalists(
+    def _train_finalists(
         self, cluster: "Cluster", best: Sequence["TrialRecord"], test_graph: NeighbourGraph
     ) -> list[Finalist]:
         done: dict[str, Any] = dict(self._ledger.attribute("finalists") or {})
         specs = {
-            rank: self._spec(rank, entry, cluster.device)
-            for rank, entry in enumerate(best)
+            rank: self._spec(rank, trial, cluster.device)
+            for rank, trial in enumerate(best)
             if str(rank) not in done
         }
+        study = self._plan.study
         if specs:
-            seeds = self._plan.study.finalist_seeds
-            self._say(f"training the best {len(best)} once more on {seeds} fresh seeds each")
-        used = self._plan.study.use_labels
-        for finalist in cluster.finalists(specs, test_graph, labels_used=used):
+            self._on_message(
+                f"retraining the best {len(best)} on {study.finalist_seeds} fresh seeds each"
+            )
+        for finalist in cluster.train_finalists(specs, test_graph, labels_used=study.use_labels):
             done[str(finalist.rank)] = finalist.to_mapping()
             self._ledger.set_attribute("finalists", done)
         return [Finalist.from_mapping(done[rank]) for rank in sorted(done, key=int)]
 
-    def _spec(self, rank: int, entry: "TrialRecord", device: str) -> TrialSpec:
+    def _spec(self, rank: int, trial: "TrialRecord", device: str) -> TrialSpec:
         study = self._plan.study
         return TrialSpec(
-            number=entry.number,
-            method=entry.method,
-            settings=self._plan.branches[entry.method].config(entry.params).to_mapping(),
-            seeds=finalist_seeds(study.seed, entry.number, study.finalist_seeds),
+            number=trial.number,
+            method=trial.method,
+            settings=self._plan.branches[trial.method].config(trial.params).to_mapping(),
+            seeds=finalist_seeds(study.seed, trial.number, study.finalist_seeds),
             objective=study.objective,
-            folder=str(self._folder / f"finalist-{rank}"),
+            folder=str(finalist_folder(self._folder, rank)),
             device=device,
             pretraining_cache=str(self._folder.parent / CACHE_FOLDER),
         )
@@ -147,109 +152,51 @@ class Finalizer:
             )
         return max(usable, key=lambda f: f.best_value)
 
-    def _audit_of(self, finalist: Finalist) -> Mapping[str, float]:
-        return finalist.audits[finalist.best] if finalist.audits else {}
-
-    def _track(self, finalist: Finalist, best: Sequence["TrialRecord"], device: str) -> None:
-        """Tell tracking a finalist with its pictures; the best trial shares those of the first."""
+    def _log_finalist(self, finalist: Finalist, best: "TrialRecord", device: str) -> None:
+        """Log a finalist and its plots to MLflow; the best trial shares those of the first one."""
         tags = plan_tags(self._plan, device=device)
-        folder = Path(finalist.folder)
-        evaluations = read_evaluations(folder)
-        drawn = None
-        if finalist.is_usable:
-            model = Model.load(finalist.model_folder(finalist.best))
-            pictures = folder / "pictures"
-            for fault in model_pictures.draw(model, self._plan.dataset, evaluations, pictures):
-                self._say(fault)
-            drawn = pictures if pictures.is_dir() else None
-        self._tracker.log(finalist_run_record(finalist, evaluations, tags, artifacts=drawn))
+        evaluations = read_evaluations(Path(finalist.folder))
+        pictures = self._draw(finalist, evaluations) if finalist.is_usable else None
+        self._tracker.log(finalist_run_record(finalist, evaluations, tags, artifacts=pictures))
         if finalist.rank == 0:
-            entry = best[0]
-            evaluations = read_evaluations(self._folder / f"trial-{entry.number:05d}")
-            record = trial_run_record(
-                self._plan, entry, evaluations, {**tags, "best": "true"}, artifacts=drawn
+            evaluations = read_evaluations(trial_folder(self._folder, best.number))
+            tags = {**tags, "best": "true"}
+            self._tracker.log(
+                trial_run_record(self._plan, best, evaluations, tags, artifacts=pictures)
             )
-            self._tracker.log(record)
 
-    def _candidate(self, challenger: Finalist) -> Challenger:
-        trials = len(self._ledger.trials())
+    def _draw(self, finalist: Finalist, evaluations: list[Evaluation]) -> Path | None:
+        """Draw the plots of a finalist's best replica; return their folder if there are any."""
+        model = Model.load(finalist.model_folder(finalist.best))
+        pictures = Path(finalist.folder) / "pictures"
+        for failure in model_pictures.draw(model, self._plan.dataset, evaluations, pictures):
+            self._on_message(failure)
+        return pictures if pictures.is_dir() else None
+
+    def _candidate(self, challenger: Finalist, *, n_trials: int) -> Challenger:
+        study = self._plan.study
         return Challenger(
             search=self._ledger.name,
             finalist=challenger,
             replica=challenger.best,
             selection=(
                 f"The best of {len(challenger.seeds)} fresh seeds of trial {challenger.number}, "
-                f"one of the {self._plan.study.finalists} best of {trials} trials, by the "
-                f"objective {self._plan.study.objective} on the training points. Over its seeds "
-                f"the score on the test split is {challenger.mean:.3f} ± {challenger.sd:.3f}."
+                f"which is one of the {study.finalists} best of {n_trials} trials, by the "
+                f"objective {study.objective} on the training points. The score on the test split "
+                f"is {challenger.mean:.3f} ± {challenger.sd:.3f} over these seeds."
             ),
         )
 
-    def _outcome(
-        self,
-        entries: Sequence["TrialRecord"],
-        best: "TrialRecord",
-        finalists: Sequence[Finalist],
-        challenger: Finalist,
-        decision: PromotionOutcome,
-    ) -> dict[str, Any]:
-        states = [entry.state for entry in entries]
-        name, number = decision.version.name, decision.version.number
-        return {
-            "search": self._ledger.name,
-            "trials": {
-                "total": len(entries),
-                "complete": states.count("COMPLETE"),
-                "pruned": states.count("PRUNED"),
-                "failed": states.count("FAIL"),
-            },
-            "best": {
-                "number": best.number,
-                "method": best.method,
-                "params": dict(best.params),
-                "score": best.value,
-                "sd": best.outcome.get("sd", 0.0),
-            },
-            "champion": {
-                "name": name,
-                "version": number,
-                "uri": f"models:/{name}@champion"
-                if decision.promoted
-                else f"models:/{name}/{number}",
-                "promoted": decision.promoted,
-                "score": challenger.scores[challenger.best],
-                "interval": list(decision.interval),
-                "n_components": challenger.settings["n_components"],
-                "trial": challenger.number,
-            },
-            "finalists": [_finalist_row(f) for f in finalists],
-            "tracking_uri": redact(self._locations.tracking_uri),
-            "notes": [decision.reason],
-        }
-
-    def _close(self, result: Result) -> None:
-        """Write the result to the ledger and to tracking; checkpoints have served."""
-        champion = result.champion
-        metrics = {"score/best": result.best["score"], "score/champion": champion["score"]}
-        metrics |= {f"score/{name}": value for name, value in result.baselines.items()}
-        audit = {k: v for k, v in (result.audit or {}).items() if isinstance(v, float)}
-        metrics |= {f"audit/{name}": value for name, value in audit.items()}
-        tags = {
-            "best_trial": str(result.best["number"]),
-            "champion": f"{champion['name']}/{champion['version']}",
-            "promoted": str(champion["promoted"]).lower(),
-        }
-        rank = next(i for i, f in enumerate(result.finalists) if f["trial"] == champion["trial"])
-        pictures = self._folder / f"finalist-{rank}" / "pictures"
-        drawn = pictures if pictures.is_dir() else None
-        self._tracker.finish(metrics=metrics, tags=tags, artifacts=drawn)
+    def _record(self, result: Result) -> None:
+        """Write the result to MLflow and the ledger, and delete the checkpoints."""
+        log_result(self._tracker, result, self._folder)
         for checkpoints in self._folder.glob("*/checkpoints"):
             shutil.rmtree(checkpoints, ignore_errors=True)
         self._ledger.set_attribute("result", result.to_mapping())
 
 
 def _complete(trials: Sequence["TrialRecord"]) -> list[CompleteTrial]:
-    """Return the complete trials as the audit sees them."""
+    """Return the complete trials in the form that the audit needs."""
     return [
         CompleteTrial(
             number=trial.number,
@@ -260,6 +207,30 @@ def _complete(trials: Sequence["TrialRecord"]) -> list[CompleteTrial]:
         for trial in trials
         if trial.state == "COMPLETE" and "metrics" in trial.outcome
     ]
+
+
+def _best_row(trial: "TrialRecord") -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "method": trial.method,
+        "params": dict(trial.params),
+        "score": trial.value,
+        "sd": trial.outcome.get("sd", 0.0),
+    }
+
+
+def _champion_row(challenger: Finalist, decision: PromotionOutcome) -> dict[str, Any]:
+    name, number = decision.version.name, decision.version.number
+    return {
+        "name": name,
+        "version": number,
+        "uri": f"models:/{name}@champion" if decision.promoted else f"models:/{name}/{number}",
+        "promoted": decision.promoted,
+        "score": challenger.scores[challenger.best],
+        "interval": list(decision.interval),
+        "n_components": challenger.settings["n_components"],
+        "trial": challenger.number,
+    }
 
 
 def _finalist_row(finalist: Finalist) -> dict[str, Any]:

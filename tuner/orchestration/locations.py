@@ -1,4 +1,4 @@
-"""Where a search keeps things: flag, then variable, then the current folder."""
+"""Where a search stores its data: set by flags, else by variables, else the current folder."""
 
 import os
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ def _storage() -> str:
     return os.environ.get("TUNER_STORAGE") or f"sqlite:///{Path.cwd() / 'tuner.db'}"
 
 
-def _tracking() -> str:
+def _tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
@@ -23,14 +23,14 @@ def _artifacts() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Locations:
-    """The ledger's database, MLflow, and the folder of trials' files, which all nodes must see."""
+    """The ledger's database, MLflow, and the folder of trial files, which all machines share."""
 
     storage: str = field(default_factory=_storage)
-    tracking_uri: str = field(default_factory=_tracking)
+    tracking_uri: str = field(default_factory=_tracking_uri)
     artifacts: Path = field(default_factory=_artifacts)
 
     def check(self) -> None:
-        """Raise unless the folder can be written and the ledger's URL is one."""
+        """Raise unless the ledger's URL is valid and the folder can be written to."""
         check_url(self.storage)
         probe = self.artifacts / ".probe"
         try:
@@ -39,18 +39,34 @@ class Locations:
             probe.unlink()
         except OSError as error:
             raise DiskError(
-                f"the folder {self.artifacts} cannot be written ({error.strerror}): "
+                f"the folder {self.artifacts} cannot be written to ({error.strerror}): "
                 "choose another with --artifacts or TUNER_ARTIFACTS"
             ) from None
 
     def check_nodes(self, nodes: int) -> None:
-        """Raise where a file database is to serve more than one machine."""
-        for flag, url in (
+        """Raise if a SQLite database would have to serve more than one machine."""
+        for variable, url in (
             ("TUNER_STORAGE", self.storage),
             ("MLFLOW_TRACKING_URI", self.tracking_uri),
         ):
             if nodes > 1 and url.startswith("sqlite"):
                 raise UsageError(
-                    f"{flag} is {redact(url)} and the cluster has {nodes} machines: SQLite is for "
-                    f"one machine, so set {flag} to a PostgreSQL or server URL"
+                    f"{variable} is {redact(url)} but the cluster has {nodes} machines: SQLite "
+                    f"serves one machine only, so set {variable} to a PostgreSQL or server URL"
                 )
+
+
+def trial_folder(folder: Path, number: int) -> Path:
+    """Return where a trial keeps its files within the folder of its search."""
+    return folder / f"trial-{number:05d}"
+
+
+def finalist_folder(folder: Path, rank: int) -> Path:
+    """Return where a finalist keeps its files within the folder of its search."""
+    return folder / f"finalist-{rank}"
+
+
+def finalist_pictures(folder: Path, rank: int) -> Path | None:
+    """Return the folder of a finalist's plots, None if nothing was drawn."""
+    pictures = finalist_folder(folder, rank) / "pictures"
+    return pictures if pictures.is_dir() else None

@@ -1,10 +1,12 @@
-"""What the ledger alone says about searches, also while they run."""
+"""The status of a search, read from the ledger alone, even while the search runs."""
 
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
+
+from .snapshot import failure_kind, is_usable, state_counts
 
 if TYPE_CHECKING:
     from ..ledger.ledger import Ledger
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class TrialStatus:
-    """One trial as it stands: `epoch` passes over the data so far, `value` the last one seen."""
+    """One trial: `epoch` is the number of passes so far, `value` the latest one reported."""
 
     number: int
     method: str
@@ -30,10 +32,11 @@ class TrialStatus:
 @final
 @dataclass(frozen=True, kw_only=True)
 class SearchStatus:
-    """A search as the ledger has it.
+    """The status of a search.
 
-    `driver` runs it at this moment, None where no one does; `seconds` are from its first trial to
-    its last write, or to now while it runs. `result` is what a search that has ended found.
+    `driver` is the process that runs it, None if there is none. `seconds` is the time from its
+    first trial to the end of its last one, or to now while it runs. `result` is None until the
+    search has ended.
     """
 
     search: str
@@ -51,48 +54,42 @@ class SearchStatus:
 
     @property
     def done(self) -> int:
-        """Trials that have ended."""
+        """Number of trials that have ended."""
         return self.trials["complete"] + self.trials["pruned"] + self.trials["failed"]
 
     @property
     def state(self) -> str:
-        """Return `running`, `done`, or `stopped` where it can be resumed."""
+        """Return `running`, `done`, or `stopped` if the search can be resumed."""
         if self.driver is not None:
             return "running"
         return "stopped" if self.result is None else "done"
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the overview as JSON values."""
+        """Return the status as JSON values."""
         return {**asdict(self), "state": self.state}
 
 
 def status_of(ledger: "Ledger", *, best: int = 5) -> SearchStatus:
-    """Return a search as it stands."""
-    entries = ledger.trials()
-    states = Counter(entry.state for entry in entries)
-    usable = [e for e in entries if e.value is not None and e.outcome.get("reason") is None]
+    """Return the status of a search with its `best` best trials."""
+    trials = ledger.trials()
+    usable = sorted(filter(is_usable, trials), key=lambda t: -(t.value or 0.0))
+    running = [trial for trial in trials if trial.state == "RUNNING"]
     study = ledger.record["study"]
     driver = _driver(ledger)
-    started = min((e.started for e in entries if e.started), default=0.0)
-    ended = max((e.ended for e in entries if e.ended is not None), default=started)
     return SearchStatus(
         search=ledger.name,
         methods=study["methods"],
         dataset=study["dataset"],
         objective=study["objective"],
         total=ledger.size,
-        trials={
-            "total": len(entries),
-            "complete": states["COMPLETE"],
-            "pruned": states["PRUNED"],
-            "failed": states["FAIL"],
-            "running": states["RUNNING"],
-        },
-        failures=Counter(_reason(e) for e in entries if e.state == "FAIL"),
-        running=[_trial_status(e) for e in entries if e.state == "RUNNING"],
-        best=[_trial_status(e) for e in sorted(usable, key=lambda e: -(e.value or 0.0))[:best]],
+        trials={**state_counts(trials), "running": len(running)},
+        failures=Counter(
+            failure_kind(t.outcome.get("reason")) for t in trials if t.state == "FAIL"
+        ),
+        running=[_trial_status(trial) for trial in running],
+        best=[_trial_status(trial) for trial in usable[:best]],
         driver=driver,
-        seconds=(ended if driver is None else time.time()) - started if started else 0.0,
+        seconds=_duration(trials, is_running=driver is not None),
         result=ledger.attribute("result"),
     )
 
@@ -104,20 +101,23 @@ def _driver(ledger: "Ledger") -> str | None:
     return str(lease["owner"])
 
 
-def _trial_status(entry: "TrialRecord") -> TrialStatus:
-    last = max(entry.intermediate_values, default=None)
-    seen = None if last is None else entry.intermediate_values[last]
+def _duration(trials: "Sequence[TrialRecord]", *, is_running: bool) -> float:
+    """Return the seconds from the first trial to now, or to the end of the last one."""
+    started = min((t.started for t in trials if t.started), default=0.0)
+    ended = max((t.ended for t in trials if t.ended is not None), default=started)
+    return (time.time() if is_running else ended) - started if started else 0.0
+
+
+def _trial_status(trial: "TrialRecord") -> TrialStatus:
+    last_epoch = max(trial.intermediate_values, default=None)
+    reported = None if last_epoch is None else trial.intermediate_values[last_epoch]
     return TrialStatus(
-        number=entry.number,
-        method=entry.method,
-        state=entry.state,
-        value=entry.value if entry.value is not None else seen,
-        sd=float(entry.outcome.get("sd", 0.0)),
-        epoch=int(entry.outcome.get("epoch", last or 0)),
-        params=dict(entry.params),
-        reason=entry.outcome.get("reason"),
+        number=trial.number,
+        method=trial.method,
+        state=trial.state,
+        value=trial.value if trial.value is not None else reported,
+        sd=float(trial.outcome.get("sd", 0.0)),
+        epoch=int(trial.outcome.get("epoch", last_epoch or 0)),
+        params=dict(trial.params),
+        reason=trial.outcome.get("reason"),
     )
-
-
-def _reason(entry: "TrialRecord") -> str:
-    return str(entry.outcome.get("reason") or "unknown").split(":")[0]

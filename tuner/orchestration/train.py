@@ -1,4 +1,4 @@
-"""One configuration trained here, without a search: no Ray, no ledger, no registry."""
+"""Training of one configuration without a search: no Ray, no ledger, no registry."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """What a training left: per replica its seed, and score and audit on the test split.
+    """The outcome of a training.
 
-    `values` are the scores on the training points; `best` is the replica with the highest of
-    them, `model` the folder of its model and `pictures` that of what was drawn of it.
+    `seeds`, `values`, `scores` and `audits` have one entry per replica: `values` are scores on the
+    training points, `scores` and `audits` come from the test split. `best` is the replica with
+    the highest value, `model` the folder of its model, `pictures` that of its plots.
     """
 
     method: str
@@ -44,7 +45,7 @@ class TrainingResult:
     notes: Sequence[str]
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the outcome as JSON values."""
+        """Return the result as JSON values."""
         return asdict(self)
 
 
@@ -57,16 +58,17 @@ def train(
     device: str | None = None,
     watch: Watch,
 ) -> TrainingResult:
-    """Train the one configuration of a plan on the seeds `seed`, `seed` + 1, … and judge it.
+    """Train the one configuration of a plan on the seeds `seed`, `seed` + 1, … and evaluate it.
 
-    Every replica is saved in `folder` as a model, and the best one by its score on the training
-    points as `best`, beside its pictures. A training that was cut off goes on from its last
-    checkpoint. Networks that are only pretrained come from the folder `shelf`, or go there.
+    `folder` receives a model per replica, the best one by its score on the training points again
+    as `best`, and its plots. An interrupted training resumes from its last checkpoint.
+    `pretraining_cache` is a folder from which pretrained networks are taken, or to which they are
+    added. `watch` receives every evaluation.
     """
     (branch,) = plan.branches.values()
     study, dataset = plan.study, plan.dataset
     _check_folder(folder)
-    began = time.monotonic()
+    started = time.monotonic()
     spec = TrialSpec(
         number=0,
         method=branch.method,
@@ -82,13 +84,13 @@ def train(
     trained = fit_finalist(spec, 0, dataset, graph, test_graph, watch=watch)
     if trained.failure is not None:
         raise NoUsableTrialError(
-            f"the training of {spec.method} found no clusters ({trained.failure}): see "
+            f"{spec.method} found no clusters ({trained.failure}): see "
             f"{folder / 'metrics.jsonl'}, and try other settings with --set"
         )
     model = Model.load(trained.model_folder(trained.best))
     model.save(folder / "best")
-    drawn = folder / "pictures"
-    faults = model_pictures.draw(model, dataset, read_evaluations(folder), drawn)
+    pictures = folder / "pictures"
+    failures = model_pictures.draw(model, dataset, read_evaluations(folder), pictures)
     return TrainingResult(
         method=spec.method,
         settings=trained.settings,
@@ -100,14 +102,14 @@ def train(
         audits=trained.audits,
         best=trained.best,
         model=str(folder / "best"),
-        pictures=str(drawn),
-        seconds=time.monotonic() - began,
-        notes=[note for note in (trained.note, *faults) if note],
+        pictures=str(pictures),
+        seconds=time.monotonic() - started,
+        notes=[note for note in (trained.note, *failures) if note],
     )
 
 
 def free_folder(artifacts: Path, plan: "Plan") -> Path:
-    """Return train-METHOD-DATA-n with the first n that is free."""
+    """Return train-METHOD-DATA-n with the first n for which there is no folder yet."""
     from ..study.study import slug
 
     (method,) = plan.branches
@@ -118,12 +120,12 @@ def free_folder(artifacts: Path, plan: "Plan") -> Path:
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder with other things in it; what a cut-off training left is taken up."""
+    """Raise unless a folder is new, empty, or holds nothing but an interrupted training."""
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder} is no folder: name one that is new or empty")
-    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if held - {"metrics.jsonl", "checkpoints"}:
-        raise UsageError(f"--out {folder} is not empty: name a folder that is new or empty")
+        raise UsageError(f"--out {folder} is not a folder: choose a new or empty one")
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names - {"metrics.jsonl", "checkpoints"}:
+        raise UsageError(f"--out {folder} is not empty: choose a new or empty folder")
 
 
 def _default_device() -> str:

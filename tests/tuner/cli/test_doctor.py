@@ -29,7 +29,7 @@ def test_a_failed_check_is_shown_and_exits_with_1(tuner, here):
     elsewhere = [*done.flags, "--artifacts", here / "moved"]
     ran = tuner("doctor", "done", *elsewhere)
     assert ran.code == 1
-    assert "metrics.jsonl is missing or cut for trial 0, 1, 2, 3, 4" in ran.out
+    assert "metrics.jsonl is missing or truncated for trial 0, 1, 2, 3, 4" in ran.out
     document = json.loads(tuner("doctor", "done", "--json", *elsewhere).out)
     assert not document["ok"]
     assert [one["ok"] for one in document["findings"]].count(False) == 2

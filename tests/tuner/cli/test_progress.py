@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from tuner.cli.progress import LiveView, PlainView, counts, duration, line, times, view
-from tuner.orchestration.controller import Row, Snapshot
+from tuner.orchestration.snapshot import SearchSnapshot, TrialRow
 
 
 class Clock:
@@ -16,21 +16,23 @@ class Clock:
 
 
 def complete(number, value, sd=0.01):
-    return Row(number=number, method="gmvae", state="COMPLETE", value=value, sd=sd)
+    return TrialRow(number=number, method="gmvae", state="COMPLETE", value=value, sd=sd)
 
 
 def running(number, value=None, epoch=0, passes=0):
-    return Row(
+    return TrialRow(
         number=number, method="em_vae", state="RUNNING", value=value, epoch=epoch, passes=passes
     )
 
 
 def failed(number, reason):
-    return Row(number=number, method="gmvae", state="FAIL", reason=reason)
+    return TrialRow(number=number, method="gmvae", state="FAIL", reason=reason)
 
 
 def snapshot(*rows, total=20, seconds=100.0, before=0, notice=""):
-    return Snapshot(total=total, rows=rows, seconds=seconds, finished_before=before, notice=notice)
+    return SearchSnapshot(
+        total=total, rows=rows, seconds=seconds, finished_before=before, notice=notice
+    )
 
 
 MIXED = snapshot(
@@ -38,7 +40,7 @@ MIXED = snapshot(
     complete(1, 0.8, sd=0.0),
     failed(2, "RuntimeError: it broke"),
     failed(3, "diverged"),
-    Row(number=4, method="gmvae", state="PRUNED"),
+    TrialRow(number=4, method="gmvae", state="PRUNED"),
     running(5, 0.612, 12, 60),
     running(6),
 )
@@ -161,7 +163,7 @@ def test_a_view_fits_its_terminal(width, height):
 
 
 def test_a_long_method_name_is_truncated_instead_of_the_score():
-    row = Row(number=0, method="a" * 60, state="COMPLETE", value=0.123, sd=0.001)
+    row = TrialRow(number=0, method="a" * 60, state="COMPLETE", value=0.123, sd=0.001)
     lines = rendered(40, snapshot(row))
     assert any("…" in one and "0.123" in one for one in lines)
 

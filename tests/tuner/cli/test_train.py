@@ -93,7 +93,7 @@ def test_a_folder_with_other_files_is_refused(tuner, here):
     (here / "mine").mkdir()
     (here / "mine" / "thesis.tex").touch()
     (here / "file").touch()
-    for out, expected in (("mine", "is not empty"), ("file", "is no folder")):
+    for out, expected in (("mine", "is not empty"), ("file", "is not a folder")):
         ran = tuner(*arguments(here, "--out", out))
         assert ran.code == 2
         assert expected in ran.err

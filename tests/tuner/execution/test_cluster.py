@@ -179,7 +179,7 @@ def test_a_database_that_restarts_costs_no_trial(site: Site):
         ("RAY_ADDRESS", "127.0.0.1:1", "refused"),
         ("RAY_ADDRESS", "nosuch.invalid:6379", "not known"),
         ("RAY_ADDRESS", "127.0.0.1:{port}", "is not Ray"),
-        ("RAY_AUTH_TOKEN_PATH", "{folder}/other-token", "refuses the token"),
+        ("RAY_AUTH_TOKEN_PATH", "{folder}/other-token", "rejects the token"),
     ],
 )
 def test_a_service_that_cannot_be_used_is_named(

@@ -1,7 +1,7 @@
-"""The command line, run by a driver that may be told to die at a given write to the ledger.
+"""The command line, in a driver that can be made to die at a given write to the ledger.
 
-`python -m tests.tuner.faults.driver [--die-after N] COMMAND …`: the process kills itself, without
-a chance to tidy up, in place of the write after the N-th.
+`python -m tests.tuner.faults.driver [--die-after N] COMMAND …`: the process kills itself with
+SIGKILL in place of the write after the N-th.
 """
 
 import os
@@ -17,7 +17,7 @@ from tuner.ledger import ledger
 
 
 def die_after(writes: int) -> None:
-    """Let so many writes reach the ledger's database."""
+    """Let this many writes reach the ledger's database, then die at the next one."""
     left = [writes]
     opened = ledger.open_storage
 

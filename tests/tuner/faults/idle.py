@@ -1,7 +1,7 @@
-"""A method that learns nothing, costs nothing and, when its settings say so, misbehaves.
+"""A method that learns nothing, costs nothing and fails in a way that its settings choose.
 
-Where the variable IDLE_NOTES names a folder, it notes there which process begins to train at which
-pass, in a file named after the first seed.
+If the variable IDLE_NOTES names a folder, the method notes there which process begins to train at
+which pass, in a file named after the first seed.
 """
 
 import os

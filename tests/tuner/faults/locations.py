@@ -1,4 +1,4 @@
-"""A folder in which searches are run by drivers of their own, and harmed."""
+"""A folder in which separate driver processes run searches and are killed."""
 
 import json
 import os
@@ -31,7 +31,7 @@ from tuner.training.trial import Evaluation, read_evaluations
 from .plugin import offer
 
 ROOT = Path(__file__).parents[3]
-PATIENCE = 240.0
+TIMEOUT = 240.0
 
 
 @dataclass
@@ -77,10 +77,10 @@ class Field:
 
     @property
     def session(self) -> Session:
-        """The place as a search in this process is told of it."""
+        """A session for a search in this process."""
         from tuner.execution.cluster import Resources
 
-        return Session(locations=self.locations, resources=Resources(), say=lambda _: None)
+        return Session(locations=self.locations, resources=Resources(), on_message=lambda _: None)
 
     def write_data(self, *, seed: int = 0) -> None:
         """Write three blobs of 100 points."""
@@ -91,7 +91,7 @@ class Field:
 
     @contextmanager
     def driver(self, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
-        """Run a driver; whatever happens, it and its processes are gone afterwards."""
+        """Run a driver; afterwards, kill it and all processes that it started."""
         command = [sys.executable, "-m", "tests.tuner.faults.driver", *arguments]
         process = subprocess.Popen(
             command,
@@ -102,13 +102,13 @@ class Field:
             text=True,
             start_new_session=True,
         )
-        mine: list[psutil.Process] = []
+        started: list[psutil.Process] = []
         try:
             yield process
-            mine = family(process.pid)
+            started = family(process.pid)
         finally:
-            mine += family(process.pid)
-            for one in mine:
+            started += family(process.pid)
+            for one in started:
                 if one.is_running():
                     one.kill()
             process.communicate()
@@ -117,29 +117,29 @@ class Field:
         """Run a driver to its end."""
         began = time.monotonic()
         with self.driver(*arguments) as process:
-            out, err = process.communicate(timeout=PATIENCE)
+            out, err = process.communicate(timeout=TIMEOUT)
         return Ended(process.returncode, out, err, time.monotonic() - began)
 
     def entries(self, name: str) -> list[TrialRecord]:
-        """Return what the ledger knows of a search, nothing where it has not begun."""
+        """Return the trials of a search in the ledger, none before it begins."""
         if not (self.folder / "tuner.db").is_file() or name not in search_names(
             self.locations.storage
         ):
             return []
         return Ledger.load(self.locations.storage, name).trials()
 
-    def read_evaluations(self, name: str, number: int) -> list[Evaluation]:
-        """Return what a trial wrote."""
+    def evaluations(self, name: str, number: int) -> list[Evaluation]:
+        """Return the evaluations in a trial's files."""
         return read_evaluations(self.locations.artifacts / name / f"trial-{number:05d}")
 
     def starts(self, number: int, *, seed: int = 0) -> list[tuple[int, int]]:
-        """Return which processes have trained an idle trial, and from which pass on."""
+        """Return the processes that have trained an idle trial, and the pass each began at."""
         path = self.notes / str(trial_seeds(seed, number, 1)[0])
         lines = path.read_text().splitlines() if path.is_file() else []
         return [(int(pid), int(epoch)) for pid, epoch in (line.split() for line in lines)]
 
     def epoch(self, name: str, number: int) -> int:
-        """Return how far a trial has got."""
+        """Return the last epoch of a trial."""
         return max((e.epoch for e in self.evaluations(name, number)), default=0)
 
     def checkpoints(self, name: str, number: int) -> list[int]:
@@ -148,7 +148,7 @@ class Field:
         return [int(path.name.split("-")[1]) for path in saved_checkpoints(folder)]
 
     def written(self) -> dict[str, Any]:
-        """Return all that a search may have changed: rows of databases, files."""
+        """Return everything that a search may have written: rows of databases and files."""
         found: dict[str, Any] = {}
         for database in (self.folder / "tuner.db", self.folder / "mlflow.db"):
             with closing(sqlite3.connect(database)) as connection:
@@ -157,7 +157,7 @@ class Field:
         return found | {str(path): path.read_bytes() for path in files}
 
     def wrong(self, name: str) -> list[str]:
-        """Return what the doctor finds wrong with a search."""
+        """Return the invariants that a search violates."""
         return [f"{f.invariant}: {f.wrong}" for f in examine(name, self.locations) if not f.ok]
 
     def _environment(self) -> dict[str, str]:
@@ -177,24 +177,24 @@ class Field:
         return {**os.environ, **own, **self.settings}
 
 
-def wait_until(met: Callable[[], Any], *, seconds: float = PATIENCE) -> Any:
-    """Return what `met` returns once that is true."""
+def wait_until(condition: Callable[[], Any], *, seconds: float = TIMEOUT) -> Any:
+    """Return what `condition` returns once that is true."""
     deadline = time.monotonic() + seconds
-    while not (found := met()):
-        assert time.monotonic() < deadline, "it did not come to that"
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.1)
     return found
 
 
 def forget_methods() -> None:
-    """Have the catalog look for methods anew, as a new process does."""
+    """Make the catalog look for methods again, as a new process does."""
     for cached in (catalog.names, catalog.method, method_space, catalog._plugins):
         cached.cache_clear()
     sys.modules.pop("idle_method", None)
 
 
 def family(pid: int) -> list[psutil.Process]:
-    """Return a process and those that it started, and they."""
+    """Return a process and all its descendants."""
     try:
         one = psutil.Process(pid)
         return [one, *one.children(recursive=True)]
@@ -203,7 +203,7 @@ def family(pid: int) -> list[psutil.Process]:
 
 
 def halt(pid: int, signum: int) -> None:
-    """Send a signal as people do: Ctrl-C reaches all that a driver has started, `kill` itself."""
+    """Send a signal as a terminal does: Ctrl-C reaches the process group, `kill` the driver."""
     if signum == signal.SIGINT:
         os.killpg(pid, signum)
     else:

@@ -47,7 +47,7 @@ def plan(*methods: str, **settings: Any) -> Plan:
 
 
 def record(of: Plan) -> dict[str, Any]:
-    """Return what a ledger begins with."""
+    """Return the record that a ledger starts with."""
     study = of.study
     return {"study": study.to_mapping(), "identity": of.identity(), "trials": study.trials}
 

@@ -1,4 +1,4 @@
-"""The idle method as another package would offer it, by an entry point in a folder of its own."""
+"""The idle method as another package would offer it, with an entry point."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ _HERE = Path(__file__).parent
 
 
 def offer(folder: Path, name: str = "idle") -> Path:
-    """Make `folder` a place from which Python imports the method; return it."""
+    """Make `folder` one from which Python imports the method, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for kind in ("py", "yaml"):
         shutil.copy(_HERE / f"idle.{kind}", folder / f"{name}_method.{kind}")

@@ -1,4 +1,4 @@
-"""Searches without Ray and without training: the conductor at work on made-up trials."""
+"""Searches without Ray and without training: a controller with made-up trials."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +21,7 @@ NAME = "rehearsed"
 
 
 class KilledError(Exception):
-    """The driver is dead: nothing it was about to do happens."""
+    """Raised in place of a write when the driver is to die."""
 
 
 @dataclass
@@ -30,19 +30,19 @@ class Tracker:
 
     records: dict[str, Any] = field(default_factory=dict)
 
-    def log(self, told: Any) -> None:
-        self.records[told.key] = told
+    def log(self, record: Any) -> None:
+        self.records[record.key] = record
 
 
 def value(spec: TrialSpec, epoch: int) -> float:
-    """Return what a made-up trial is worth: a smooth function of its settings."""
+    """Return the value of a made-up trial, a smooth function of its settings."""
     width = math.log10(float(spec.settings["width"]))
     best = 1 - 0.3 * width**2 - 0.01 * (int(spec.settings["n_components"]) - 6) ** 2
     return best * (1 - 0.5**epoch)
 
 
 def evaluations(spec: TrialSpec) -> Iterator[Evaluation]:
-    """Yield what a made-up trial says."""
+    """Yield the evaluations of a made-up trial."""
     passes = int(spec.settings["epochs"])
     for epoch in range(1, passes + 1):
         yield Evaluation(
@@ -54,15 +54,15 @@ def evaluations(spec: TrialSpec) -> Iterator[Evaluation]:
         )
 
 
-Said = Callable[[TrialSpec], Iterable[Evaluation]]
+Run = Callable[[TrialSpec], Iterable[Evaluation]]
 
 
-def execute(controller: SearchController, said: Said = evaluations, *, workers: int = 1) -> None:
-    """Do what an executor does, with the trials taking turns."""
+def execute(controller: SearchController, run: Run = evaluations, *, workers: int = 1) -> None:
+    """Run the trials of a controller, taking turns."""
     running: list[tuple[int, Iterator[Evaluation]]] = []
-    while controller.closing is None:
+    while controller.close_reason is None:
         while len(running) < workers and (spec := controller.next_trial()) is not None:
-            running.append((spec.number, iter(said(spec))))
+            running.append((spec.number, iter(run(spec))))
         if not running:
             return
         number, trial = running.pop(0)
@@ -75,7 +75,7 @@ def execute(controller: SearchController, said: Said = evaluations, *, workers: 
 
 
 def opened(url: str, plan: Plan) -> Ledger:
-    """Return a ledger of a new search, or of the one that is there."""
+    """Return the ledger of a search, new or existing."""
     try:
         ledger = Ledger.load(url, NAME)
     except Exception:  # there is none
@@ -85,14 +85,14 @@ def opened(url: str, plan: Plan) -> Ledger:
 
 
 def controller_of(plan: Plan, ledger: Ledger, folder: Path, **options: Any) -> SearchController:
-    """Return a conductor that tells a tracker in memory."""
+    """Return a controller with a tracker in memory."""
     tracker: Any = Tracker()
     return SearchController(plan, ledger, tracker, folder=folder, device="cpu", **options)
 
 
 @contextmanager
 def deadly(ledger: Ledger, *, after: int) -> Iterator[list[int]]:
-    """Let `after` more writes reach the database and kill the driver at the next one."""
+    """Let `after` more writes reach the database, then raise KilledError at the next one."""
     count = [0]
 
     def hook(_: object) -> None:
@@ -108,14 +108,14 @@ def deadly(ledger: Ledger, *, after: int) -> Iterator[list[int]]:
 
 
 def bury(ledger: Ledger) -> None:
-    """Leave things as a killed driver does: the lease stays, no one renews it."""
+    """Abandon a ledger as a killed driver does: the lease stays but is not renewed."""
     ledger.lease._stop.set()
     ledger._storage.scoped_session.remove()
     ledger._storage.engine.dispose()
 
 
 def essence(entries: Iterable[TrialRecord]) -> list[tuple[Any, ...]]:
-    """Return what must not depend on what happened to the driver."""
+    """Return the parts of records that must not depend on what happened to the driver."""
     return [
         (e.number, e.state, e.method, dict(e.params), e.value, dict(e.intermediate_values))
         for e in entries

@@ -1,4 +1,4 @@
-"""What becomes of trials, with a real ledger and without Ray."""
+"""Outcomes of trials, with a real ledger and without Ray."""
 
 import json
 import pickle
@@ -12,7 +12,8 @@ import pytest
 from tuner.errors import UsageError
 from tuner.ledger import lease
 from tuner.ledger.ledger import Ledger
-from tuner.orchestration.controller import Row, SearchController, Snapshot, is_usable
+from tuner.orchestration.controller import SearchController
+from tuner.orchestration.snapshot import SearchSnapshot, TrialRow, is_usable
 from tuner.study.study import Plan
 from tuner.training.trial import Evaluation, TrialSpec
 
@@ -42,17 +43,17 @@ def begun(url: str, tmp_path: Path) -> Iterator[Open]:
 
 
 def tracker(controller: SearchController) -> Tracker:
-    kept: Any = controller._tracker
-    assert isinstance(kept, Tracker)
-    return kept
+    found: Any = controller._tracker
+    assert isinstance(found, Tracker)
+    return found
 
 
 def failing(failure: str, detail: str = "") -> Callable[[TrialSpec], list[Evaluation]]:
-    def said(spec: TrialSpec) -> list[Evaluation]:
-        one = next(evaluations(spec))
-        return [replace(one, finished=True, failure=failure, value=None, detail=detail)]
+    def run(spec: TrialSpec) -> list[Evaluation]:
+        first = next(evaluations(spec))
+        return [replace(first, finished=True, failure=failure, value=None, detail=detail)]
 
-    return said
+    return run
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -131,7 +132,7 @@ def test_a_diverged_value_is_not_reported(begun: Open) -> None:
     assert controller.ledger.trial(0).intermediate_values == {}
 
 
-def test_what_is_no_number_is_not_stored(begun: Open) -> None:
+def test_nan_is_not_stored(begun: Open) -> None:
     controller = begun()
     spec = controller.next_trial()
     assert spec is not None
@@ -144,8 +145,8 @@ def test_what_is_no_number_is_not_stored(begun: Open) -> None:
 def test_five_failures_in_a_row_close_the_search_with_one_detail(begun: Open) -> None:
     controller = begun()
     execute(controller, failing("ValueError: bad", detail="Traceback: it is bad"))
-    assert controller.closing == "failures"
-    assert controller.detail == "Traceback: it is bad"
+    assert controller.close_reason == "failures"
+    assert controller.failure_detail == "Traceback: it is bad"
     assert [e.state for e in controller.ledger.trials()] == ["FAIL"] * 5
     controller.end_remaining()
     assert controller.ledger.size == 5
@@ -156,7 +157,7 @@ def test_failures_between_successes_close_nothing(begun: Open) -> None:
     controller = begun(plan("plain", trials=12, sampler="random", scheduler="none"))
     bad = failing("ValueError: bad")
     execute(controller, lambda spec: evaluations(spec) if spec.number % 5 == 4 else bad(spec))
-    assert controller.closing is None
+    assert controller.close_reason is None
     assert controller.ledger.remaining() == 0
     assert controller.snapshot().failures() == {"ValueError": 10}
 
@@ -194,12 +195,12 @@ def test_numbers_that_an_earlier_driver_left_are_closed_as_well(
     assert second.ledger.remaining() == 0
 
 
-def _write(spec: TrialSpec, said: list[Evaluation]) -> None:
+def _write(spec: TrialSpec, written: list[Evaluation]) -> None:
     from dataclasses import asdict
 
     folder = Path(spec.folder)
     folder.mkdir(parents=True)
-    lines = [json.dumps(asdict(evaluation)) + "\n" for evaluation in said]
+    lines = [json.dumps(asdict(evaluation)) + "\n" for evaluation in written]
     (folder / "metrics.jsonl").write_text("".join(lines))
 
 
@@ -211,50 +212,50 @@ def test_a_trial_that_is_taken_up_again_keeps_its_curve(
     first = begun(study)
     spec = first.next_trial()
     assert spec is not None
-    said = list(evaluations(spec))
-    for evaluation in said[:4]:
+    written = list(evaluations(spec))
+    for evaluation in written[:4]:
         first.on_evaluation(0, evaluation)
-    _write(spec, said[:4])
+    _write(spec, written[:4])
     bury(first.ledger)
     second = begun(study)
     again = second.next_trial()
     assert again == spec, "the same settings, seeds and folder"
-    for evaluation in said[2:]:  # its checkpoint was older than its last evaluation
+    for evaluation in written[2:]:  # its checkpoint was older than its last evaluation
         second.on_evaluation(0, evaluation)
     second.on_end(0, pruned=False)
     record = tracker(second).records["trial 0"]
-    assert [epoch for epoch, _ in record.history] == [e.epoch for e in said]
+    assert [epoch for epoch, _ in record.history] == [e.epoch for e in written]
     assert record.attempt == 1
-    assert sorted(second.ledger.trial(0).intermediate_values) == [e.epoch for e in said]
+    assert sorted(second.ledger.trial(0).intermediate_values) == [e.epoch for e in written]
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_what_was_written_but_never_arrived_is_made_up_for(
+def test_evaluations_that_were_written_but_not_reported_are_reported(
     begun: Open, stopped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     controller = begun(plan("plain", trials=2, scheduler="none"))
     spec = controller.next_trial()
     assert spec is not None
-    said = list(evaluations(spec))
-    for evaluation in said[:3]:
+    written = list(evaluations(spec))
+    for evaluation in written[:3]:
         controller.on_evaluation(0, evaluation)
-    _write(spec, said[:5])  # its checkpoint stands at the fifth, the worker died saying so
+    _write(spec, written[:5])  # the checkpoint is of the fifth, which the worker died reporting
     controller.on_worker_failure(0, "the worker died: SIGKILL")
     if stopped:
-        known = controller.ledger.report
+        report = controller.ledger.report
         monkeypatch.setattr(
             controller.ledger,
             "report",
-            lambda n, e, v, final: known(n, e, v, final=final) or e == 4,
+            lambda n, e, v, final: report(n, e, v, final=final) or e == 4,
         )
-    assert controller.on_evaluation(0, said[5]) == stopped
+    assert controller.on_evaluation(0, written[5]) == stopped
     reached = 4 if stopped else 6
     assert sorted(controller.ledger.trial(0).intermediate_values) == list(range(1, reached + 1))
     if stopped:
         controller.on_end(0, pruned=True)
         assert controller.ledger.trial(0).outcome["epoch"] == 4
     else:
-        controller.on_evaluation(0, said[6])
+        controller.on_evaluation(0, written[6])
         assert sorted(controller.ledger.trial(0).intermediate_values) == list(range(1, 8))
 
 
@@ -270,7 +271,7 @@ def test_a_lost_worker_fails_its_number_alone(begun: Open) -> None:
         ("FAIL", "worker_lost"),
         ("RUNNING", None),
     ]
-    assert controller.detail == "the worker died: SIGKILL"
+    assert controller.failure_detail == "the worker died: SIGKILL"
 
 
 def test_memory_that_ran_out_on_the_machine_is_oom(begun: Open) -> None:
@@ -294,14 +295,14 @@ def test_numbers_that_are_taken_back_are_handed_out_again(begun: Open) -> None:
     assert [e.attempt for e in controller.ledger.trials()] == [1, 1, 1]
 
 
-def test_a_fault_of_all_keeps_the_numbers_open(begun: Open) -> None:
+def test_an_error_of_every_trial_keeps_the_numbers_open(begun: Open) -> None:
     controller = begun()
     controller.next_trial()
-    fault = UsageError("first")
-    controller.abort(fault)
+    error = UsageError("first")
+    controller.abort(error)
     controller.abort(UsageError("second"))
-    assert controller.fault is fault
-    assert controller.closing == "fault"
+    assert controller.error is error
+    assert controller.close_reason == "error"
     assert controller.next_trial() is None
     assert controller.ledger.trial(0).state == "RUNNING"
 
@@ -310,23 +311,23 @@ def test_the_first_reason_to_close_counts(begun: Open) -> None:
     controller = begun()
     controller.close("interrupt")
     controller.close("time budget")
-    assert controller.closing == "interrupt"
+    assert controller.close_reason == "interrupt"
 
 
-def test_a_job_says_all_that_a_worker_needs(begun: Open, tmp_path: Path) -> None:
+def test_a_spec_holds_all_that_a_worker_needs(begun: Open, tmp_path: Path) -> None:
     spec = begun().next_trial()
     assert spec is not None
-    told = json.loads(json.dumps(spec.to_mapping()))
-    assert TrialSpec(**{**told, "seeds": tuple(told["seeds"])}) == spec
+    sent = json.loads(json.dumps(spec.to_mapping()))
+    assert TrialSpec(**{**sent, "seeds": tuple(sent["seeds"])}) == spec
     assert spec.settings["width"] == 1.0
     assert spec.settings["epochs"] == 9
     assert spec.folder == str(tmp_path / "trial-00000")
 
 
-def test_whoever_watches_sees_every_step(begun: Open) -> None:
-    seen: list[Snapshot] = []
+def test_on_progress_gets_every_step(begun: Open) -> None:
+    seen: list[SearchSnapshot] = []
     study = plan("plain", trials=5, scheduler="none", sampler="random")
-    execute(begun(study, watch=seen.append))
+    execute(begun(study, on_progress=seen.append))
     assert [s.done for s in seen] == sorted(s.done for s in seen)
     assert seen[-1].done == seen[-1].total == 5
     assert seen[0].eta is None
@@ -338,28 +339,28 @@ def test_whoever_watches_sees_every_step(begun: Open) -> None:
 
 def test_the_best_are_those_with_clusters() -> None:
     rows = (
-        Row(number=0, method="a", state="COMPLETE", value=0.4),
-        Row(number=1, method="a", state="COMPLETE", value=0.0, reason="collapsed"),
-        Row(number=2, method="a", state="PRUNED", value=0.9),
-        Row(number=3, method="a", state="FAIL", reason="diverged"),
-        Row(number=4, method="a", state="COMPLETE", value=-0.1),
-        Row(number=5, method="a", state="RUNNING", value=0.95),
+        TrialRow(number=0, method="a", state="COMPLETE", value=0.4),
+        TrialRow(number=1, method="a", state="COMPLETE", value=0.0, reason="collapsed"),
+        TrialRow(number=2, method="a", state="PRUNED", value=0.9),
+        TrialRow(number=3, method="a", state="FAIL", reason="diverged"),
+        TrialRow(number=4, method="a", state="COMPLETE", value=-0.1),
+        TrialRow(number=5, method="a", state="RUNNING", value=0.95),
     )
-    snapshot = Snapshot(total=9, rows=rows, seconds=10.0, finished_before=1)
+    snapshot = SearchSnapshot(total=9, rows=rows, seconds=10.0, finished_before=1)
     assert [row.number for row in snapshot.best(9)] == [0, 4]
     assert snapshot.done == 5
     assert snapshot.eta == pytest.approx(10.0 / 4 * 4)
     assert snapshot.failures() == {"diverged": 1}
 
 
-def test_a_conductor_leaves_nothing_in_a_pickle(begun: Open) -> None:
+def test_a_controller_leaves_nothing_in_a_pickle(begun: Open) -> None:
     assert b"ledger" not in pickle.dumps(begun())
 
 
-def test_a_running_trial_is_not_told_at_every_evaluation(begun: Open) -> None:
+def test_a_running_trial_is_not_logged_at_every_evaluation(begun: Open) -> None:
     controller = begun(plan("plain", trials=1, scheduler="none"))
-    told: list[str] = []
-    kept = tracker(controller).log
-    tracker(controller).log = lambda r: (told.append(r.state), kept(r))[1]  # type: ignore[method-assign]
+    logged: list[str] = []
+    log = tracker(controller).log
+    tracker(controller).log = lambda r: (logged.append(r.state), log(r))[1]  # type: ignore[method-assign]
     execute(controller)
-    assert told == ["RUNNING", "COMPLETE"]
+    assert logged == ["RUNNING", "COMPLETE"]

@@ -1,4 +1,4 @@
-"""Every invariant holds of a sound search, and is noticed when it is broken, it alone."""
+"""Every invariant holds for an intact search, and each violation is found, and it alone."""
 
 import shutil
 from dataclasses import replace
@@ -17,17 +17,17 @@ from tuner.tracking import connect
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 
-RUNS = "MLflow has one run of the search, each trial and each finalist"
+RUNS = "MLflow has one run for the search, each trial and each finalist"
 AGREE = "ledger and MLflow agree on states and values"
 BEST = "ledger, MLflow and result name the same best trial"
-FILES = "the trials' files reach as far as the ledger"
+FILES = "the trials' metrics files are as complete as the ledger"
 MODELS = "the finalists' models match their hashes"
-VERSION = "the registered version exists and is whole"
-CHAMPION = "the alias champion points at a whole version"
+VERSION = "the registered version exists and is intact"
+CHAMPION = "the champion alias points to an intact version"
 ENDED = "exactly N trials have ended"
-CONTIGUOUS = "their numbers run from 0 to N - 1"
-RUNNING = "none is left running"
-CONCLUDED = "the search has come to its end"
+CONTIGUOUS = "trial numbers run from 0 to N - 1"
+RUNNING = "no trial is left running"
+CONCLUDED = "the search has a result"
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +37,18 @@ def done(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sound(done):
-    return doctor.case_of("patient", done.locations)
+    return doctor.load_state("patient", done.locations)
 
 
 @pytest.fixture
 def copy(sound, tmp_path):
-    """The case with its files copied to where they may be damaged."""
+    """The state with its files copied to where they may be damaged."""
     shutil.copytree(sound.folder, tmp_path / "files")
     return replace(sound, folder=tmp_path / "files")
 
 
-def broken(case):
-    return {invariant: wrong for invariant, check in CHECKS.items() if (wrong := check(case))}
+def broken(state):
+    return {invariant: wrong for invariant, check in CHECKS.items() if (wrong := check(state))}
 
 
 def test_a_sound_search_has_nothing_wrong(done):
@@ -65,21 +65,21 @@ def test_the_invariants_are_these():
 
 
 def test_too_few_trials(sound):
-    assert broken(replace(sound, size=6)) == {ENDED: "5 of 6 have"}
+    assert broken(replace(sound, size=6)) == {ENDED: "5 of 6 have ended"}
 
 
 def test_a_number_left_out(sound):
-    wrong = broken(replace(sound, entries=sound.entries[:3] + sound.entries[4:]))
+    wrong = broken(replace(sound, trials=sound.trials[:3] + sound.trials[4:]))
     assert wrong.keys() == {ENDED, CONTIGUOUS, RUNS}
     assert "they are 0, 1, 2, 4" in wrong[CONTIGUOUS]
     assert "unknown: trial 3" in wrong[RUNS]
 
 
 def test_a_number_left_running(sound):
-    last = replace(sound.entries[-1], state="RUNNING", value=None)
-    wrong = broken(replace(sound, entries=[*sound.entries[:-1], last]))
+    last = replace(sound.trials[-1], state="RUNNING", value=None)
+    wrong = broken(replace(sound, trials=[*sound.trials[:-1], last]))
     assert wrong.keys() == {ENDED, RUNNING, AGREE}
-    assert wrong[RUNNING] == "trial 4 is"
+    assert wrong[RUNNING] == "still running: trial 4"
 
 
 def test_no_result(sound):
@@ -90,10 +90,10 @@ def test_no_result(sound):
 
 def test_a_run_that_is_missing_double_or_unknown(sound):
     missing = broken(replace(sound, runs=[run for run in sound.runs if run.number != 3]))
-    assert missing == {RUNS: "missing: trial 3; `tuner sync patient` adds what is missing"}
+    assert missing == {RUNS: "missing: trial 3; run `tuner sync patient` to add what is missing"}
     double = broken(replace(sound, runs=[*sound.runs, sound.runs[0]]))
     assert double.keys() == {RUNS}
-    assert "double" in double[RUNS]
+    assert "duplicate" in double[RUNS]
     stray = replace(next(run for run in sound.runs if run.role == "trial"), number=77)
     assert broken(replace(sound, runs=[*sound.runs, stray])) == {RUNS: "unknown: trial 77"}
     no_parent = [run for run in sound.runs if run.role != "search"]
@@ -111,8 +111,8 @@ def test_a_run_that_says_something_else(sound):
 
 
 def test_another_best_trial(sound):
-    ledger = [replace(e, value=0.99) if e.number == 2 else e for e in sound.entries]
-    wrong = broken(replace(sound, entries=ledger))
+    ledger = [replace(e, value=0.99) if e.number == 2 else e for e in sound.trials]
+    wrong = broken(replace(sound, trials=ledger))
     assert wrong.keys() == {AGREE, BEST}
     best = sound.result["best"]["number"]
     assert wrong[BEST] == f"ledger says 2, MLflow says {best}, result says {best}"
@@ -120,9 +120,9 @@ def test_another_best_trial(sound):
         replace(e, value=0.99, outcome={**e.outcome, "reason": "collapsed"})
         if e.number == 2
         else e
-        for e in sound.entries
+        for e in sound.trials
     ]
-    assert broken(replace(sound, entries=collapsed)).keys() == {AGREE}
+    assert broken(replace(sound, trials=collapsed)).keys() == {AGREE}
 
 
 @pytest.mark.parametrize("damage", [sabotage.remove, lambda path: path.write_text("{torn")])
@@ -175,7 +175,7 @@ def test_an_alias_that_is_gone_and_a_version_that_was_changed(done, sound):
 
 def test_what_is_missing_in_mlflow_comes_back_by_a_sync(done):
     client = connect(done.locations.tracking_uri)
-    runs = doctor.case_of("patient", done.locations).runs
+    runs = doctor.load_state("patient", done.locations).runs
     assert [run.role for run in runs].count("trial") == 5
     experiments = [one.experiment_id for one in client.search_experiments()]
     (gone,) = client.search_runs(

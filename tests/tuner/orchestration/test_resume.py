@@ -1,4 +1,4 @@
-"""Searches whose processes are killed and interrupted, with real Ray, SQLite and MLflow."""
+"""Searches whose processes are killed or interrupted, with real Ray, SQLite and MLflow."""
 
 import os
 import random
@@ -107,7 +107,7 @@ def test_a_search_whose_data_or_space_changed_is_refused(field: Field) -> None:
     refused = field.run("resume", "moved")
     assert refused.code == 3
     assert "moved" in refused.err
-    assert "put the data back" in refused.err
+    assert "restore the data" in refused.err
     field.write_data()
 
     space = field.plugin / "idle_method.yaml"

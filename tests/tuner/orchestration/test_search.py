@@ -1,6 +1,6 @@
 """A search from its description to its end, with stand-ins for Ray and MLflow.
 
-What is real here are the ledger, the signals and the order in which things happen.
+The ledger, the signals and the order of events are real.
 """
 
 import importlib
@@ -53,22 +53,22 @@ RESULT = Result(
 
 
 class Tracker:
-    """What a search tells MLflow, kept in memory."""
+    """Keeps in memory what a search logs."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.logged: list[str] = []
         self.finished: list[str] = []
-        self.patience = -1.0
+        self.timeout = -1.0
         self.arrives = True
 
     def log(self, record: Any) -> None:
-        self.told.append(record.key)
+        self.logged.append(record.key)
 
     def finish(self, *, status: str = "FINISHED", **_: Any) -> None:
         self.finished.append(status)
 
     def close(self, timeout: float) -> bool:
-        self.patience = timeout
+        self.timeout = timeout
         return self.arrives
 
 
@@ -90,7 +90,7 @@ class Executor:
     def check_machines(self, *_: object) -> None:
         pass
 
-    def send(self, *_: object) -> None:
+    def put_data(self, *_: object) -> None:
         pass
 
     def run(self, controller: SearchController) -> None:
@@ -98,7 +98,7 @@ class Executor:
 
 
 class Stage:
-    """A place for searches, and how they are run there."""
+    """Locations for searches, with stand-ins for everything that is slow."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.locations = Locations(
@@ -106,7 +106,9 @@ class Stage:
             tracking_uri="sqlite:///unused.db",
             artifacts=folder / "artifacts",
         )
-        self.session = Session(locations=self.locations, resources=Resources(), say=lambda _: None)
+        self.session = Session(
+            locations=self.locations, resources=Resources(), on_message=lambda _: None
+        )
         self.tracker, self.opened = Tracker(), 0
         self.plan = _plan("plain", trials=4, scheduler="none", sampler="random")
         self.finished = 0
@@ -155,7 +157,7 @@ def ended(stage: Stage) -> Stage:
     ledger.set_attribute("result", RESULT.to_mapping())
     ledger.set_attribute("finalists", {"0": {}})
     stage.opened = stage.finished = 0
-    stage.tracker.told.clear()
+    stage.tracker.logged.clear()
     return stage
 
 
@@ -164,8 +166,8 @@ def test_a_search_runs_all_its_trials_and_finishes(stage: Stage) -> None:
     ledger = stage.ledger()
     assert ledger.remaining() == 0
     assert ledger.attribute("lease") is None, "the next driver need not wait"
-    assert stage.tracker.told.count("trial 3") >= 1
-    assert stage.tracker.patience == pytest.approx(60.0)
+    assert stage.tracker.logged.count("trial 3") >= 1
+    assert stage.tracker.timeout == pytest.approx(60.0)
 
 
 def test_a_search_is_named_after_method_and_data(stage: Stage) -> None:
@@ -177,7 +179,7 @@ def test_a_search_is_named_after_method_and_data(stage: Stage) -> None:
     assert "several-none-1" in search_names(stage.locations.storage)
 
 
-def test_a_name_that_is_taken_is_refused_before_tracking_hears_of_it(ended: Stage) -> None:
+def test_a_name_that_is_taken_is_refused_before_anything_is_logged(ended: Stage) -> None:
     with pytest.raises(UsageError, match="tuner resume s"):
         ended.search()
     assert ended.opened == 0
@@ -191,7 +193,9 @@ def test_what_has_ended_is_returned_at_once(ended: Stage) -> None:
 
 
 def test_a_search_may_grow_but_not_shrink(ended: Stage) -> None:
-    with pytest.raises(UsageError, match="--trials 3: search 's' already has 4"):
+    with pytest.raises(
+        UsageError, match="--trials 3: search 's' already has 4 trials, so give at least that many"
+    ):
         resume("s", ended.session, trials=3)
     assert resume("s", ended.session, trials=6) is RESULT
     ledger = ended.ledger()
@@ -205,7 +209,7 @@ def test_resuming_nothing_suggests(ended: Stage) -> None:
         resume("ss", ended.session)
 
 
-def test_every_trial_that_ended_is_told_again(stage: Stage) -> None:
+def test_every_trial_that_ended_is_logged_again(stage: Stage) -> None:
     def half(controller: SearchController) -> None:
         for _ in range(2):
             spec = controller.next_trial()
@@ -218,13 +222,13 @@ def test_every_trial_that_ended_is_told_again(stage: Stage) -> None:
     stage.does(half)
     with pytest.raises(ServiceError):
         stage.search()
-    stage.tracker.told.clear()
-    stage.does(lambda _: None)  # what was not delivered when the first driver died
+    stage.tracker.logged.clear()
+    stage.does(lambda _: None)  # the first driver may have died before it logged them
     resume("s", stage.session)
-    assert stage.tracker.told == ["trial 0", "trial 1"]
+    assert stage.tracker.logged == ["trial 0", "trial 1"]
 
 
-def test_a_second_driver_is_refused_before_tracking_hears_of_it(stage: Stage) -> None:
+def test_a_second_driver_is_refused_before_anything_is_logged(stage: Stage) -> None:
     def meanwhile(_: SearchController) -> None:
         opened = stage.opened
         with pytest.raises(LeaseError, match=str(os.getpid())):
@@ -236,7 +240,7 @@ def test_a_second_driver_is_refused_before_tracking_hears_of_it(stage: Stage) ->
         stage.search()
 
 
-def test_a_lease_is_given_back_where_tracking_does_not_answer(
+def test_a_lease_is_released_when_mlflow_does_not_answer(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.does(lambda c: c.abort(DiskError("full")))
@@ -252,7 +256,7 @@ def test_a_lease_is_given_back_where_tracking_does_not_answer(
     assert stage.ledger().attribute("lease") is None
 
 
-def test_a_fault_of_all_is_raised_and_the_search_resumable(stage: Stage) -> None:
+def test_an_error_of_every_trial_is_raised_and_the_search_resumable(stage: Stage) -> None:
     def full(controller: SearchController) -> None:
         controller.next_trial()
         controller.abort(DiskError("cannot write 3 bytes"))
@@ -281,19 +285,21 @@ def test_a_search_without_a_usable_trial_says_why(stage: Stage) -> None:
         stage.search()
     assert caught.value.exit_code == 1
     assert stage.tracker.finished == ["FAILED"]
-    assert stage.tracker.patience == pytest.approx(60.0)
+    assert stage.tracker.timeout == pytest.approx(60.0)
 
 
 def test_a_time_budget_that_ends_before_any_score_says_so(stage: Stage) -> None:
     stage.does(lambda controller: controller.close("time budget"))
-    with pytest.raises(NoUsableTrialError, match="the time budget ended before one was scored"):
+    with pytest.raises(NoUsableTrialError, match="the time budget ran out before any was scored"):
         stage.search()
     assert stage.ledger().remaining() == 0
 
 
-def test_tracking_that_lags_behind_is_told_of(stage: Stage) -> None:
+def test_a_tracker_that_lags_behind_is_a_sync_error(stage: Stage) -> None:
     stage.tracker.arrives = False
-    with pytest.raises(SyncError, match="tuner sync s") as caught:
+    with pytest.raises(
+        SyncError, match="MLflow has not received all of it: run `tuner sync s`"
+    ) as caught:
         stage.search()
     assert caught.value.exit_code == 5
     assert caught.value.result is not None
@@ -308,19 +314,21 @@ def test_the_first_signal_lets_trials_save(stage: Stage, signum: int) -> None:
     def interrupted(controller: SearchController) -> None:
         controller.next_trial()
         os.kill(os.getpid(), signum)
-        assert controller.closing == "interrupt"
+        assert controller.close_reason == "interrupt"
         assert controller.next_trial() is None
         saved.append(True)
 
     before = signal.getsignal(signum)
     stage.does(interrupted)
-    with pytest.raises(InterruptedSearchError, match=r"4 of 4 trials to go.*tuner resume s") as e:
+    with pytest.raises(
+        InterruptedSearchError, match=r"4 of 4 trials to go: continue with `tuner resume s`"
+    ) as e:
         stage.search()
     assert e.value.exit_code == 128 + signum
     assert saved
     assert signal.getsignal(signum) == before
     assert stage.tracker.finished == ["KILLED"]
-    assert stage.tracker.patience < 10
+    assert stage.tracker.timeout < 10
     ledger = stage.ledger()
     assert [x.state for x in ledger.trials()] == ["RUNNING"]
     assert ledger.attribute("lease") is None
@@ -372,7 +380,7 @@ def test_a_time_budget_closes_the_search(stage: Stage) -> None:
         controller.on_end(0, pruned=False)
         controller.next_trial()
         deadline = time.monotonic() + 30
-        while controller.closing is None:
+        while controller.close_reason is None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -402,7 +410,9 @@ def test_a_search_resumes_on_what_it_began_with(begun: Stage) -> None:
 
 def test_other_data_are_refused(begun: Stage) -> None:
     begun.plan.dataset.fingerprint = "1" * 64  # type: ignore[misc]
-    with pytest.raises(DataError, match=r"began on data 0{12}… and digits now holds 1{12}…"):
+    with pytest.raises(
+        DataError, match=r"fingerprint 0{12}… but digits now has fingerprint 1{12}…"
+    ):
         resume("s", begun.session)
     _untouched(begun)
 
@@ -414,11 +424,11 @@ def test_another_space_is_refused_with_the_difference(begun: Stage) -> None:
     begun.plan = replace(begun.plan, branches={"plain": other})
     with pytest.raises(UsageError) as caught:
         resume("s", begun.session)
-    said = str(caught.value)
-    assert "plain.n_components was {'int': [3, 9]} and is 5" in said
-    assert "plain.epochs was 9 and is 8" in said
-    assert "width" not in said, "what is the same is not told"
-    assert "digest" not in said
+    message = str(caught.value)
+    assert "plain.n_components was {'int': [3, 9]} and is 5" in message
+    assert "plain.epochs was 9 and is 8" in message
+    assert "width" not in message, "only differences are listed"
+    assert "digest" not in message
     _untouched(begun)
 
 
@@ -430,7 +440,7 @@ def test_a_record_of_a_newer_schema_is_refused(begun: Stage) -> None:
 
 
 def _untouched(stage: Stage) -> None:
-    assert stage.opened == 1, "only the search itself told tracking"
+    assert stage.opened == 1, "only the search itself opened a tracker"
     assert stage.ledger().trials() == []
     assert stage.ledger().attribute("lease") is None
 
@@ -449,7 +459,7 @@ def test_a_real_study_resumes(tmp_path: Path) -> None:
     record = {
         "study": made.study.to_mapping(),
         "identity": made.identity(),
-        "searched": search._searched(made),
+        "searched": search._search_spaces(made),
         "trials": 4,
     }
     ledger = Ledger.create(f"sqlite:///{tmp_path / 'tuner.db'}", "real", record)

@@ -13,12 +13,12 @@ import pytest
 
 from tests.tuner.mlflow_store import free_port
 from tuner.errors import DiskError, ServiceError, UsageError
-from tuner.execution import address as joining
-from tuner.execution.address import (
-    cannot_join,
+from tuner.execution import connection
+from tuner.execution.connection import (
     captured_stderr,
     check_address,
-    machine_fault,
+    connection_error,
+    machine_error,
     probe_machine,
 )
 
@@ -41,16 +41,16 @@ def test_a_host_without_an_address_is_named():
 @pytest.fixture
 def listener(monkeypatch):
     """A server that takes connections and says nothing that Ray would say."""
-    monkeypatch.setattr(joining, "_ANSWER", 0.5)
+    monkeypatch.setattr(connection, "_TIMEOUT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         kept = []
 
         def take():
             try:
                 while True:
-                    connection, _ = server.accept()
-                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                    kept.append(connection)
+                    client, _ = server.accept()
+                    client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    kept.append(client)
             except OSError:
                 return
 
@@ -59,8 +59,8 @@ def listener(monkeypatch):
         yield server.getsockname()[1]
         server.shutdown(socket.SHUT_RDWR)
         thread.join()
-        for connection in kept:
-            connection.close()
+        for client in kept:
+            client.close()
 
 
 def test_a_server_of_another_kind_is_not_waited_for(listener):
@@ -108,18 +108,18 @@ def test_what_is_no_host_and_port_is_refused(address):
 
 
 def test_an_address_of_the_sixth_version_is_understood():
-    with pytest.raises(ServiceError, match="cannot be joined"):
+    with pytest.raises(ServiceError, match="cannot connect to the Ray cluster"):
         check_address(f"[::1]:{free_port()}")
 
 
 def test_a_refused_token_is_told_from_what_ray_wrote():
-    sentence = str(cannot_join("head:6379", "Failed", heard="… InvalidAuthToken: missing …"))
+    sentence = str(connection_error("head:6379", "Failed", stderr="… InvalidAuthToken: missing …"))
     assert "RAY_AUTH_TOKEN_PATH" in sentence
     assert "Failed" not in sentence
 
 
 def test_a_long_reason_is_one_line_and_cut():
-    sentence = str(cannot_join("head:6379", "Version mismatch:\n  Ray: 2.9\n" + 1000 * "x"))
+    sentence = str(connection_error("head:6379", "Version mismatch:\n  Ray: 2.9\n" + 1000 * "x"))
     assert "\n" not in sentence
     assert "Version mismatch: Ray: 2.9" in sentence
     assert len(sentence) < 500
@@ -129,19 +129,19 @@ def test_a_machine_that_sees_the_file_and_has_the_version_is_equal(tmp_path):
     file = tmp_path / "seen"
     assert probe_machine(str(file)) == (False, version("tuner"))
     file.touch()
-    assert machine_fault("node", probe_machine(str(file)), tmp_path) is None
+    assert machine_error("node", probe_machine(str(file)), tmp_path) is None
 
 
 @pytest.mark.parametrize(
     ("seen", "kind", "words"),
     [
-        ((False, version("tuner")), DiskError, "does not see the folder.*TUNER_ARTIFACTS"),
-        ((True, "0.0.1"), ServiceError, r"has tuner 0\.0\.1 and this one"),
+        ((False, version("tuner")), DiskError, "cannot see the folder.*TUNER_ARTIFACTS"),
+        ((True, "0.0.1"), ServiceError, r"has tuner 0\.0\.1 but this one has"),
         (RuntimeError("Traceback\n  somewhere\nNo module named 'tuner'"), ServiceError, "No mod"),
     ],
 )
 def test_what_keeps_a_machine_from_running_trials_is_named(seen, kind, words, tmp_path):
-    wrong = machine_fault("10.0.0.6", seen, tmp_path)
+    wrong = machine_error("10.0.0.6", seen, tmp_path)
     assert isinstance(wrong, kind)
     assert re.search(words, str(wrong))
     assert "10.0.0.6" in str(wrong)
@@ -149,11 +149,11 @@ def test_what_keeps_a_machine_from_running_trials_is_named(seen, kind, words, tm
 
 
 def test_what_is_written_below_python_is_overheard(capfd):
-    with captured_stderr() as heard:
+    with captured_stderr() as captured:
         os.write(2, b"from C++\n")
         subprocess.run([sys.executable, "-c", "import os; os.write(2, b'child')"], check=True)
     os.write(2, b"after\n")
-    assert "".join(heard) == "from C++\nchild"
+    assert "".join(captured) == "from C++\nchild"
     assert capfd.readouterr().err == "after\n"
 
 

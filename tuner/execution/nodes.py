@@ -1,0 +1,67 @@
+"""The machines of a Ray cluster: which are alive, and whether each of them can run trials."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError, WorkerCrashedError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from .connection import machine_error, probe_machine
+
+_PROBE_SECONDS = 60.0
+_DEATH_SECONDS = 40.0  # within which Ray notices that a machine has died
+_DEAD_NODE_ERRORS = (NodeDiedError, TaskUnschedulableError, WorkerCrashedError)
+
+
+def alive_nodes() -> list[dict[str, Any]]:
+    """Return Ray's description of every machine that it believes alive."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def check_nodes(folder: Path) -> None:
+    """Raise unless every machine sees the folder of trial files and can run a trial.
+
+    Machines that have just died are skipped; Ray still lists them for a while.
+    """
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".seen-") as file:
+        addresses = {str(n["NodeID"]): str(n["NodeManagerAddress"]) for n in alive_nodes()}
+        probes = {node: _start_probe(node, file.name) for node in addresses}
+        for node, probe in probes.items():
+            result = _probe_result(node, probe)
+            error = None if result is None else machine_error(addresses[node], result, folder)
+            if error is not None:
+                raise error
+
+
+def _start_probe(node: str, file: str) -> Any:
+    task = ray.remote(probe_machine).options(
+        num_cpus=0,
+        max_retries=0,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+    )
+    return task.remote(file)
+
+
+def _probe_result(node: str, probe: Any) -> tuple[bool, str] | Exception | None:
+    """Return what a probe returned or raised, None if its machine has died."""
+    result: tuple[bool, str] | Exception
+    try:
+        result = ray.get(probe, timeout=_PROBE_SECONDS)
+    except RayError as error:
+        if isinstance(error, _DEAD_NODE_ERRORS) and _has_died(node):
+            return None
+        result = error
+    return result
+
+
+def _has_died(node: str) -> bool:
+    """Return whether Ray declares an unreachable machine dead within some seconds."""
+    deadline = time.monotonic() + _DEATH_SECONDS
+    while node in {str(alive["NodeID"]) for alive in alive_nodes()}:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True
