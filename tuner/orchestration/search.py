@@ -206,7 +206,8 @@ def _run(plan: Plan, ledger: Ledger, tracking: tuple[Tracker, str], session: Ses
     if not is_synced:
         raise SyncError(
             f"search {ledger.name!r} is complete, but MLflow has not received all of it: run "
-            f"`tuner sync {ledger.name}` once {session.locations.tracking_uri} is reachable",
+            f"`tuner sync {ledger.name}` once {redact(session.locations.tracking_uri)} "
+            "is reachable",
             result,
         )
     return result

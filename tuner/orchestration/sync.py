@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SyncError
 from ..ledger.ledger import Ledger
+from ..redaction import redact
 from ..study.result import Result
 from ..tracking.records import finalist_run_record, plan_tags, trial_run_record
 from ..training.finalist import Finalist
@@ -37,7 +38,7 @@ def sync(name: str, locations: "Locations") -> int:
         why = f" ({tracker.problems[0]})" if tracker.problems else ""
         raise SyncError(
             f"MLflow has not received all of search {name!r}{why}: run `tuner sync {name}` again "
-            f"once {locations.tracking_uri} is reachable"
+            f"once {redact(locations.tracking_uri)} is reachable"
         )
     return len(records)
 
