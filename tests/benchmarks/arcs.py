@@ -1,14 +1,13 @@
-"""The GMVAE on the arcs of five circles, with and without the information constraint.
+"""GMVAE on five arcs of circles, with and without the information constraint.
 
     python -m tests.benchmarks.arcs --out FOLDER [--epochs N] [--seeds N]
 
 Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (2016), section 4.1,
-Figures 2 and 3: the paper's networks with batch norm added, seeds side by side. Labels serve the
-accuracy (majority, over the training points) alone; the seed in the picture is the one with the
-best modularity. About two minutes on one core.
+Figures 2 and 3, with the paper's networks plus batch norm, all seeds at once. Labels are used only
+for the accuracy (majority, on the training points). The picture shows the seed with the highest
+modularity. Takes about two minutes on one core.
 """
 
-import argparse
 import json
 import math
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import torch
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from tests.benchmarks._common import argument_parser
 from tuner.data import Dataset, load
 from tuner.evaluation.metrics import contingency, majority
 from tuner.evaluation.objective import modularity, neighbour_graph
@@ -30,7 +30,7 @@ COLOURS = mpl.colormaps["tab10"]
 
 
 def paper(epochs: int, *, threshold: float, warm_up: float) -> GMVAEConfig:
-    """Return the synthetic networks of Appendix A; rate and batch suit 8,000 points."""
+    """Return the synthetic networks of Appendix A, with rate and batch size for 8,000 points."""
     return GMVAEConfig(
         n_components=5,
         code_size=2,
@@ -48,7 +48,7 @@ def paper(epochs: int, *, threshold: float, warm_up: float) -> GMVAEConfig:
 
 @dataclass
 class Outcome:
-    """What one setting reached: curves (epochs, seeds), accuracy and modularity (seeds,)."""
+    """Results of one setting: accuracy and modularity (seeds,), z-prior term (epochs, seeds)."""
 
     config: GMVAEConfig
     chosen: GMVAEClusterer
@@ -57,7 +57,7 @@ class Outcome:
     z_prior: list[list[float]] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
-        """Return the figures and the curve."""
+        """Return the results as JSON values."""
         return {
             "config": self.config.to_mapping(),
             "accuracy_mean": float(self.accuracy.mean()),
@@ -70,9 +70,9 @@ class Outcome:
 
 
 def train(config: GMVAEConfig, data: Dataset, *, seeds: int) -> Outcome:
-    """Train the seeds side by side and return what they reached."""
+    """Train all seeds at once and return their results."""
     method, x = GMVAE(config, data.shape, range(seeds)), torch.from_numpy(data.train)
-    curve = [report.metrics["z_prior"].tolist() for report in method.fit(x)]
+    z_prior = [report.metrics["z_prior"].tolist() for report in method.fit(x)]
     labels = method.predict_log_proba(x).argmax(dim=2).numpy()
     graph = neighbour_graph(data.train, fingerprint=data.fingerprint)
     score = modularity(graph, labels[:, graph.index])
@@ -80,11 +80,11 @@ def train(config: GMVAEConfig, data: Dataset, *, seeds: int) -> Outcome:
     accuracy = np.array([majority(contingency(row, data.train_labels)) for row in labels])
     chosen = method.clusterers()[int(score.argmax())]
     assert isinstance(chosen, GMVAEClusterer)
-    return Outcome(config, chosen, accuracy, score, curve)
+    return Outcome(config, chosen, accuracy, score, z_prior)
 
 
 def picture(data: Dataset, outcomes: dict[str, Outcome], file: Path) -> None:
-    """Draw, for each setting, clusters in data and latent space, new points, the z-prior term."""
+    """Draw clusters in data and latent space, samples and the z-prior term of each setting."""
     from matplotlib import pyplot as plt
 
     figure, grid = plt.subplots(len(outcomes), 4, figsize=(16, 4 * len(outcomes)), squeeze=False)
@@ -93,12 +93,12 @@ def picture(data: Dataset, outcomes: dict[str, Outcome], file: Path) -> None:
         labels, codes = outcome.chosen.predict(x).numpy(), outcome.chosen.embed(x).numpy()
         axes[0].scatter(*data.train.T, s=1, c=labels, cmap=COLOURS, vmin=0, vmax=9)
         axes[1].scatter(*codes.T, s=1, c=labels, cmap=COLOURS, vmin=0, vmax=9)
-        _components(axes[1], outcome.chosen)
+        _plot_components(axes[1], outcome.chosen)
         for k in range(outcome.config.n_components):
-            new = outcome.chosen.sample(k, 400, seed=k).numpy()
-            axes[2].scatter(*new.T, s=1, color=COLOURS(k))
-        _term(axes[3], outcome)
-        titles = ("clusters", "codes, components at w = 0", "400 new points of each cluster")
+            samples = outcome.chosen.sample(k, 400, seed=k).numpy()
+            axes[2].scatter(*samples.T, s=1, color=COLOURS(k))
+        _plot_z_prior(axes[3], outcome)
+        titles = ("clusters", "codes, components at w = 0", "400 samples of each cluster")
         for axis, title in zip(axes, (*titles, "z-prior term, nats"), strict=True):
             axis.set_title(f"{name}: {title}", fontsize=9)
     figure.tight_layout()
@@ -106,8 +106,8 @@ def picture(data: Dataset, outcomes: dict[str, Outcome], file: Path) -> None:
     plt.close(figure)
 
 
-def _components(axis: Axes, clusterer: GMVAEClusterer) -> None:
-    """Draw the ellipse of one standard deviation around every component's mean."""
+def _plot_components(axis: Axes, clusterer: GMVAEClusterer) -> None:
+    """Draw the ellipse of one standard deviation around the mean of each component."""
     with torch.no_grad():
         style = torch.zeros(1, 1, clusterer.network.config.style_size)
         components = clusterer.network.components(style)
@@ -118,8 +118,8 @@ def _components(axis: Axes, clusterer: GMVAEClusterer) -> None:
         axis.plot(*(mean + scale * circle).T, color=COLOURS(k), linewidth=2)
 
 
-def _term(axis: Axes, outcome: Outcome) -> None:
-    """Draw Eq. 6 over the epochs, seed by seed, and the threshold of Eq. 7."""
+def _plot_z_prior(axis: Axes, outcome: Outcome) -> None:
+    """Draw Eq. 6 over the epochs for each seed, and the threshold of Eq. 7."""
     axis.plot(1 + np.arange(len(outcome.z_prior)), -np.array(outcome.z_prior))
     threshold = outcome.config.information_threshold * math.log(outcome.config.n_components)
     if threshold > 0:
@@ -128,20 +128,20 @@ def _term(axis: Axes, outcome: Outcome) -> None:
 
 
 def main() -> None:
-    """Train the three settings, print their figures, write arcs.json and arcs.png."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    """Train three settings, print their results, and write arcs.json and arcs.png."""
+    parser = argument_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=5)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
     mpl.use("agg")
-    asked.out.mkdir(parents=True, exist_ok=True)
+    args.out.mkdir(parents=True, exist_ok=True)
     data, outcomes = load("arcs"), {}
     settings = {"bound": (0.0, 0.0), "constraint": (0.9, 0.0), "constraint, warm-up": (0.9, 0.5)}
     for name, (threshold, warm_up) in settings.items():
-        config = paper(asked.epochs, threshold=threshold, warm_up=warm_up)
-        outcomes[name] = train(config, data, seeds=asked.seeds)
+        config = paper(args.epochs, threshold=threshold, warm_up=warm_up)
+        outcomes[name] = train(config, data, seeds=args.seeds)
         end = outcomes[name].summary()
         print(
             f"{name:20} accuracy {end['accuracy_mean']:.3f} ± {end['accuracy_sd']:.3f} "
@@ -151,8 +151,8 @@ def main() -> None:
             flush=True,
         )
     summaries = {name: outcome.summary() for name, outcome in outcomes.items()}
-    (asked.out / "arcs.json").write_text(json.dumps(summaries, indent=1))
-    picture(data, outcomes, asked.out / "arcs.png")
+    (args.out / "arcs.json").write_text(json.dumps(summaries, indent=1))
+    picture(data, outcomes, args.out / "arcs.png")
 
 
 if __name__ == "__main__":

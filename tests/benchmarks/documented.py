@@ -1,13 +1,12 @@
-"""The stack as its documentation shows it: Ray Tune, OptunaSearch and MLflow's Ray callback.
+"""A search with Ray Tune, OptunaSearch and MLflow's Ray callback, as in their documentation.
 
     python -m tests.benchmarks.documented --work idle|gmvae --trials 40 --folder FOLDER
 
-One process, one search, its figures as JSON on stdout. `gmvae` trains this package's GMVAE on
-digits over the space of `search_spaces/gmvae.yaml`, three replicas, the same evaluations and
-ASHA's rungs at the same passes: what differs is everything around the training.
+Runs one search in one process and prints its figures as JSON. `gmvae` trains this package's GMVAE
+on digits with three replicas, over the space in `search_spaces/gmvae.yaml`, with the same
+evaluations and ASHA rungs at the same passes. Only the code around the training differs.
 """
 
-import argparse
 import json
 import os
 import time
@@ -21,24 +20,26 @@ from ray.air.integrations.mlflow import MLflowLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from tests.benchmarks._common import argument_parser
+
 REPORTS = 5
 EPOCHS = 50
-WARM = 10
+WARM_UP_TRIALS = 10
 
 
 class Clock(tune.Callback):
-    """Notes when trials end."""
+    """Records when trials end."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
 
     def on_trial_complete(self, *_: Any, **__: Any) -> None:
-        """Note the time."""
+        """Record the time."""
         self.ends.append(time.perf_counter())
 
 
 def idle(config: dict[str, float]) -> None:
-    """Report five times; torch is imported, as any training would."""
+    """Report five times. Torch is imported because any real training imports it."""
     import torch  # noqa: F401
 
     for step in range(REPORTS):
@@ -46,7 +47,7 @@ def idle(config: dict[str, float]) -> None:
 
 
 def gmvae(config: dict[str, Any]) -> None:
-    """Train a trial's replicas as a worker of this package would, and report as often."""
+    """Train and report the replicas of a trial as a worker of this package does."""
     import torch
 
     from tuner.data import load
@@ -81,17 +82,17 @@ def gmvae(config: dict[str, Any]) -> None:
 
 
 def space(work: str, folder: Path) -> dict[str, Any]:
-    """Return the search space in Tune's words."""
+    """Return the search space in the format of Ray Tune."""
     if work == "idle":
         return {name: tune.uniform(0.0, 1.0) for name in ("offset", "width", "third")}
-    from tuner.methods.catalog import space as own
+    from tuner.study.space import method_space
 
-    found: dict[str, Any] = {
+    searched: dict[str, Any] = {
         name: _dimension(p)
-        for name, p in own("gmvae").parameters.items()
-        if name != "variance_floor"  # of the Gaussian likelihood alone
+        for name, p in method_space("gmvae").parameters.items()
+        if name != "variance_floor"  # used only with the Gaussian likelihood
     }
-    return found | {
+    return searched | {
         "epochs": EPOCHS,
         "folder": str(folder / "trials"),
         "number": tune.randint(0, 1 << 30),
@@ -111,7 +112,7 @@ def _dimension(parameter: Any) -> Any:
 def measure(work: str, trials: int, folder: Path) -> Mapping[str, Any]:
     """Run one search and return its figures."""
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    began = time.perf_counter()
+    start = time.perf_counter()
     ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
     clock = Clock()
     scheduler = (
@@ -145,25 +146,25 @@ def measure(work: str, trials: int, folder: Path) -> Mapping[str, Any]:
     ).fit()
     best = results.get_best_result()
     ray.shutdown()
-    steady = (clock.ends[-1] - clock.ends[WARM - 1]) / (len(clock.ends) - WARM)
+    steady = clock.ends[WARM_UP_TRIALS - 1 :]
     return {
         "trials": len(clock.ends),
         "errors": results.num_errors,
-        "seconds_per_trial": steady,
-        "seconds_to_first_trial": clock.ends[0] - began,
-        "seconds": time.perf_counter() - began,
+        "seconds_per_trial": (steady[-1] - steady[0]) / (len(steady) - 1),
+        "seconds_to_first_trial": clock.ends[0] - start,
+        "seconds": time.perf_counter() - start,
         "best": (best.metrics or {}).get("value"),
     }
 
 
 def main() -> None:
-    """Read the flags and measure."""
-    flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("--work", choices=("idle", "gmvae"), required=True)
-    flags.add_argument("--trials", type=int, default=40)
-    flags.add_argument("--folder", type=Path, required=True)
-    given = flags.parse_args()
-    print(json.dumps(measure(given.work, given.trials, given.folder.resolve())))
+    """Measure from the command line."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--work", choices=("idle", "gmvae"), required=True)
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--folder", type=Path, required=True)
+    args = parser.parse_args()
+    print(json.dumps(measure(args.work, args.trials, args.folder.resolve())))
 
 
 if __name__ == "__main__":

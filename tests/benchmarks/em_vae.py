@@ -1,21 +1,20 @@
-"""EM-VAE beside Algorithm 1 done to the letter: first accuracy, then time.
+"""EM-VAE and a literal implementation of its Algorithm 1: accuracy, then time.
 
     python -m tests.benchmarks.em_vae [--out FILE] [--points 10000] [--seeds 5] [--threads 2]
 
-The other side is what one would write from the paper: K modules of their own, every network sees
-every point with its weight, ten draws for all of them, Adam as torch has it by default.
+The literal implementation follows the paper: K separate modules, each of which sees every point
+with its weight, ten draws for all of them, and the default Adam of torch.
 
 Deep Generative Clustering with VAEs and Expectation-Maximization (2025), Algorithm 1 and Table 1.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tests.benchmarks._ratios import in_turns, ratio, write
+from tests.benchmarks._common import argument_parser, in_turns, mean_and_sd, ratio, write
 from tuner.data import load
 from tuner.evaluation.metrics import contingency, hungarian
 from tuner.models.em_vae.method import EMVAE, EMVAEConfig
@@ -43,7 +42,7 @@ class Network(nn.Module):
         self.weight = config.reconstruction_weight
 
     def elbo(self, x: Tensor, draws: int) -> Tensor:
-        """Return the bound (2.4) of x (B, F), (B,), by Monte Carlo."""
+        """Return a Monte Carlo estimate of the bound (2.4) of x (B, F), shape (B,)."""
         h = self.encoder(x)
         mean, log_variance = self.mean(h), self.log_variance(h)
         kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1)
@@ -53,7 +52,7 @@ class Network(nn.Module):
 
 
 class Literal:
-    """Algorithm 1 to the letter."""
+    """A literal implementation of Algorithm 1."""
 
     def __init__(self, config: EMVAEConfig, features: int, seed: int) -> None:
         torch.manual_seed(seed)
@@ -73,7 +72,7 @@ class Literal:
         return u
 
     def m_step(self, x: Tensor, u: Tensor) -> None:
-        """Take the passes of one M-step."""
+        """Make the passes of one M-step."""
         self.networks.train()
         for _ in range(self.config.m_step_epochs):
             for index in torch.randperm(len(x)).split(self.config.batch_size):
@@ -85,7 +84,7 @@ class Literal:
 
     @torch.no_grad()
     def e_step(self, x: Tensor) -> Tensor:
-        """Return the responsibilities."""
+        """Return the responsibilities (N, K)."""
         self.networks.eval()
         draws = self.config.mc_samples
         elbo = [
@@ -107,36 +106,36 @@ def ours(config: EMVAEConfig, x: Tensor, seed: int) -> Tensor:
 def accuracies(
     config: EMVAEConfig, x: Tensor, truth: np.ndarray, seeds: int
 ) -> dict[str, list[float]]:
-    """Return hungarian accuracies of both sides, one per seed."""
+    """Return the hungarian accuracies of both implementations, one per seed."""
     found: dict[str, list[float]] = {"literal": [], "ours": []}
     for seed in range(seeds):
-        answers = {
+        responsibilities = {
             "literal": Literal(config, x.shape[1], seed).fit(x),
             "ours": ours(config, x, seed),
         }
-        for side, u in answers.items():
-            found[side].append(hungarian(contingency(u.argmax(1).numpy(), truth)))
+        for name, u in responsibilities.items():
+            found[name].append(hungarian(contingency(u.argmax(1).numpy(), truth)))
         print(f"seed {seed}: {found['literal'][-1]:.3f} {found['ours'][-1]:.3f}", flush=True)
     return found
 
 
 def main() -> None:
-    """Compare accuracy on half of the points and a short schedule, then time on all of them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    """Compare accuracy on half of the points with a short schedule, then time on all points."""
+    parser = argument_parser(__doc__)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--points", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--iterations", type=int, default=2, help="of the timed side")
+    parser.add_argument("--iterations", type=int, default=2, help="of the timed runs")
     parser.add_argument("--threads", type=int, default=2)
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     data = load("mnist")
     assert data.train_labels is not None
-    x = torch.from_numpy(data.train[: asked.points]).flatten(1)
-    truth, half = data.train_labels[: asked.points], asked.points // 2
-    brief = EMVAEConfig(n_components=10, iterations=6, m_step_epochs=4, decay_every=0)
-    found = accuracies(brief, x[:half], truth[:half], asked.seeds)
-    paper = EMVAEConfig(n_components=10, iterations=asked.iterations)
+    x = torch.from_numpy(data.train[: args.points]).flatten(1)
+    truth, half = data.train_labels[: args.points], args.points // 2
+    short = EMVAEConfig(n_components=10, iterations=6, m_step_epochs=4, decay_every=0)
+    found = accuracies(short, x[:half], truth[:half], args.seeds)
+    paper = EMVAEConfig(n_components=10, iterations=args.iterations)
     literal, fast = in_turns(
         {
             "literal": lambda: Literal(paper, x.shape[1], 0).fit(x),
@@ -144,13 +143,10 @@ def main() -> None:
         },
         turns=1,
     )
-    facts = {
-        side: f"{np.mean(each):.3f} ± {np.std(each, ddof=1):.3f}" for side, each in found.items()
-    }
     write(
-        asked.out,
+        args.out,
         [literal, fast],
-        accuracy=facts,
+        accuracy={name: mean_and_sd(each) for name, each in found.items()},
         each=found,
         faster=ratio(literal, fast),
     )

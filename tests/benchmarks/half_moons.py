@@ -1,14 +1,13 @@
-"""EM-VAE on five half-moons: a table, a curve and a picture, from two starts.
+"""EM-VAE on five half-moons from two starts: accuracies, curves and a picture.
 
     python -m tests.benchmarks.half_moons --out FOLDER [--iterations N]
 
 Deep Generative Clustering with VAEs and Expectation-Maximization (2025), Figure 1 and the second
-column of Table 1. Ten seeds train side by side from each start, half an hour per start on one
-core. Labels serve the accuracy (hungarian, over the training points) alone: `score` and `elbo`
-choose a seed without them.
+column of Table 1. Trains ten seeds at once from each start, which takes half an hour per start on
+one core. Labels are used only for the accuracy (hungarian, on the training points). `score` and
+`elbo` choose a seed without them.
 """
 
-import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,19 +20,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tests.benchmarks._common import argument_parser
 from tuner.data import load
 from tuner.evaluation.metrics import contingency, hungarian
 from tuner.evaluation.objective import NeighbourGraph, modularity, neighbour_graph
-from tuner.methods.catalog import space
 from tuner.models.em_vae.method import EMVAE, EMVAEClusterer, EMVAEConfig
+from tuner.study.space import method_space
 
 SEEDS = 10
 STARTS = ("random", "kmeans")
 
 
 def configuration(start: str, iterations: int | None) -> EMVAEConfig:
-    """Return Table 1's settings for synthetic data, with fewer iterations where that is said."""
-    preset = dict(space("em_vae").presets["half_moons"]) | {"start": start}
+    """Return the settings of Table 1 for synthetic data, optionally with other iterations."""
+    preset = dict(method_space("em_vae").presets["half_moons"]) | {"start": start}
     return EMVAEConfig.from_mapping(
         preset if iterations is None else preset | {"iterations": iterations}
     )
@@ -41,14 +41,14 @@ def configuration(start: str, iterations: int | None) -> EMVAEConfig:
 
 @dataclass
 class Outcome:
-    """What the seeds of one start reached, all arrays of shape (seeds,)."""
+    """Results of all seeds from one start, as arrays of shape (seeds,)."""
 
     accuracy: NDArray[np.float64]
     score: NDArray[np.float64]
     elbo: NDArray[np.float64]
 
     def summary(self) -> dict[str, Any]:
-        """Return mean and sd, and what each way of choosing a seed without labels gets."""
+        """Return mean, sd, and the accuracy of the seeds chosen by score and by elbo."""
         return {
             "accuracy_mean": float(self.accuracy.mean()),
             "accuracy_sd": float(self.accuracy.std(ddof=1)),
@@ -62,7 +62,7 @@ class Outcome:
 
 
 def outcome(model: EMVAE, x: Tensor, truth: NDArray[np.int64], graph: NeighbourGraph) -> Outcome:
-    """Return what the replicas have reached."""
+    """Return the results of the replicas."""
     labels = model.predict_log_proba(x).argmax(-1).numpy()
     clusterers = [c for c in model.clusterers() if isinstance(c, EMVAEClusterer)]
     return Outcome(
@@ -75,7 +75,7 @@ def outcome(model: EMVAE, x: Tensor, truth: NDArray[np.int64], graph: NeighbourG
 def train(
     config: EMVAEConfig, x: Tensor, truth: NDArray[np.int64], graph: NeighbourGraph
 ) -> Iterator[tuple[int, EMVAE, Outcome]]:
-    """Yield iteration, model and outcome about 40 times, and at the end."""
+    """Yield iteration, model and outcome about 40 times, including the end."""
     model = EMVAE(config, x.shape[1:], range(SEEDS))
     every = max(1, config.iterations // 40)
     for report in model.fit(x):
@@ -85,7 +85,7 @@ def train(
 
 
 def picture(x: NDArray[np.float32], chosen: dict[str, EMVAEClusterer], file: Path) -> None:
-    """Draw the data, and per start the clusters and new points of the seed chosen by elbo."""
+    """Draw the data, and for each start the clusters and samples of the seed chosen by elbo."""
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(len(chosen), 3, figsize=(15, 3.2 * len(chosen)), squeeze=False)
@@ -96,9 +96,9 @@ def picture(x: NDArray[np.float32], chosen: dict[str, EMVAEClusterer], file: Pat
         row[1].scatter(*x.T, s=2, c=labels, cmap="tab10", vmax=9)
         row[1].set_title(f"{start} start: clusters")
         for k in range(clusterer.config.n_components):
-            new = clusterer.sample(k, 400, seed=k).numpy()
-            row[2].scatter(*new.T, s=2, color=mpl.colormaps["tab10"](k))
-        row[2].set_title(f"{start} start: 400 new points of each cluster")
+            samples = clusterer.sample(k, 400, seed=k).numpy()
+            row[2].scatter(*samples.T, s=2, color=mpl.colormaps["tab10"](k))
+        row[2].set_title(f"{start} start: 400 samples of each cluster")
         for axis in row:
             axis.set(xlim=1.2 * row[0].dataLim.intervalx, ylim=1.4 * row[0].dataLim.intervaly)
     figure.tight_layout()
@@ -106,7 +106,7 @@ def picture(x: NDArray[np.float32], chosen: dict[str, EMVAEClusterer], file: Pat
 
 
 def run(iterations: int | None, folder: Path) -> None:
-    """Train from every start; write half_moons.json as it goes, and half_moons.png."""
+    """Train from every start, and write half_moons.json and half_moons.png during training."""
     data = load("half_moons")
     assert data.train_labels is not None
     x = data.train
@@ -135,15 +135,15 @@ def run(iterations: int | None, folder: Path) -> None:
 
 
 def main() -> None:
-    """Read the arguments and run."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    """Run from the command line."""
+    parser = argument_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--iterations", type=int)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
     mpl.use("agg")
-    asked.out.mkdir(parents=True, exist_ok=True)
-    run(asked.iterations, asked.out)
+    args.out.mkdir(parents=True, exist_ok=True)
+    run(args.iterations, args.out)
 
 
 if __name__ == "__main__":

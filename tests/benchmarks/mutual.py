@@ -1,15 +1,14 @@
-"""Mutual training of a VAE and a Gaussian mixture in turns: a table and a picture.
+"""Alternating training of a VAE and a Gaussian mixture: a table and a picture.
 
     python -m tests.benchmarks.mutual --out FOLDER [--data mnist] [--seeds 5]
 
 DGM final project - VAE with latent clustering using GMM (2025), section 3.3: over 80 % on MNIST,
-protocol and split not said. Here the seeds train side by side on all training points with the
-method's preset; the one with the highest `score` (modularity, no labels) is chosen. Accuracy is
-hungarian. `vae_gmm` is the same training before the first round. MNIST takes some six minutes of
+without protocol and split. Here all seeds train at once on all training points with the method's
+preset, and the one with the highest `score` (modularity, no labels) is chosen. Accuracy is
+hungarian. `vae_gmm` is the same training before the first round. MNIST takes about six minutes of
 processor time.
 """
 
-import argparse
 import json
 import time
 from dataclasses import dataclass
@@ -21,23 +20,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tests.benchmarks._common import argument_parser
 from tuner.data import Dataset, load
 from tuner.evaluation.metrics import contingency, hungarian
 from tuner.evaluation.objective import NeighbourGraph, modularity, neighbour_graph
-from tuner.methods.catalog import space
 from tuner.models.mutual_vae_gmm import MutualVAEGMM, MutualVAEGMMConfig
+from tuner.study.space import method_space
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the seeds reached, all arrays of shape (seeds,)."""
+    """Results of all seeds, as arrays of shape (seeds,)."""
 
     score: NDArray[np.float64]
     train: NDArray[np.float64]
     test: NDArray[np.float64]
 
     def summary(self) -> dict[str, Any]:
-        """Return mean and sd of the accuracies, and those of the seed that the score picks."""
+        """Return mean and sd of the accuracies, and those of the seed chosen by score."""
         chosen = int(self.score.argmax())
         figures: dict[str, Any] = {"chosen": chosen, "score": self.score.round(4).tolist()}
         for split, accuracy in (("train", self.train), ("test", self.test)):
@@ -52,7 +52,7 @@ class Outcome:
 
 
 def outcome(method: MutualVAEGMM, data: Dataset, graph: NeighbourGraph) -> Outcome:
-    """Return what the replicas have reached."""
+    """Return the results of the replicas."""
     train, test = (
         method.predict_log_proba(torch.from_numpy(x)).argmax(-1).numpy()
         for x in (data.train, data.test)
@@ -67,8 +67,8 @@ def outcome(method: MutualVAEGMM, data: Dataset, graph: NeighbourGraph) -> Outco
 
 
 def run(data: Dataset, seeds: int) -> tuple[MutualVAEGMM, dict[str, Outcome]]:
-    """Train the preset and return the method and its outcomes before and after the rounds."""
-    preset = space("mutual_vae_gmm").presets[data.name]
+    """Train the preset, and return the method and its outcomes before and after the rounds."""
+    preset = method_space("mutual_vae_gmm").presets[data.name]
     config = MutualVAEGMMConfig.from_mapping(preset)
     graph = neighbour_graph(data.train, fingerprint=data.fingerprint)
     method = MutualVAEGMM(config, data.shape, range(seeds))
@@ -86,20 +86,20 @@ def run(data: Dataset, seeds: int) -> tuple[MutualVAEGMM, dict[str, Outcome]]:
 
 
 def table(outcomes: dict[str, Outcome]) -> str:
-    """Return the table that is printed."""
+    """Return the outcomes as a text table."""
     lines = [f"{'':16}{'split':8}{'mean ± sd':>16}{'best':>8}{'chosen by score':>18}"]
     for name, reached in outcomes.items():
         summary = reached.summary()
         for split in ("train", "test"):
             s = summary[split]
-            spread = f"{100 * s['mean']:.1f} ± {100 * s['sd']:.1f}"
+            mean_sd = f"{100 * s['mean']:.1f} ± {100 * s['sd']:.1f}"
             best, chosen = 100 * s["best"], 100 * s["chosen"]
-            lines.append(f"{name:16}{split:8}{spread:>16}{best:8.1f}{chosen:18.1f}")
+            lines.append(f"{name:16}{split:8}{mean_sd:>16}{best:8.1f}{chosen:18.1f}")
     return "\n".join(lines)
 
 
 def picture(method: MutualVAEGMM, chosen: int, path: Path) -> None:
-    """Draw ten new points of every cluster of the chosen seed, a row each."""
+    """Draw ten samples of each cluster of the chosen seed, one row per cluster."""
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
@@ -112,25 +112,25 @@ def picture(method: MutualVAEGMM, chosen: int, path: Path) -> None:
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder for what is written")
-    parser.add_argument("--data", default="mnist", help="data set that has a preset")
-    parser.add_argument("--seeds", type=int, default=5, help="seeds trained side by side")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
+    parser = argument_parser(__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--data", default="mnist", help="data set with a preset")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds, trained at once")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
-    method, outcomes = run(load(options.data), options.seeds)
+    method, outcomes = run(load(args.data), args.seeds)
     document = {
-        "data": options.data,
+        "data": args.data,
         "protocol": "hungarian",
         "config": method.config.to_mapping(),
         "seconds": round(time.perf_counter() - start),
         **{name: reached.summary() for name, reached in outcomes.items()},
     }
-    (options.out / f"{options.data}.json").write_text(json.dumps(document, indent=2))
+    (args.out / f"{args.data}.json").write_text(json.dumps(document, indent=2))
     chosen = int(outcomes["mutual_vae_gmm"].score.argmax())
     if len(method.shape) == 2:
-        picture(method, chosen, options.out / f"{options.data}.png")
+        picture(method, chosen, args.out / f"{args.data}.png")
     print(table(outcomes))
 
 

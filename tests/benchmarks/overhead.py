@@ -1,13 +1,14 @@
-"""What a trial costs beside its training: proposing, executing, recording and tracking it.
+"""The overhead of a trial besides its training: suggesting, executing, recording and tracking it.
 
-A method that learns nothing is searched (3 parameters, 5 reports a trial); the figure is the wall
-time per trial at steady state, from the tenth trial that ends to the last. Run it with
-`RAY_worker_niceness=0 python -m tests.benchmarks.overhead`; `--profile` shows where the driver
-spends its time, which slows it down. With `--trials 2000 --sampler random`, which takes no time of
-its own, `early` and `late` say whether a trial costs the same at the end as at first.
+    RAY_worker_niceness=0 python -m tests.benchmarks.overhead [--trials N] [--profile]
+
+Searches a method without training (3 parameters, 5 reports per trial). The figure is the wall time
+per trial in the steady state, from the end of the tenth trial to the end of the last. `--profile`
+shows where the driver spends its time, and slows it down. With many trials and a sampler that
+takes almost no time (`--trials 2000 --sampler random`), compare `early` with `late` to see whether
+the overhead grows during a search.
 """
 
-import argparse
 import cProfile
 import json
 import os
@@ -21,18 +22,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 
+from tests.benchmarks._common import argument_parser
 from tests.tuner.faults.plugin import offer
 
 if TYPE_CHECKING:
     from tuner.orchestration.snapshot import SearchSnapshot
 
-_WARM = 10
+_WARM_UP_TRIALS = 10
 _WINDOW = 100
-_SHOWN = 25
+_PROFILE_LINES = 25
 
 
 class Stopwatch:
-    """Notes when trials end, and profiles the driver in between."""
+    """Records when trials end, and optionally profiles the driver."""
 
     def __init__(self, *, profiled: bool) -> None:
         self.ends: list[float] = []
@@ -42,7 +44,7 @@ class Stopwatch:
         self._profile = cProfile.Profile() if profiled else None
 
     def watch(self, snapshot: "SearchSnapshot") -> None:
-        """Take a look at the search."""
+        """Record the trials that have ended since the last call."""
         new = snapshot.done - len(self.ends)
         self.ends += [time.perf_counter()] * new
         self.cpu += [time.thread_time()] * new
@@ -50,17 +52,17 @@ class Stopwatch:
         if new:
             self.memory += [psutil.Process().memory_info().rss] * new
         if new and self._profile is not None:
-            if len(self.ends) == _WARM:
+            if len(self.ends) == _WARM_UP_TRIALS:
                 self._profile.enable()
             if len(self.ends) == snapshot.total:
                 self._profile.disable()
 
     def per_trial(self, times: list[float]) -> float:
-        """Return what a trial takes by one of the clocks, in seconds."""
-        return (times[-1] - times[_WARM - 1]) / (len(times) - _WARM)
+        """Return the seconds per trial by one of the clocks."""
+        return (times[-1] - times[_WARM_UP_TRIALS - 1]) / (len(times) - _WARM_UP_TRIALS)
 
     def window(self, first: int, last: int) -> dict[str, float]:
-        """Return what the trials that ended as number `first` to `last` took, each."""
+        """Return time per trial and memory over trials `first` to `last`, ordered by their end."""
         span = slice(first, last)
         ends, cpu = self.ends[span], self.all_cpu[span]
         return {
@@ -69,16 +71,16 @@ class Stopwatch:
             "driver_megabytes": self.memory[span][-1] / 1e6,
         }
 
-    def show(self) -> None:
+    def print_profile(self) -> None:
         """Print the profile to stderr."""
         if self._profile is not None:
             stats = pstats.Stats(self._profile, stream=sys.stderr)
-            stats.sort_stats("cumulative").print_stats(2 * _SHOWN)
-            stats.sort_stats("tottime").print_stats(_SHOWN)
+            stats.sort_stats("cumulative").print_stats(2 * _PROFILE_LINES)
+            stats.sort_stats("tottime").print_stats(_PROFILE_LINES)
 
 
 def measure(folder: Path, *, trials: int, workers: int, sampler: str, profiled: bool) -> None:
-    """Run one search in `folder` and print what it took."""
+    """Run one search in `folder` and print its figures as JSON."""
     from tuner.execution.cluster import Resources
     from tuner.orchestration.locations import Locations
     from tuner.orchestration.search import Session, search
@@ -103,7 +105,7 @@ def measure(folder: Path, *, trials: int, workers: int, sampler: str, profiled: 
         tracking_uri=f"sqlite:///{folder / 'mlflow.db'}",
         artifacts=folder / "artifacts",
     )
-    began = time.perf_counter()
+    start = time.perf_counter()
     session = Session(
         locations=locations,
         resources=Resources(workers=workers),
@@ -111,7 +113,7 @@ def measure(folder: Path, *, trials: int, workers: int, sampler: str, profiled: 
         on_message=lambda _: None,
     )
     search(study, session)
-    stopwatch.show()
+    stopwatch.print_profile()
     figures = {
         "trials": trials,
         "workers": workers,
@@ -121,21 +123,21 @@ def measure(folder: Path, *, trials: int, workers: int, sampler: str, profiled: 
         "driver_cpu_seconds_per_trial": stopwatch.per_trial(stopwatch.all_cpu),
         "early": stopwatch.window(20, 20 + _WINDOW),
         "late": stopwatch.window(-_WINDOW, trials),
-        "seconds_to_first_trial": stopwatch.ends[0] - began,
-        "seconds": time.perf_counter() - began,
+        "seconds_to_first_trial": stopwatch.ends[0] - start,
+        "seconds": time.perf_counter() - start,
         "load": os.getloadavg()[0],
     }
     print(json.dumps(figures, indent=1))
 
 
 def main() -> None:
-    """Read the flags and measure in a folder that is removed afterwards."""
-    flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("--trials", type=int, default=120)
-    flags.add_argument("--workers", type=int, default=2)
-    flags.add_argument("--sampler", default="tpe")
-    flags.add_argument("--profile", action="store_true")
-    given = flags.parse_args()
+    """Measure in a temporary folder, from the command line."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--trials", type=int, default=120)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--sampler", default="tpe")
+    parser.add_argument("--profile", action="store_true")
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         plugin = str(offer(Path(name) / "plugin"))
         sys.path.insert(0, plugin)
@@ -144,10 +146,10 @@ def main() -> None:
         )
         measure(
             Path(name),
-            trials=given.trials,
-            workers=given.workers,
-            sampler=given.sampler,
-            profiled=given.profile,
+            trials=args.trials,
+            workers=args.workers,
+            sampler=args.sampler,
+            profiled=args.profile,
         )
 
 

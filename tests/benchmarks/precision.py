@@ -1,12 +1,11 @@
-"""Products in bfloat16 against float32: what they save, and whether the clusters are as good.
+"""Matrix products in bfloat16 against float32: time and accuracy.
 
     python -m tests.benchmarks.precision [--points 10000] [--passes 8] [--seeds 4] [--out FILE]
 
-The GMVAE with fully connected layers and EM-VAE, seeds side by side on MNIST. Accuracy is
-hungarian on the training points. Where a device does not multiply bfloat16 the sides are the same.
+Trains the GMVAE with fully connected layers and EM-VAE on MNIST, all seeds at once. Accuracy is
+hungarian on the training points. Both precisions are the same on a device without bfloat16.
 """
 
-import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.benchmarks._ratios import Timed, in_turns, ratio, write
+from tests.benchmarks._common import Timed, argument_parser, in_turns, mean_and_sd, ratio, write
 from tuner.data import load
 from tuner.evaluation.metrics import contingency, hungarian
 from tuner.methods import catalog
-from tuner.models._kit import precision as _precision
+from tuner.models._kit import loop
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "gmvae": {
@@ -38,7 +37,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @dataclass
 class Case:
-    """A method on points, and the accuracies that each precision has reached."""
+    """A method on points, and its accuracies by precision."""
 
     name: str
     passes: int
@@ -47,19 +46,19 @@ class Case:
     truth: NDArray[np.int64]
     found: dict[str, list[float]] = field(default_factory=dict)
 
-    def train(self, side: str, narrow: int) -> None:
-        """Train all seeds with bfloat16 products in layers from `narrow` on."""
+    def train(self, precision: str, narrow: int) -> None:
+        """Train all seeds with bfloat16 products in layers of at least `narrow` units."""
         kind = catalog.method(self.name)
         config = kind.config_type.from_mapping(SETTINGS[self.name]).capped(self.passes)
-        with patch.object(_precision, "MIN_WIDTH", narrow):
+        with patch.object(loop, "NARROW", narrow):
             method = kind(config, tuple(self.x.shape[1:]), range(self.seeds), device=self.x.device)
             for _ in method.fit(self.x):
                 pass
         labels = method.predict_log_proba(self.x).argmax(-1).cpu().numpy()
-        self.found[side] = [hungarian(contingency(row, self.truth)) for row in labels]
+        self.found[precision] = [hungarian(contingency(row, self.truth)) for row in labels]
 
     def compare(self) -> tuple[list[Timed], dict[str, Any]]:
-        """Return the times of both sides and what there is to say of them."""
+        """Return the times of both precisions, their ratio and the accuracies."""
         full, half = in_turns(
             {
                 f"{self.name}, float32": lambda: self.train("float32", 10**9),
@@ -68,33 +67,33 @@ class Case:
             turns=1,
         )
         facts: dict[str, Any] = {f"{self.name} faster": ratio(full, half)}
-        for side, each in self.found.items():
-            facts[f"{self.name} {side}"] = f"{np.mean(each):.3f} ± {np.std(each, ddof=1):.3f}"
+        for precision, each in self.found.items():
+            facts[f"{self.name} {precision}"] = mean_and_sd(each)
         return [full, half], facts
 
 
 def main() -> None:
-    """Compare both methods."""
-    flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("--points", type=int, default=10_000)
-    flags.add_argument("--passes", type=int, default=8)
-    flags.add_argument("--seeds", type=int, default=4)
-    flags.add_argument("--threads", type=int, default=1, help="what a trial has by default")
-    flags.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    flags.add_argument("--out", type=Path)
-    given = flags.parse_args()
-    torch.set_num_threads(given.threads)
+    """Compare both precisions, from the command line."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--points", type=int, default=10_000)
+    parser.add_argument("--passes", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=1, help="default: 1, as for a trial")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     data = load("mnist")
     assert data.train_labels is not None
-    x = torch.from_numpy(data.train[: given.points]).to(given.device)
-    truth = data.train_labels[: given.points]
+    x = torch.from_numpy(data.train[: args.points]).to(args.device)
+    truth = data.train_labels[: args.points]
     timed: list[Timed] = []
     facts: dict[str, Any] = {}
     for name in SETTINGS:
-        sides, said = Case(name, given.passes, given.seeds, x, truth).compare()
-        timed += sides
-        facts |= said
-    write(given.out, timed, **facts)
+        times, found = Case(name, args.passes, args.seeds, x, truth).compare()
+        timed += times
+        facts |= found
+    write(args.out, timed, **facts)
 
 
 if __name__ == "__main__":

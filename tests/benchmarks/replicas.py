@@ -1,12 +1,11 @@
-"""Replicas side by side in one program, against as many runs one after the other.
+"""Replicas trained at once in one program, against the same number of runs in sequence.
 
     python -m tests.benchmarks.replicas [--replicas 4] [--turns 3] [--data digits] [--device cpu]
 
-Every method that trains a network, at its preset for the data, a few passes. Both sides are first
-shown to report the same for the same seeds.
+Trains every method that trains a network for a few passes, at its preset for the data. Checks
+first that both ways report the same metrics for the same seeds.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.benchmarks._ratios import in_turns, ratio, told, write
+from tests.benchmarks._common import argument_parser, format_ratio, in_turns, ratio, write
 from tuner.data import load
 from tuner.methods import catalog
 from tuner.methods.contract import Method, Trains
@@ -24,7 +23,7 @@ from tuner.study.space import method_space
 
 @dataclass(frozen=True)
 class Case:
-    """A method at its preset, on points and a device."""
+    """A method at its preset, with its points."""
 
     name: str
     x: Tensor
@@ -38,8 +37,8 @@ class Case:
         config = method.config_type.from_mapping(preset).capped(self.passes)
         return method(config, tuple(self.x.shape[1:]), seeds, device=self.x.device)
 
-    def first(self, seeds: Sequence[int]) -> Mapping[str, Tensor]:
-        """Return what the first pass reports, each (R,)."""
+    def first_metrics(self, seeds: Sequence[int]) -> Mapping[str, Tensor]:
+        """Return the metrics of the first pass, each (R,)."""
         return next(self.fresh(seeds).fit(self.x)).metrics
 
     def train(self, seeds: Sequence[int]) -> None:
@@ -48,59 +47,59 @@ class Case:
             pass
 
     def together(self, replicas: int) -> None:
-        """Train all replicas side by side."""
+        """Train all replicas at once."""
         self.train(range(replicas))
 
-    def in_turn(self, replicas: int) -> None:
+    def in_sequence(self, replicas: int) -> None:
         """Train one replica after the other."""
         for seed in range(replicas):
             self.train([seed])
 
 
 def check(case: Case, replicas: int) -> None:
-    """Raise unless both sides report the same of their first pass, but for rounding.
+    """Raise unless both ways report the same metrics for the first pass, up to rounding.
 
-    Later on a start of a mixture, or a game of adversaries, makes rounding as large as anything.
+    In later passes, initial mixtures and adversarial training amplify rounding errors.
     """
-    together = case.first(range(replicas))
+    together = case.first_metrics(range(replicas))
     for seed in range(replicas):
-        for name, alone in case.first([seed]).items():
+        for name, alone in case.first_metrics([seed]).items():
             if not torch.allclose(alone, together[name][[seed]], rtol=1e-2, atol=1e-4):
                 raise SystemExit(f"{case.name}: {name} of seed {seed} differs alone: {alone}")
 
 
 def main() -> None:
-    """Time all methods that train."""
-    flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("--replicas", type=int, default=4)
-    flags.add_argument("--turns", type=int, default=3)
-    flags.add_argument("--data", default="digits")
-    flags.add_argument("--points", type=int)
-    flags.add_argument("--passes", type=int, default=6)
-    flags.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    flags.add_argument("--threads", type=int, default=1, help="what a trial has by default")
-    flags.add_argument("--out", type=Path)
-    given = flags.parse_args()
-    torch.set_num_threads(given.threads)
-    x = torch.from_numpy(load(given.data).train[: given.points]).to(given.device)
+    """Time all methods that train networks, from the command line."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--replicas", type=int, default=4)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--points", type=int)
+    parser.add_argument("--passes", type=int, default=6)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=1, help="default: 1, as for a trial")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    x = torch.from_numpy(load(args.data).train[: args.points]).to(args.device)
     found: dict[str, Any] = {}
     timed = []
     for name in catalog.names():
         if not issubclass(catalog.method(name), Trains):
             continue
-        case = Case(name, x, given.data, given.passes)
-        check(case, given.replicas)
-        apart, together = in_turns(
+        case = Case(name, x, args.data, args.passes)
+        check(case, args.replicas)
+        sequential, together = in_turns(
             {
-                f"{name}, in turn": lambda case=case: case.in_turn(given.replicas),
-                f"{name}, together": lambda case=case: case.together(given.replicas),
+                f"{name}, in turn": lambda case=case: case.in_sequence(args.replicas),
+                f"{name}, together": lambda case=case: case.together(args.replicas),
             },
-            given.turns,
+            args.turns,
         )
-        timed += [apart, together]
-        found[name] = ratio(apart, together)
-        print(f"{name:28} {told(found[name])}", flush=True)
-    write(given.out, timed, replicas=given.replicas, device=given.device, faster=found)
+        timed += [sequential, together]
+        found[name] = ratio(sequential, together)
+        print(f"{name:28} {format_ratio(found[name])}", flush=True)
+    write(args.out, timed, replicas=args.replicas, device=args.device, faster=found)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
-"""Every method at its paper's settings, trained here, beside the figures that the papers give.
+"""Every method, trained at its paper's settings, with the figures from the papers.
 
     python -m tests.benchmarks.tables --method vade,dec --dataset mnist [--replicas 10]
         [--epochs N] [--subset N] [--device cpu] [--set n_components=16] [--note "K = 16"]
     python -m tests.benchmarks.tables --show
 
-Each training leaves one JSON file in `results/`: what it was told, what it took, and for every
-replica the figures on both splits. One that is there already is not trained again, one that was
-cut off goes on from its last checkpoint (its time is then that of the last attempt). `--epochs`
-caps the passes, as everywhere. The table says the passes and the points, because a figure from
-fewer of either is another figure.
+Each training writes one JSON file to `results/` with its settings, its time, and the figures of
+every replica on both splits. A training with an existing result is skipped, and an interrupted one
+resumes from its last checkpoint (its time is then that of the last run). `--epochs` limits the
+passes over the data. The table includes passes and points, because figures depend on both.
 
-Mean ± standard deviation is over replicas; in brackets stands the replica with the highest
-accuracy, which only labels can tell, and behind it the one that the score (no labels) picks.
+Mean ± standard deviation is over replicas. The highest accuracy of a replica is in brackets, and
+the column "chosen" has the accuracy of the replica with the highest score, chosen without labels.
 """
 
-import argparse
 import hashlib
 import json
 import platform
@@ -28,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tests.benchmarks._common import argument_parser, mean_and_sd
 from tuner.cli.values import fixed
 from tuner.data import Dataset, load
 from tuner.evaluation.metrics import audit
@@ -61,25 +60,25 @@ PAPERS: Mapping[tuple[str, str, str], str] = {
     ("gmvae", "mnist", "K = 30, M = 1"): "gmvae 92.8±1.6 (95.8)",
     ("gmvae", "mnist", "K = 30, M = 10"): "gmvae 89.3±2.5 (93.2)",
 }
-"""Accuracy on the test split in %, mean ± sd (best), in the papers; by method, data and note.
+"""Accuracy on the test split in %, mean ± sd (best), in the papers, by method, data and note.
 
-Hungarian where no other protocol is named. Deep Generative Clustering with VAEs and
+Hungarian unless another protocol is named. Deep Generative Clustering with VAEs and
 Expectation-Maximization (2025), Table 2; Deep Unsupervised Clustering with Gaussian Mixture
 Variational Autoencoders (2016), Table 1; Unsupervised Deep Embedding for Clustering Analysis
 (2016), Table 2; DGM final project (2025), section 3.3.
 """
 
 
-def settings(method: str, dataset: str, data: Dataset, given: Mapping[str, Any]) -> Config:
-    """Return the method's preset for the data set, with what is given on top."""
+def settings(method: str, dataset: str, data: Dataset, overrides: Mapping[str, Any]) -> Config:
+    """Return the method's preset for the data set, with overrides."""
     config = catalog.method(method).config_type
     implied = config.implied_by(unit_interval=data.unit_interval)
     preset = method_space(method).presets.get(dataset, {})
-    return config.from_mapping({**implied, **preset, **given})
+    return config.from_mapping({**implied, **preset, **overrides})
 
 
-def first(data: Dataset, points: int | None) -> Dataset:
-    """Return a data set with only the first so many points to train on."""
+def first_points(data: Dataset, points: int | None) -> Dataset:
+    """Return the data set with only the first training points."""
     if points is None or points >= len(data.train):
         return data
     labels = data.train_labels
@@ -91,30 +90,33 @@ def first(data: Dataset, points: int | None) -> Dataset:
     )
 
 
-def train(asked: Mapping[str, Any], config: Config, data: Dataset, folder: Path) -> dict[str, Any]:
-    """Train the replicas, or go on where they were left, and return what they reached."""
+def train(
+    options: Mapping[str, Any], config: Config, data: Dataset, folder: Path
+) -> dict[str, Any]:
+    """Train the replicas, resuming from checkpoints in `folder`, and return the results."""
     spec = TrialSpec(
         number=0,
-        method=asked["method"],
+        method=options["method"],
         settings=config.to_mapping(),
-        seeds=tuple(range(asked["replicas"])),
+        seeds=tuple(range(options["replicas"])),
         objective="score",
         folder=str(folder),
-        device=asked["device"],
+        device=options["device"],
     )
     graph = neighbour_graph(data.train, fingerprint=data.fingerprint)
-    trial, began = Trial(spec, trial_data(data, graph)), time.monotonic()
+    trial, start = Trial(spec, trial_data(data, graph)), time.monotonic()
     while not trial.finished:
         last = trial.advance()
-        told = "" if last.value is None else f" score {last.value:.3f}"
-        seen = last.metrics.get("audit/hungarian")
-        told += "" if seen is None else f" hungarian {seen:.3f}"
-        passed = time.monotonic() - began
-        print(f"{passed:6.0f} s  pass {last.epoch}/{last.passes} {last.stage}{told}", flush=True)
+        scores = "" if last.value is None else f" score {last.value:.3f}"
+        accuracy = last.metrics.get("audit/hungarian")
+        scores += "" if accuracy is None else f" hungarian {accuracy:.3f}"
+        elapsed = time.monotonic() - start
+        progress = f"pass {last.epoch}/{last.passes} {last.stage}{scores}"
+        print(f"{elapsed:6.0f} s  {progress}", flush=True)
     if last.failure is not None:
-        print(f"{asked['method']} ended: {last.failure}")
+        print(f"{options['method']} failed: {last.failure}")
     return {
-        "seconds": round(time.monotonic() - began, 1),
+        "seconds": round(time.monotonic() - start, 1),
         "failure": last.failure,
         "scores": [round(value, 4) for value in last.replicas],
         "train": _figures(trial, data.train, data.train_labels),
@@ -123,33 +125,33 @@ def train(asked: Mapping[str, Any], config: Config, data: Dataset, folder: Path)
 
 
 def _figures(trial: Trial, x: Any, labels: Any) -> dict[str, list[float]]:
-    """Return every figure of agreement with the labels, one per replica, in %."""
+    """Return every measure of agreement with the labels, one value per replica, in %."""
     points = torch.tensor(x, device=trial.spec.device)
     parts = [trial.method.predict_log_proba(part).float().cpu() for part in points.split(10_000)]
-    each = [audit(replica, labels) for replica in torch.cat(parts, dim=1).numpy()]
-    return {name: [round(100 * one[name], 2) for one in each] for name in each[0]}
+    audits = [audit(replica, labels) for replica in torch.cat(parts, dim=1).numpy()]
+    return {name: [round(100 * one[name], 2) for one in audits] for name in audits[0]}
 
 
-def run(asked: Mapping[str, Any], given: Mapping[str, Any], work: Path) -> None:
-    """Train one method on one data set unless its result is there."""
-    data = first(load(asked["dataset"]), asked["subset"])
-    config = settings(asked["method"], asked["dataset"], data, given)
-    if asked["epochs"] is not None:
-        config = config.capped(asked["epochs"])
-    document = {**asked, "settings": config.to_mapping()}
+def run(options: Mapping[str, Any], overrides: Mapping[str, Any], work: Path) -> None:
+    """Train one method on one data set unless its result exists."""
+    data = first_points(load(options["dataset"]), options["subset"])
+    config = settings(options["method"], options["dataset"], data, overrides)
+    if options["epochs"] is not None:
+        config = config.capped(options["epochs"])
+    document = {**options, "settings": config.to_mapping()}
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:8]
-    path = RESULTS / f"{asked['dataset']}-{asked['method']}-{digest}.json"
+    path = RESULTS / f"{options['dataset']}-{options['method']}-{digest}.json"
     if path.exists():
-        print(f"{path.name} is there")
+        print(f"{path.name} already exists")
         return
-    print(f"{asked['method']} on {asked['dataset']}: {config}", flush=True)
-    reached = train(asked, config, data, work / path.stem)
+    print(f"{options['method']} on {options['dataset']}: {config}", flush=True)
+    results = train(options, config, data, work / path.stem)
     document |= {
         "passes": config.passes,
         "points": len(data.train),
-        "machine": _machine(asked["device"]),
+        "machine": _machine(options["device"]),
         "threads": torch.get_num_threads(),
-        **reached,
+        **results,
     }
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
@@ -161,22 +163,23 @@ def _machine(device: str) -> str:
 
 
 def table(documents: Sequence[Mapping[str, Any]]) -> str:
-    """Return the results as a Markdown table, those of a variant (a note) behind the others."""
-    head = [
+    """Return the results as a Markdown table, with variants (results with a note) last."""
+    header = [
         "| data | method | points, passes | replicas | train | test | chosen | majority | gmvae "
         "| NMI | AMI | ARI | minutes | papers, test |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    order = sorted(documents, key=_locations)
-    return "\n".join([*head, *map(_line, order)])
+    order = sorted(documents, key=_sort_key)
+    return "\n".join([*header, *map(_line, order)])
 
 
-def _locations(document: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the key that sorts by data, then methods by accuracy, then variants by name."""
+def _sort_key(document: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the key to sort by data, methods by accuracy, then variants by name and numbers."""
     data, method, note = (document[key] for key in ("dataset", "method", "note"))
     words, numbers = re.sub(r"\d+", "", note), [int(n) for n in re.findall(r"\d+", note)]
-    by = (method, words, numbers) if note else ()
-    return data != "mnist", data, bool(note), *by, -_mean(document["test"]["hungarian"])
+    variant = (method, words, numbers) if note else ()
+    accuracy = float(np.mean(document["test"]["hungarian"]))
+    return data != "mnist", data, bool(note), *variant, -accuracy
 
 
 def _line(document: Mapping[str, Any]) -> str:
@@ -185,53 +188,44 @@ def _line(document: Mapping[str, Any]) -> str:
     scores = document["scores"]
     chosen = f"{accuracy[int(np.argmax(scores))]:.1f}" if scores else ""
     name = f"`{document['method']}`" + (f" {document['note']}" if document["note"] else "")
-    rest = [_spread(test[key]) for key in ("majority", "gmvae", "nmi", "ami", "ari")]
+    other = ("majority", "gmvae", "nmi", "ami", "ari")
     cells = [
         document["dataset"],
         name,
         f"{document['points']:,}, {document['passes']}",
         str(document["replicas"]),
-        _spread(train["hungarian"]),
-        f"{_spread(accuracy)} ({max(accuracy):.1f})",
+        mean_and_sd(train["hungarian"], percent=True),
+        f"{mean_and_sd(accuracy, percent=True)} ({max(accuracy):.1f})",
         chosen,
-        *rest,
+        *(mean_and_sd(test[key], percent=True) for key in other),
         f"{document['seconds'] / 60:.1f} {document['device']}",
         PAPERS.get((document["method"], document["dataset"], document["note"]), ""),
     ]
     return "| " + " | ".join(cells) + " |"
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))
-
-
-def _spread(values: Sequence[float]) -> str:
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return f"{_mean(values):.1f}±{sd:.1f}"
-
-
 def main() -> None:
-    """Train what is asked for, then print the table of everything there is."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--method", default="", help="names with commas between them, or all")
+    """Train the named methods, then print a table of all results."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--method", default="", help="comma-separated names, or all")
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--replicas", type=int, default=3)
-    parser.add_argument("--epochs", type=int, help="most passes over the data")
-    parser.add_argument("--subset", type=int, help="only the first so many training points")
+    parser.add_argument("--epochs", type=int, help="maximum number of passes over the data")
+    parser.add_argument("--subset", type=int, help="number of training points to use")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="given")
-    parser.add_argument("--note", default="", help="what the table says behind the method's name")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--note", default="", help="label of a variant, printed after the method")
     parser.add_argument("--work", type=Path, default=Path("tuner-artifacts/tables"))
-    parser.add_argument("--show", action="store_true", help="train nothing")
-    flags = parser.parse_args()
-    given = fixed(flags.given)
-    named = catalog.names() if flags.method == "all" else flags.method.split(",")
-    for method in () if flags.show else named:
-        asked = {
-            key: getattr(flags, key)
+    parser.add_argument("--show", action="store_true", help="only print the table")
+    args = parser.parse_args()
+    overrides = fixed(args.set)
+    methods = catalog.names() if args.method == "all" else args.method.split(",")
+    for method in () if args.show else methods:
+        options = {
+            key: getattr(args, key)
             for key in ("dataset", "replicas", "epochs", "subset", "device", "note")
         }
-        run({**asked, "method": method}, given, flags.work)
+        run({**options, "method": method}, overrides, args.work)
     print(table([json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]))
 
 
