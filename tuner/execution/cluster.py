@@ -36,7 +36,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..errors import ResourceError, ServiceError, UsageError
 from ..training.finalist import Finalist
-from ..training.trial import TrialSpec
+from ..training.trial_inputs import TrialSpec
 from .adapters import ControllerScheduler, ControllerSearcher, ControllerStopper
 from .address import connecting, machine_fault, probe_machine
 from .trial_controller import TrialController

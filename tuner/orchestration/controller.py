@@ -15,8 +15,9 @@ from ..execution.trial_controller import TrialController
 from ..ledger.ledger import Ledger, State, Suggestion, TrialRecord
 from ..study.seeds import trial_seeds
 from ..tracking.trial_records import plan_tags, trial_record
+from ..training.evaluations import Evaluation, read_evaluations
 from ..training.pretraining_cache import CACHE_FOLDER
-from ..training.trial import Evaluation, TrialSpec, read_evaluations
+from ..training.trial_inputs import TrialSpec
 
 if TYPE_CHECKING:
     from ..study.study import Plan

@@ -16,10 +16,11 @@ from ..reports import model_pictures
 from ..study.result import Result
 from ..study.seeds import finalist_seeds
 from ..tracking.trial_records import finalist_record, plan_tags, trial_record
+from ..training.evaluations import read_evaluations
 from ..training.finalist import Finalist
 from ..training.pretraining_cache import CACHE_FOLDER
 from ..training.saved_model import Model
-from ..training.trial import TrialSpec, read_evaluations
+from ..training.trial_inputs import TrialSpec
 from .controller import is_usable
 
 if TYPE_CHECKING:

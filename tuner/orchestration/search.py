@@ -17,7 +17,7 @@ from ..study.result import Result
 from ..study.study import Plan, Study, prepare, slug
 from ..tracking import Tracker, check
 from ..tracking.trial_records import plan_tags, trial_record
-from ..training.trial import read_evaluations
+from ..training.evaluations import read_evaluations
 from .controller import SearchController, Watch
 from .finalize import Finalizer
 from .locations import Locations

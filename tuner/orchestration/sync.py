@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SyncError
 from ..ledger.ledger import Ledger
 from ..tracking.trial_records import finalist_record, plan_tags, trial_record
+from ..training.evaluations import read_evaluations
 from ..training.finalist import Finalist
-from ..training.trial import read_evaluations
 from .search import open_tracker, plan_of
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from . import RunRecord
 if TYPE_CHECKING:
     from ..ledger.ledger import TrialRecord
     from ..study.study import Plan
+    from ..training.evaluations import Evaluation
     from ..training.finalist import Finalist
-    from ..training.trial import Evaluation
 
 
 def plan_tags(plan: "Plan", *, device: str) -> dict[str, str]:
