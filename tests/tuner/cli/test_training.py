@@ -36,7 +36,7 @@ def test_the_best_model_has_pictures_beside_it(tuner, here):
 def test_a_picture_that_fails_is_a_note_of_the_training(tuner, here, monkeypatch):
     from tuner.reports import model_pictures
 
-    monkeypatch.setattr(model_pictures.planes, "tsne", lambda codes: 1 / 0)
+    monkeypatch.setattr(model_pictures.projections, "tsne", lambda codes: 1 / 0)
     ran = tuner(*line(here, "--out", "m"))
     assert ran.code == 0, ran.err
     assert "codes.png was not drawn (ZeroDivisionError" in ran.out
