@@ -53,7 +53,8 @@ def gmvae(config: dict[str, Any]) -> None:
     from tuner.data import load
     from tuner.evaluation.objective import neighbour_graph
     from tuner.study.seeds import trial_seeds
-    from tuner.training.trial import Trial, TrialSpec, trial_data
+    from tuner.training.trial import Trial
+    from tuner.training.trial_inputs import TrialSpec, trial_data
 
     torch.set_num_threads(1)
     settings = dict(config)

@@ -20,7 +20,7 @@ from tests.benchmarks._common import Timed, argument_parser, in_turns, mean_and_
 from tuner.data import load
 from tuner.evaluation.metrics import contingency, hungarian
 from tuner.methods import catalog
-from tuner.models._kit import loop
+from tuner.models._kit import precision as _precision
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "gmvae": {
@@ -50,7 +50,7 @@ class Case:
         """Train all seeds with bfloat16 products in layers of at least `narrow` units."""
         kind = catalog.method(self.name)
         config = kind.config_type.from_mapping(SETTINGS[self.name]).capped(self.passes)
-        with patch.object(loop, "NARROW", narrow):
+        with patch.object(_precision, "MIN_WIDTH", narrow):
             method = kind(config, tuple(self.x.shape[1:]), range(self.seeds), device=self.x.device)
             for _ in method.fit(self.x):
                 pass

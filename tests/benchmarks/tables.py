@@ -34,7 +34,8 @@ from tuner.evaluation.objective import neighbour_graph
 from tuner.methods import catalog
 from tuner.methods.config import Config
 from tuner.study.space import method_space
-from tuner.training.trial import Trial, TrialSpec, trial_data
+from tuner.training.trial import Trial
+from tuner.training.trial_inputs import TrialSpec, trial_data
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -19,7 +19,8 @@ from tuner.orchestration.locations import Locations
 from tuner.study.result import Result
 from tuner.study.study import Study
 from tuner.training.finalist import Finalist, fit_finalist
-from tuner.training.trial import Trial, trial_data
+from tuner.training.trial import Trial
+from tuner.training.trial_inputs import trial_data
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from tuner.orchestration.doctor import examine
 from tuner.orchestration.locations import Locations
 from tuner.orchestration.search import Session, resume
 from tuner.orchestration.status import status_of
-from tuner.training.trial import read_evaluations
+from tuner.training.evaluations import read_evaluations
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 

@@ -13,7 +13,7 @@ from .output import log, show, show_facts, show_json
 
 if TYPE_CHECKING:
     from ..orchestration.train import TrainingResult
-    from ..training.trial import Evaluation
+    from ..training.evaluations import Evaluation
 
 OneMethod = Annotated[str, Option("--method", "-m", metavar="METHOD", help="Method to train.")]
 Out = Annotated[

@@ -1,4 +1,4 @@
-"""How good clusters are: the objective, metrics against labels, audits, comparisons of models.
+"""Evaluation of clusters: objective, metrics against labels, audits, comparison of models.
 
 May import study, methods and data.
 """

@@ -1,4 +1,4 @@
-"""How well a choice without labels did, where labels exist; nothing here takes part in it."""
+"""Audit of a search: how good its choices are according to the labels, if there are any."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CompleteTrial:
-    """What the audit looks at in a complete trial: its value, its K and its last metrics.
+    """The value, K and last metrics of a complete trial.
 
-    `n_components` is None where K was not searched.
+    `n_components` is None if K was not searched.
     """
 
     number: int
@@ -36,10 +36,10 @@ def search_audit(
 ) -> dict[str, Any] | None:
     """Return the audit of a search, None without labels.
 
-    The champion's figures and k-means' are on the test split. Over the complete trials,
-    `rank_correlation` is Spearman's between value and `measure`, `regret` the best trial's
-    measure less that of trial `chosen`. The measure is hungarian accuracy, and AMI where trials
-    differ in K, since accuracy grows with K.
+    The metrics of the champion and of k-means are on the test split. Over the complete trials,
+    `rank_correlation` is Spearman's correlation of value and `measure`, and `regret` is the
+    measure of the best trial minus that of trial `chosen`. The measure is hungarian accuracy, or
+    AMI if trials differ in K, since accuracy grows with K.
     """
     if dataset.test_labels is None:
         return None
@@ -61,7 +61,7 @@ def search_audit(
 
 
 def _rank_correlation(values: Sequence[float], quality: Sequence[float]) -> float | None:
-    """Return Spearman's correlation, None where either side does not vary."""
+    """Return Spearman's correlation, None if one of the two is constant."""
     if len(set(values)) < 2 or len(set(quality)) < 2:
         return None
     return float(spearmanr(values, quality).statistic)

@@ -1,8 +1,8 @@
-"""Which model becomes champion: the one that is better on held-out points beyond the noise.
+"""Comparison of challenger and champion on the test split, with its sampling noise.
 
-Two models are compared on many draws of half the test points, each with a neighbour graph of its
-own. A half drawn without replacement varies as much around the whole as the whole does around
-what it was drawn from, so the spread over draws is the noise of the test set itself.
+Two models are compared on many draws of half the test points, each with its own neighbour graph.
+A half drawn without replacement varies around the whole as much as the whole varies around the
+population, so the spread over draws measures the noise of the test split.
 """
 
 from collections.abc import Sequence
@@ -14,24 +14,31 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from ..errors import DataError, PromotionRefusedError
-from .objective import Floats, Integers, jaccard_graph, modularity, projected, sampled
+from .objective import (
+    Floats,
+    Integers,
+    jaccard_graph,
+    modularity,
+    reduce_dimensions,
+    sample_indices,
+)
 
 NEIGHBOURS = 10
-LIMIT = 10_000
-LEAST_POINTS = 25
-LEAST_WINS = 0.95
-LEAST_DIFFERENCE = 0.005
+MAX_POINTS = 10_000
+MIN_POINTS = 25
+MIN_WINS = 0.95
+MIN_DIFFERENCE = 0.005
 
-_REACH = 80  # neighbours kept of each point, so that ten lie in a half all but surely
+_CANDIDATES = 80  # nearest neighbours kept per point: ten of them are almost surely in each half
 
 
 @final
 @dataclass(frozen=True)
 class Verdict:
-    """How a challenger did against the champion over paired draws.
+    """The result of a comparison over paired draws.
 
-    `wins` is the share of draws in which it scores higher, `mean_difference` the mean of its
-    score less the champion's.
+    `wins` is the share of draws in which the challenger scores higher, `mean_difference` the mean
+    of its score minus the score of the champion.
     """
 
     wins: float
@@ -47,15 +54,16 @@ def compare(
     fingerprint: str,
     draws: int = 200,
 ) -> Verdict:
-    """Return whether the challenger is better: in 95 % of the draws, and by 0.005 in the mean.
+    """Return whether the challenger is better: in 95 % of the draws and by 0.005 on average.
 
     Both labels (N,) are the clusters of the scaled test points x_test (N, *shape). The draws
-    depend on the fingerprint of the data alone. Raises PromotionRefusedError for fewer than 25
+    depend only on the fingerprint of the data. Raise PromotionRefusedError for fewer than 25
     points.
     """
-    if len(x_test) < LEAST_POINTS:
+    if len(x_test) < MIN_POINTS:
         raise PromotionRefusedError(
-            f"{len(x_test)} test points cannot tell two models apart: give at least {LEAST_POINTS}"
+            f"{len(x_test)} test points are too few to compare two models: give at least "
+            f"{MIN_POINTS}"
         )
     scores = scores_over_draws(
         [challenger_labels, champion_labels], x_test, fingerprint=fingerprint, draws=draws
@@ -65,7 +73,7 @@ def compare(
     return Verdict(
         wins=wins,
         mean_difference=mean,
-        promoted=wins >= LEAST_WINS and mean >= LEAST_DIFFERENCE,
+        promoted=wins >= MIN_WINS and mean >= MIN_DIFFERENCE,
     )
 
 
@@ -77,13 +85,13 @@ def interval(
     fingerprint: str,
     draws: int = 200,
 ) -> tuple[float, float]:
-    """Return a 95 % interval of the score of labels (N,): its spread over the same draws.
+    """Return a 95 % interval of the score of labels (N,) from its spread over the same draws.
 
-    A graph of half the points gives lower scores, so the spread is laid around the `score` that
-    the labels have on all of them: score + quantile − mean, for 2.5 % and 97.5 %.
+    A graph of half the points gives lower scores, so the spread is centred on the `score` that
+    the labels have on all points: score + quantile − mean, for 2.5 % and 97.5 %.
     """
-    over = scores_over_draws([labels], x_test, fingerprint=fingerprint, draws=draws)[:, 0]
-    low, high = np.quantile(over, [0.025, 0.975]) - over.mean()
+    scores = scores_over_draws([labels], x_test, fingerprint=fingerprint, draws=draws)[:, 0]
+    low, high = np.quantile(scores, [0.025, 0.975]) - scores.mean()
     return float(score + low), float(score + high)
 
 
@@ -96,23 +104,25 @@ def scores_over_draws(
 ) -> Floats:
     """Return the modularity of each partition (N,) in each draw of half the points, (draws, P).
 
-    At most 10,000 points take part. The graph has 10 neighbours, or a quarter of a draw where
-    that is fewer, as modularity says nothing on a graph that is nearly complete.
+    At most 10,000 points are used. The graph has 10 neighbours, or a quarter of the points of a
+    draw if that is fewer, because modularity is meaningless on a nearly complete graph.
     """
     if len(x_test) < 6:
-        raise DataError(f"{len(x_test)} test points have no score: give at least 6")
-    labels = np.stack([_checked(partition, len(x_test)) for partition in partitions])
-    index = sampled(len(x_test), fingerprint, LIMIT)
-    labels, points = labels[:, index], projected(x_test[index])
-    nearest = _neighbours(points, min(_REACH, len(points) - 1))
-    halves = (sampled(len(points), f"{fingerprint}/{i}", len(points) // 2) for i in range(draws))
+        raise DataError(f"{len(x_test)} test points are too few for a score: give at least 6")
+    labels = np.stack([_renumbered(partition, len(x_test)) for partition in partitions])
+    index = sample_indices(len(x_test), fingerprint, MAX_POINTS)
+    labels, points = labels[:, index], reduce_dimensions(x_test[index])
+    nearest = _neighbours(points, min(_CANDIDATES, len(points) - 1))
+    halves = (
+        sample_indices(len(points), f"{fingerprint}/{i}", len(points) // 2) for i in range(draws)
+    )
     return np.stack([_score(points, nearest, half, labels[:, half]) for half in halves])
 
 
 def _score(
     points: NDArray[np.float32], nearest: Integers, half: Integers, labels: Integers
 ) -> Floats:
-    """Return the modularity of partitions (P, n) on the graph of the n points of a half."""
+    """Return the modularity of partitions (P, n) on the graph of the n points of a half, (P,)."""
     k = min(NEIGHBOURS, max(len(half) // 4, 1))
     return modularity(jaccard_graph(_neighbours_within(points, nearest, half, k), half), labels)
 
@@ -120,10 +130,10 @@ def _score(
 def _neighbours_within(
     points: NDArray[np.float32], nearest: Integers, half: Integers, k: int
 ) -> Integers:
-    """Return the k nearest neighbours of the points of a half within it, as positions in it.
+    """Return the k nearest neighbours within a half of its points, as positions in the half.
 
-    They are the first k of a point's neighbours overall, `nearest` (N, reach), that are in the
-    half; where one has fewer, distances are computed anew.
+    They are the first k of the neighbours of a point, `nearest` (N, candidates), that are in the
+    half. If a point has fewer, distances are computed again.
     """
     position = np.full(len(points), -1)
     position[half] = np.arange(len(half))
@@ -136,17 +146,17 @@ def _neighbours_within(
 
 
 def _neighbours(points: NDArray[np.float32], k: int) -> Integers:
-    """Return the k nearest neighbours of every point, nearest first, (n, k)."""
+    """Return the k nearest neighbours of each point, nearest first, (n, k)."""
     search = NearestNeighbors(n_neighbors=k).fit(points)
     nearest: Integers = search.kneighbors(return_distance=False)
     return nearest
 
 
-def _checked(labels: ArrayLike, n: int) -> Integers:
-    """Return the clusters of n points as numbers from 0 without gaps."""
+def _renumbered(labels: ArrayLike, n: int) -> Integers:
+    """Return the clusters of n points renumbered from 0 without gaps, or raise DataError."""
     values = np.asarray(labels)
     if values.shape != (n,):
         raise DataError(
-            f"clusters of shape {values.shape} do not belong to {n} points: give one per point"
+            f"clusters of shape {values.shape} do not match {n} points: give one per point"
         )
     return np.unique(values, return_inverse=True)[1]

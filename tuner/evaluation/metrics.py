@@ -1,9 +1,9 @@
-"""How well clusters agree with known classes, all of it from one contingency table.
+"""Metrics of the agreement between clusters and known classes.
 
-Three protocols call themselves accuracy. `hungarian` maps clusters to classes one to one,
-`majority` gives every cluster its most frequent class, and `gmvae` gives it the class of its most
-probable point. The last two grow with the number of clusters; AMI and ARI are corrected for
-chance. Always say which one a figure is.
+Three protocols are called accuracy in the literature. `hungarian` maps clusters to classes one to
+one, `majority` assigns each cluster its most frequent class, and `gmvae` assigns it the class of
+its most probable point. The last two grow with the number of clusters. AMI and ARI are corrected
+for chance.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,36 +22,36 @@ _BINS = 15
 
 
 def contingency(clusters: ArrayLike, labels: ArrayLike) -> Table:
-    """Return how many points of cluster k have class c, shape (K, C).
+    """Return the number of points in cluster k with class c, shape (K, C).
 
-    Only clusters and classes that occur have a row or a column, in ascending order.
+    Rows and columns are the clusters and classes that occur, in ascending order.
     """
     rows, k = _codes(clusters)
     columns, c = _codes(labels)
     if rows.shape != columns.shape:
-        raise DataError(f"{rows.size} points have {columns.size} labels: give one for each point")
+        raise DataError(f"{rows.size} points have {columns.size} labels: give one per point")
     return np.bincount(rows * c + columns, minlength=k * c).reshape(k, c)
 
 
 def hungarian(table: Table) -> float:
     """Return the accuracy under the best one-to-one map of clusters to classes.
 
-    Where there are more clusters than classes, the points of unmapped clusters count as wrong.
+    If there are more clusters than classes, the points of unmapped clusters count as wrong.
     """
-    return float(table[_one_to_one(table)].sum() / table.sum())
+    return float(table[_best_mapping(table)].sum() / table.sum())
 
 
 def majority(table: Table) -> float:
-    """Return the accuracy when every cluster takes its most frequent class (purity)."""
+    """Return the accuracy when each cluster is assigned its most frequent class (purity)."""
     return float(table.max(axis=1).sum() / table.sum())
 
 
 def exemplar_accuracy(log_proba: ArrayLike, labels: ArrayLike) -> float:
-    """Return the accuracy when every cluster takes the class of its most probable point.
+    """Return the accuracy when each cluster is assigned the class of its most probable point.
 
     Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (Dilokthanakul et
     al., 2016), section 4.2. log_proba has shape (N, K), labels (N,). Points are compared by
-    log-odds, because probabilities near 1 are equal in float32 for hundreds of points.
+    log-odds, because hundreds of points may share the same float32 probability near 1.
     """
     log_p, truth = np.asarray(log_proba, dtype=np.float64), np.asarray(labels)
     exemplars = log_odds(log_p).argmax(axis=0)
@@ -59,24 +59,24 @@ def exemplar_accuracy(log_proba: ArrayLike, labels: ArrayLike) -> float:
 
 
 def calibration_error(log_proba: ArrayLike, labels: ArrayLike) -> float:
-    """Return by how much confidence misses accuracy, in [0, 1]; 0 is calibrated.
+    """Return the expected calibration error, in [0, 1]; 0 is calibrated.
 
     Σ_b n_b / n |accuracy_b - confidence_b| over 15 bins of equal width of the confidence, which is
-    the largest probability of a point; a point counts as right by the map of `hungarian`.
+    the largest probability of a point. A point is correct under the mapping of `hungarian`.
     log_proba has shape (N, K), labels (N,). On Calibration of Modern Neural Networks (Guo et al.,
-    2017), section 2, the expected calibration error.
+    2017), section 2.
     """
     log_p = np.asarray(log_proba, dtype=np.float64)
     clusters, classes = log_p.argmax(axis=1), np.asarray(labels)
-    rows, columns = _one_to_one(contingency(clusters, classes))
-    (own, k), (true, _) = _codes(clusters), _codes(classes)
-    partner = np.full(k, -1)
-    partner[rows] = columns
-    right = partner[own] == true
+    rows, columns = _best_mapping(contingency(clusters, classes))
+    (cluster_codes, k), (class_codes, _) = _codes(clusters), _codes(classes)
+    class_of_cluster = np.full(k, -1)
+    class_of_cluster[rows] = columns
+    correct = class_of_cluster[cluster_codes] == class_codes
     confidence = np.exp(log_p.max(axis=1)).clip(max=1.0)
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    gaps = np.bincount(bins, right - confidence, minlength=_BINS)
-    return float(np.abs(gaps).sum() / len(true))
+    gaps = np.bincount(bins, correct - confidence, minlength=_BINS)
+    return float(np.abs(gaps).sum() / len(classes))
 
 
 def log_odds(log_proba: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -87,7 +87,7 @@ def log_odds(log_proba: NDArray[np.float64]) -> NDArray[np.float64]:
     top = log_proba.argmax(axis=1)[:, None]
     others = log_proba.copy()
     np.put_along_axis(others, top, -np.inf, axis=1)
-    with np.errstate(divide="ignore"):  # a cluster that is certain has infinite odds
+    with np.errstate(divide="ignore"):  # a probability of 1 has infinite odds
         odds = others - np.log1p(-np.exp(others))
         rest = logsumexp(others, axis=1, keepdims=True)
     np.put_along_axis(odds, top, np.take_along_axis(log_proba, top, axis=1) - rest, axis=1)
@@ -102,7 +102,7 @@ def mutual_information(table: Table) -> float:
 
 
 def nmi(table: Table) -> float:
-    """Return the mutual information over the mean of the two entropies, in [0, 1]."""
+    """Return the mutual information divided by the mean of the two entropies, in [0, 1]."""
     normaliser = _mean_entropy(table)
     return min(mutual_information(table) / normaliser, 1.0) if normaliser > 0 else 1.0
 
@@ -119,7 +119,7 @@ def ami(table: Table) -> float:
         return 0.0
     expected = float(expected_mutual_information(table, table.sum()))
     gap = _mean_entropy(table) - expected
-    # the gap vanishes where every point is a cluster of its own: there is nothing above chance
+    # the gap vanishes if every point is its own cluster: no agreement is above chance
     return (mutual_information(table) - expected) / gap if abs(gap) > 1e-12 else 0.0
 
 
@@ -128,15 +128,15 @@ def ari(table: Table) -> float:
 
     Comparing Partitions (Hubert, Arabie, 1985), equation 5.
     """
-    together = _pairs(table)
+    agreeing = _pairs(table)
     rows, columns = _pairs(table.sum(axis=1)), _pairs(table.sum(axis=0))
     pairs = _pairs(table.sum())
     expected = rows * columns / pairs if pairs > 0 else 0.0
     gap = (rows + columns) / 2 - expected
-    return (together - expected) / gap if gap > 0 else 1.0
+    return (agreeing - expected) / gap if gap > 0 else 1.0
 
 
-_OF_TABLE: dict[str, Callable[[Table], float]] = {
+_TABLE_METRICS: dict[str, Callable[[Table], float]] = {
     "hungarian": hungarian,
     "majority": majority,
     "nmi": nmi,
@@ -144,40 +144,43 @@ _OF_TABLE: dict[str, Callable[[Table], float]] = {
     "ari": ari,
 }
 
-DIVERGED: Mapping[str, float] = dict.fromkeys((*_OF_TABLE, "gmvae"), 0.0) | {
+DIVERGED: Mapping[str, float] = dict.fromkeys((*_TABLE_METRICS, "gmvae"), 0.0) | {
     "calibration_error": 1.0
 }
-"""The figures of a training that diverged: it has found nothing."""
+"""The metrics of a replica that diverged: the worst value of each."""
 
 
 def audit(log_proba: ArrayLike, labels: ArrayLike) -> dict[str, float]:
-    """Return every figure of agreement between clusters and labels, by name.
+    """Return all metrics of the agreement between clusters and labels, by name.
 
     log_proba has shape (N, K), labels (N,). The names are hungarian, majority, gmvae, nmi, ami,
-    ari and, of which less is better, calibration_error; they are `LOST` where log_proba has a NaN.
+    ari and calibration_error, which alone is better when lower. Return `DIVERGED` if log_proba
+    has a NaN.
     """
     log_p = np.asarray(log_proba)
     if np.isnan(log_p).any():
         return dict(DIVERGED)
     table = contingency(log_p.argmax(axis=1), labels)
-    figures = {name: figure(table) for name, figure in _OF_TABLE.items()}
-    return figures | {
+    metrics = {name: metric(table) for name, metric in _TABLE_METRICS.items()}
+    return metrics | {
         "gmvae": exemplar_accuracy(log_p, labels),
         "calibration_error": calibration_error(log_p, labels),
     }
 
 
-def _one_to_one(table: Table) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return rows and columns of the best one-to-one map of clusters to classes."""
+def _best_mapping(table: Table) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows and columns of the one-to-one map with the most points."""
     rows, columns = linear_sum_assignment(table, maximize=True)
     return rows, columns
 
 
 def _codes(values: ArrayLike) -> tuple[NDArray[np.int64], int]:
-    """Return the values as 0 … n - 1 in ascending order, and n."""
+    """Return the values (N,) renumbered 0 … n - 1 in ascending order, and n."""
     array = np.asarray(values)
     if array.ndim != 1 or array.size == 0:
-        raise DataError(f"labels of shape {array.shape} cannot be compared: give one per point")
+        raise DataError(
+            f"labels of shape {array.shape} cannot be compared: give one label per point"
+        )
     unique, codes = np.unique(array, return_inverse=True)
     return codes.astype(np.int64, copy=False), len(unique)
 
@@ -192,5 +195,6 @@ def _mean_entropy(table: Table) -> float:
 
 
 def _pairs(counts: NDArray[np.int64]) -> float:
+    """Return the number of pairs of points within each cell, summed over all cells."""
     n = counts.astype(np.float64)
     return float((n * (n - 1) / 2).sum())

@@ -1,9 +1,9 @@
-"""What a search maximises: how well clusters follow the neighbourhoods of the data.
+"""The objective of a search: how well clusters match the neighbourhoods of the data.
 
-The default objective, `score`, is the modularity of the clusters on one graph of nearest
-neighbours that all trials and methods share. It needs no labels, gives 0 to a single cluster and
-in expectation to random ones, and has no taste for spheres. Labels enter only by the objectives
-that are named after them.
+The default objective, `score`, is the modularity of the clusters on one nearest-neighbour graph
+that all trials and methods share. It needs no labels, is 0 for a single cluster and in
+expectation for random ones, and does not favour spherical clusters. Only the objectives `acc`,
+`nmi`, `ami` and `ari` use labels.
 """
 
 import hashlib
@@ -24,40 +24,40 @@ from .metrics import ami, contingency
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-WIDTH = 50
-_LABELLED = {"acc": "hungarian", "nmi": "nmi", "ami": "ami", "ari": "ari"}
+PCA_COMPONENTS = 50
+_LABEL_OBJECTIVES = {"acc": "hungarian", "nmi": "nmi", "ami": "ami", "ari": "ari"}
 
 
 def objective_names() -> tuple[str, ...]:
-    """Return the names of everything that a search can maximise, the default first."""
-    return ("score", "elbo", *_LABELLED)
+    """Return the names of all objectives, the default first."""
+    return ("score", "elbo", *_LABEL_OBJECTIVES)
 
 
 def needs_labels(name: str) -> bool:
-    """Return whether an objective uses labels, or raise UsageError where there is no such name."""
+    """Return whether an objective uses labels, or raise UsageError if it does not exist."""
     if name not in objective_names():
         allowed = ", ".join(objective_names())
         hint = did_you_mean(name, objective_names())
-        raise UsageError(f"no objective {name!r}{hint}; allowed: {allowed}")
-    return name in _LABELLED
+        raise UsageError(f"unknown objective {name!r}{hint}; allowed: {allowed}")
+    return name in _LABEL_OBJECTIVES
 
 
 def audit_name(name: str) -> str:
-    """Return under which name `metrics.audit` gives the value of an objective that needs labels.
+    """Return the name in `metrics.audit` of an objective that needs labels.
 
-    `acc` is the accuracy by the hungarian protocol.
+    `acc` is the accuracy of the hungarian protocol.
     """
-    return _LABELLED[name]
+    return _LABEL_OBJECTIVES[name]
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class NeighbourGraph:
-    """Weighted nearest neighbours of n points, as plain arrays that travel cheaply.
+    """Weighted nearest neighbours of n points, as arrays that are cheap to send.
 
-    `index` (n,) says which points of the data these are; `neighbours` (n, k) are positions in it
-    and `weights` (n, k) the Jaccard overlaps; `degrees` (n,) are the weights that end in each
-    point once an edge is the mean of its two directions, `total` their sum 2m.
+    `index` (n,) are the indices of the points in the data, `neighbours` (n, k) are positions in
+    `index`, and `weights` (n, k) are the Jaccard overlaps. An edge weighs the mean of its two
+    directions; `degrees` (n,) are the sums of the edges at each point, `total` is their sum 2m.
     """
 
     index: Integers
@@ -70,7 +70,7 @@ class NeighbourGraph:
 
     @property
     def total(self) -> float:
-        """All edge ends, 2m."""
+        """The sum of the degrees, 2m."""
         return float(self.degrees.sum())
 
 
@@ -79,40 +79,40 @@ def neighbour_graph(
 ) -> NeighbourGraph:
     """Return the graph of the k nearest neighbours of the scaled points x, shape (N, *shape).
 
-    At most `limit` points take part, chosen by the data's fingerprint alone. Neighbours are
-    looked for in the space of x, or in its first 50 principal components where that is wider.
+    At most `limit` points are used, sampled by the fingerprint of the data alone. Neighbours are
+    searched in the space of x, or in its first 50 principal components if it has more dimensions.
+    Raise DataError for fewer than 3 points.
     """
     if len(x) < 3:
-        raise DataError(f"{len(x)} points have no neighbourhoods: give at least 3")
-    index = sampled(len(x), fingerprint, limit)
-    points = projected(x[index])
+        raise DataError(f"{len(x)} points are too few for a neighbour graph: give at least 3")
+    index = sample_indices(len(x), fingerprint, limit)
+    points = reduce_dimensions(x[index])
     search = NearestNeighbors(n_neighbors=min(k, len(points) - 1)).fit(points)
     return jaccard_graph(search.kneighbors(return_distance=False), index)
 
 
-def sampled(n: int, fingerprint: str, limit: int) -> Integers:
-    """Return at most `limit` of n positions, ascending, that depend on the fingerprint alone."""
+def sample_indices(n: int, fingerprint: str, limit: int) -> Integers:
+    """Return at most `limit` of n positions, ascending, that depend only on the fingerprint."""
     if n <= limit:
         return np.arange(n)
     seed = int.from_bytes(hashlib.sha256(fingerprint.encode()).digest())
     return np.sort(np.random.default_rng(seed).choice(n, limit, replace=False))
 
 
-def projected(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return x as (n, F), or its first 50 principal components where F is more."""
+def reduce_dimensions(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return x as (n, F), or its first 50 principal components (n, 50) if F is larger."""
     flat = x.reshape(len(x), -1)
-    if flat.shape[1] <= WIDTH:
+    if flat.shape[1] <= PCA_COMPONENTS:
         return flat
-    components: NDArray[np.float32] = PCA(min(WIDTH, len(flat)), random_state=0).fit_transform(
-        flat
-    )
+    pca = PCA(min(PCA_COMPONENTS, len(flat)), random_state=0)
+    components: NDArray[np.float32] = pca.fit_transform(flat)
     return components
 
 
 def jaccard_graph(neighbours: ArrayLike, index: Integers) -> NeighbourGraph:
-    """Return the graph of neighbour lists (n, k) with edges weighted by the lists' overlap.
+    """Return the graph of neighbour lists (n, k) with edges weighted by the overlap of the lists.
 
-    w_ij = |N_i and N_j| / |N_i or N_j|, with N_i the list of i and i itself; an edge is the mean
+    w_ij = |N_i ∩ N_j| / |N_i ∪ N_j|, with N_i the list of i and i itself. An edge weighs the mean
     of its two directions. Data-Driven Phenotypic Dissection of AML Reveals Progenitor-like Cells
     (Levine et al., 2015), the graph of PhenoGraph.
     """
@@ -120,10 +120,10 @@ def jaccard_graph(neighbours: ArrayLike, index: Integers) -> NeighbourGraph:
     n, k = lists.shape
     closed = np.column_stack([np.arange(n, dtype=np.int32), lists])
     shared = np.empty((n, k))
-    for start in range(0, n, 1024):  # rows at a time, to bound the memory
-        part = slice(start, start + 1024)
-        theirs, ours = closed[lists[part]], closed[part, None, :]
-        shared[part] = sum((theirs == ours[..., [i]]).sum(axis=2) for i in range(k + 1))
+    for start in range(0, n, 1024):  # in chunks, to bound the memory
+        chunk = slice(start, start + 1024)
+        theirs, ours = closed[lists[chunk]], closed[chunk, None, :]
+        shared[chunk] = sum((theirs == ours[..., [i]]).sum(axis=2) for i in range(k + 1))
     weights = shared / (2 * (k + 1) - shared)
     incoming = np.bincount(lists.ravel(), weights.ravel(), minlength=n)
     return NeighbourGraph(index, lists, weights, (weights.sum(axis=1) + incoming) / 2)
@@ -151,14 +151,15 @@ def modularity(graph: NeighbourGraph, labels: ArrayLike) -> Floats:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Evaluation:
-    """What a trial's clusters are worth and the signs of a bad partition, per replica (R,).
+class PartitionScores:
+    """The scores of R replicas and the signs of a bad partition, each (R,).
 
-    `score` is the modularity, 0 for a replica that collapsed (fewer than two clusters in use) or
-    diverged (a log-probability that is not finite). Over the n points of the graph: `largest_mass`
-    is the share of the largest cluster, `clusters_in_use` counts those with a point, `effective_k`
-    is exp(entropy of the shares), `entropy` the mean entropy of an assignment in nats. A diverged
-    replica has no partition: these four are 0. `labels` (R, n) are the most probable clusters.
+    `score` is the modularity, or 0 for a replica that collapsed (fewer than two clusters in use)
+    or diverged (a log-probability that is not finite). Over the n points of the graph,
+    `largest_mass` is the share of the largest cluster, `clusters_in_use` the number of clusters
+    with a point, `effective_k` the exponential of the entropy of the shares, and `entropy` the
+    mean entropy of an assignment in nats. These four are 0 for a diverged replica, which has no
+    partition. `labels` (R, n) are the most probable clusters.
     """
 
     score: Floats
@@ -172,7 +173,7 @@ class Evaluation:
 
     @property
     def value(self) -> float:
-        """The trial's value: the mean score of its replicas."""
+        """The mean score of the replicas."""
         return float(self.score.mean())
 
     @property
@@ -190,7 +191,7 @@ class Evaluation:
         return agreement(self.labels)
 
     def metrics(self) -> dict[str, float]:
-        """Return value, sd and the means over replicas of the other figures, by name."""
+        """Return value, sd, best score and the means over replicas of the rest, by name."""
         return {
             "value": self.value,
             "sd": self.sd,
@@ -204,8 +205,8 @@ class Evaluation:
         }
 
 
-def evaluate(graph: NeighbourGraph, log_proba: ArrayLike) -> Evaluation:
-    """Return what log-probabilities (R, n, K) of the graph's points, in its order, are worth."""
+def evaluate(graph: NeighbourGraph, log_proba: ArrayLike) -> PartitionScores:
+    """Return the scores of log-probabilities (R, n, K) of the points of a graph, in its order."""
     log_p = np.asarray(log_proba)
     if log_p.ndim != 3 or log_p.shape[1] != len(graph):
         raise ValueError(f"log_proba has shape {log_p.shape}: it must be (R, {len(graph)}, K)")
@@ -217,21 +218,21 @@ def evaluate(graph: NeighbourGraph, log_proba: ArrayLike) -> Evaluation:
     in_use = (counts > 0).sum(axis=1)
     collapsed = ~diverged & (in_use < 2)
     mass = counts / len(graph)
-    found = ~diverged
-    return Evaluation(
-        score=np.where(found & ~collapsed, modularity(graph, labels), 0.0),
+    valid = ~diverged
+    return PartitionScores(
+        score=np.where(valid & ~collapsed, modularity(graph, labels), 0.0),
         collapsed=collapsed,
         diverged=diverged,
-        largest_mass=found * mass.max(axis=1),
-        clusters_in_use=found * in_use,
-        effective_k=found * np.exp(entr(mass).sum(axis=1)),
+        largest_mass=valid * mass.max(axis=1),
+        clusters_in_use=valid * in_use,
+        effective_k=valid * np.exp(entr(mass).sum(axis=1)),
         entropy=entr(np.exp(log_p)).sum(axis=2).mean(axis=1).astype(np.float64),
         labels=labels,
     )
 
 
 def agreement(labels: ArrayLike) -> float:
-    """Return the mean AMI over all pairs of partitions (R, n); 1 for a single one."""
+    """Return the mean AMI over all pairs of partitions (R, n); 1 for a single partition."""
     pairs = list(combinations(np.asarray(labels), 2))
     return float(np.mean([ami(contingency(a, b)) for a, b in pairs])) if pairs else 1.0
 
@@ -239,10 +240,10 @@ def agreement(labels: ArrayLike) -> float:
 def louvain(graph: NeighbourGraph, *, seed: int) -> Integers:
     """Return the communities of a graph, (n,), found by maximising the score itself.
 
-    They are the line to hold a score against: one above theirs is no evidence. Fast Unfolding of
-    Communities in Large Networks (Blondel et al., 2008).
+    They are a reference for scores: one above theirs is no evidence of better clusters. Fast
+    Unfolding of Communities in Large Networks (Blondel et al., 2008).
     """
-    import networkx  # takes a quarter of a second, and only reference lines need it
+    import networkx  # takes a quarter of a second, and only this baseline needs it
 
     n, k = graph.neighbours.shape
     ends = np.arange(0, n * k + 1, k)

@@ -13,7 +13,7 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from ..errors import DiskError
-from ..training.trial import Evaluation
+from ..training.evaluations import Evaluation
 from .trial_controller import TrialController
 
 

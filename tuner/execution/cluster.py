@@ -35,7 +35,7 @@ from ray.tune.error import TuneError
 
 from ..errors import ResourceError, ServiceError, UsageError
 from ..training.finalist import Finalist
-from ..training.trial import TrialSpec
+from ..training.trial_inputs import TrialSpec
 from .adapters import ControllerScheduler, ControllerSearcher, ControllerStopper
 from .connection import connecting
 from .nodes import alive_nodes, check_nodes

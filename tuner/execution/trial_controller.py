@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 
-from ..training.trial import Evaluation, TrialSpec
+from ..training.evaluations import Evaluation
+from ..training.trial_inputs import TrialSpec
 
 
 class TrialController(ABC):

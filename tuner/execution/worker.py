@@ -11,7 +11,8 @@ from ray import tune
 
 from ..errors import DiskError
 from ..training.finalist import Finalist, fit_finalist
-from ..training.trial import Trial, TrialSpec, trial_data
+from ..training.trial import Trial
+from ..training.trial_inputs import TrialSpec, trial_data
 
 
 def cap_memory(gpu_share: float) -> None:

@@ -14,8 +14,9 @@ from ..ledger.ledger import Ledger
 from ..ledger.records import State, Suggestion
 from ..study.seeds import trial_seeds
 from ..tracking.records import plan_tags, trial_run_record
+from ..training.evaluations import Evaluation, read_evaluations
 from ..training.pretraining_cache import CACHE_FOLDER
-from ..training.trial import Evaluation, TrialSpec, read_evaluations
+from ..training.trial_inputs import TrialSpec
 from .locations import trial_folder
 from .snapshot import ProgressCallback, SearchSnapshot, TrialRow
 

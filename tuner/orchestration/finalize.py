@@ -16,10 +16,11 @@ from ..reports import model_pictures
 from ..study.result import Result
 from ..study.seeds import finalist_seeds
 from ..tracking.records import finalist_run_record, plan_tags, trial_run_record
+from ..training.evaluations import Evaluation, read_evaluations
 from ..training.finalist import Finalist
 from ..training.pretraining_cache import CACHE_FOLDER
 from ..training.saved_model import Model
-from ..training.trial import Evaluation, TrialSpec, read_evaluations
+from ..training.trial_inputs import TrialSpec
 from .locations import finalist_folder, trial_folder
 from .run_summary import log_result
 from .snapshot import is_usable, state_counts

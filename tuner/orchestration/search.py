@@ -16,7 +16,7 @@ from ..study.result import Result
 from ..study.study import Plan, Study, prepare, slug
 from ..tracking import Tracker, check
 from ..tracking.records import plan_tags, trial_run_record
-from ..training.trial import read_evaluations
+from ..training.evaluations import read_evaluations
 from .controller import SearchController
 from .finalize import Finalizer
 from .locations import Locations, trial_folder

@@ -8,8 +8,8 @@ from ..ledger.ledger import Ledger
 from ..redaction import redact
 from ..study.result import Result
 from ..tracking.records import finalist_run_record, plan_tags, trial_run_record
+from ..training.evaluations import read_evaluations
 from ..training.finalist import Finalist
-from ..training.trial import read_evaluations
 from .locations import finalist_folder, finalist_pictures, trial_folder
 from .run_summary import log_result
 from .search import open_tracker, plan_of

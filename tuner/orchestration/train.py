@@ -11,9 +11,10 @@ import torch
 from ..errors import NoUsableTrialError, UsageError
 from ..evaluation.objective import neighbour_graph
 from ..reports import model_pictures
+from ..training.evaluations import read_evaluations
 from ..training.finalist import Watch, fit_finalist
 from ..training.saved_model import Model
-from ..training.trial import TrialSpec, read_evaluations
+from ..training.trial_inputs import TrialSpec
 
 if TYPE_CHECKING:
     from ..methods.config import Scalar

@@ -1,4 +1,4 @@
-"""What a person looks at after training: pictures of models.
+"""Reports for people: pictures of trained models.
 
-May import training and what is below it.
+May import training and the layers below it.
 """

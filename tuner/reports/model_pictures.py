@@ -1,4 +1,4 @@
-"""The pictures of one trained model, drawn into a folder."""
+"""The pictures of a trained model, drawn into a folder."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,146 +12,149 @@ from numpy.typing import NDArray
 
 from ..methods.config import MetricInfo
 from ..methods.contract import Generates, Traverses
-from . import plots as pictures
-from .plots import planes
+from . import plots
+from .plots import projections
 
 if TYPE_CHECKING:
     from ..data import Dataset
+    from ..training.evaluations import Evaluation
     from ..training.saved_model import Model
-    from ..training.trial import Evaluation
 
-_MOST_POINTS = 2_000
-_PER_CLUSTER = 12
-_STEPS = 11  # of a line of styles: its middle is one of them
+_MAX_POINTS = 2_000
+_SAMPLES_PER_CLUSTER = 12
+_TRAVERSAL_STEPS = 11  # odd, so that the middle of the line is shown
 _TRAIN = "train/"
 _ACCURACY = "audit/hungarian"
 
 Array = NDArray[Any]
-Sketch = tuple[str, Callable[[], Figure | None]]
+Plot = Callable[[], Figure | None]
 
 
 def draw(
     model: "Model", dataset: "Dataset", evaluations: Sequence["Evaluation"], folder: Path
 ) -> list[str]:
-    """Draw all that can be drawn of a model; return sentences on what could not.
+    """Draw every picture of a model that applies; return a sentence per picture that failed.
 
-    No picture is worth a training: a fault, or a disk that is full, costs that picture alone.
+    A fault in one picture, or a full disk, ends neither the training nor the other pictures.
     """
     faults: list[str] = []
     try:
-        for name, sketch in _sketches(_Subject(model, dataset), evaluations):
-            faults += _drawn(sketch, folder / name)
-    except Exception as error:  # of what says which pictures there are
-        faults.append(f"the pictures were left out ({type(error).__name__}: {error})")
+        for name, plot in _applicable_plots(_ModelPlots(model, dataset), evaluations):
+            faults += _draw_picture(plot, folder / name)
+    except Exception as error:  # raised while choosing which pictures apply
+        faults.append(f"the remaining pictures were skipped ({type(error).__name__}: {error})")
     return faults
 
 
-def _drawn(sketch: Callable[[], Figure | None], path: Path) -> list[str]:
+def _draw_picture(plot: Plot, path: Path) -> list[str]:
+    """Draw and save a picture; return the fault if there is one."""
     try:
-        figure = sketch()
+        figure = plot()
         if figure is not None:
-            pictures.save(figure, path)
+            plots.save(figure, path)
     except Exception as error:
         return [f"{path.name} was not drawn ({type(error).__name__}: {error})"]
     return []
 
 
-def _sketches(subject: "_Subject", evaluations: Sequence["Evaluation"]) -> Iterator[Sketch]:
-    """Yield the pictures' names, and what draws them: None where there is nothing to see."""
-    model, dataset = subject.model, subject.dataset
-    read = {f"{_TRAIN}{name}": curve for name, curve in model.config.metric_info().items()}
-    yield "curves.png", partial(_curves, evaluations, read)
-    for name, curve in read.items():
-        if curve.levels:
-            alone = partial(_curves, evaluations, {name: curve}, [name])
-            yield f"{name.removeprefix(_TRAIN)}.png", alone
-    if pictures.is_image(model.shape):
-        yield "members.png", subject.members
+def _applicable_plots(
+    model_plots: "_ModelPlots", evaluations: Sequence["Evaluation"]
+) -> Iterator[tuple[str, Plot]]:
+    """Yield the file name and the plot of each picture; a plot without data returns None."""
+    model, dataset = model_plots.model, model_plots.dataset
+    infos = {f"{_TRAIN}{name}": info for name, info in model.config.metric_info().items()}
+    yield "curves.png", partial(_curves, evaluations, infos)
+    for name, info in infos.items():
+        if info.levels:
+            curve = partial(_curves, evaluations, {name: info}, [name])
+            yield f"{name.removeprefix(_TRAIN)}.png", curve
+    if plots.is_image(model.shape):
+        yield "members.png", model_plots.members
     if isinstance(model.clusterer, Generates):
-        yield "samples.png", subject.samples
+        yield "samples.png", model_plots.samples
     if isinstance(model.clusterer, Traverses):
-        yield "traversals.png", subject.traversals
+        yield "traversals.png", model_plots.traversals
     if math.prod(model.shape) == 2:
-        yield "scatter.png", subject.scatter
-    yield "codes.png", partial(subject.codes, "t-SNE", planes.tsne)
-    if planes.has_umap():
-        yield "codes_umap.png", partial(subject.codes, "UMAP", planes.umap)
+        yield "scatter.png", model_plots.scatter
+    yield "codes.png", partial(model_plots.codes, "t-SNE", projections.tsne)
+    if projections.has_umap():
+        yield "codes_umap.png", partial(model_plots.codes, "UMAP", projections.umap)
     if dataset.test_labels is not None:
-        yield "confusion.png", partial(subject.confusion, dataset.test_labels)
+        yield "confusion.png", partial(model_plots.confusion, dataset.test_labels)
 
 
 @final
-class _Subject:
-    """A model and test points that it is shown with; labels are for audits alone."""
+class _ModelPlots:
+    """The plots of a model on a sample of the test points; labels serve the audit only."""
 
     def __init__(self, model: "Model", dataset: "Dataset") -> None:
         self.model, self.dataset = model, dataset
         order = np.random.default_rng(0).permutation(len(dataset.test))
-        self.index = np.sort(order[:_MOST_POINTS])
+        self.index = np.sort(order[:_MAX_POINTS])
 
     @cached_property
     def shown(self) -> NDArray[np.float32]:
-        """Return the points shown, raw."""
+        """The test points shown, raw."""
         return self.dataset.scaling.invert(self.dataset.test[self.index])
 
     @cached_property
     def proba(self) -> NDArray[np.float32]:
-        """Return p(cluster | point) of the points shown."""
+        """The probabilities p(cluster | point) of the points shown."""
         return self.model.predict_proba(self.shown)
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
-        """Return the labels of the points shown, if there are any."""
+        """The labels of the points shown, None without labels."""
         labels = self.dataset.test_labels
         return None if labels is None else labels[self.index]
 
     def members(self) -> Figure:
-        """Draw points of each cluster."""
-        return pictures.members(self.shown, self.proba)
+        """Draw members of each cluster."""
+        return plots.members(self.shown, self.proba)
 
     def samples(self) -> Figure:
         """Draw new points of each cluster."""
-        K = range(self.model.n_components)
-        drawn = np.stack([self.model.sample(k, _PER_CLUSTER) for k in K])
-        return _sheet(drawn, pictures.samples, "drawn from each cluster")
+        clusters = range(self.model.n_components)
+        points = np.stack([self.model.sample(k, _SAMPLES_PER_CLUSTER) for k in clusters])
+        return _scatter_or_grid(points, plots.samples, "samples of each cluster")
 
     def traversals(self) -> Figure:
-        """Draw each cluster's points on the way along a line of styles."""
-        K = range(self.model.n_components)
-        passed = np.stack([self.model.traverse(k, _STEPS) for k in K])
-        return _sheet(passed, pictures.traversals, "each cluster along its line of styles")
+        """Draw points of each cluster whose style varies along a line."""
+        clusters = range(self.model.n_components)
+        points = np.stack([self.model.traverse(k, _TRAVERSAL_STEPS) for k in clusters])
+        return _scatter_or_grid(points, plots.traversals, "style traversal of each cluster")
 
     def scatter(self) -> Figure:
-        """Draw points in the plane, where they are."""
-        return pictures.scatter(
+        """Draw two-dimensional points."""
+        return plots.scatter(
             self.shown.reshape(-1, 2),
             self.proba.argmax(axis=1),
             labels=self.labels,
             label_names=self.dataset.label_names,
         )
 
-    def codes(self, name: str, to_plane: Callable[[Array], Array]) -> Figure | None:
-        """Draw the codes of the points, those that are finite, in a plane."""
+    def codes(self, name: str, project: Callable[[Array], Array]) -> Figure | None:
+        """Draw a projection of the finite codes, None if there are none."""
         codes = self.model.embed(self.shown)
-        sound = np.isfinite(codes).all(axis=1)
-        if not sound.any():
+        finite = np.isfinite(codes).all(axis=1)
+        if not finite.any():
             return None
         names = (f"{name} 1 (no unit)", f"{name} 2 (no unit)")
         if codes.shape[1] <= 2:
-            name, names = "as they are", ("first code", "second code")
+            name, names = "not projected", ("code dimension 1", "code dimension 2")
         labels = self.labels
-        return pictures.scatter(
-            to_plane(codes[sound]),
-            self.proba[sound].argmax(axis=1),
-            labels=None if labels is None else labels[sound],
+        return plots.scatter(
+            project(codes[finite]),
+            self.proba[finite].argmax(axis=1),
+            labels=None if labels is None else labels[finite],
             label_names=self.dataset.label_names,
-            title=f"codes of {sound.sum():,} test points, {name}",
+            title=f"codes of {finite.sum():,} test points, {name}",
             axis_names=names,
         )
 
     def confusion(self, labels: NDArray[np.int64]) -> Figure:
-        """Draw all test points by cluster and label."""
-        return pictures.confusion(
+        """Draw the confusion matrix of all test points."""
+        return plots.confusion(
             self.model.predict(self.dataset.scaling.invert(self.dataset.test)),
             labels,
             n_components=self.model.n_components,
@@ -159,49 +162,51 @@ class _Subject:
         )
 
 
-def _sheet(points: Array, as_rows: Callable[[Array], Figure], title: str) -> Figure:
-    """Draw points (K, n, *shape): those in the plane where they are, others in rows."""
+def _scatter_or_grid(points: Array, grid: Callable[[Array], Figure], title: str) -> Figure:
+    """Draw points (K, n, *shape): two-dimensional ones as a scatter plot, others as a grid."""
     K, n = points.shape[:2]
     if points[0, 0].size == 2:
-        numbers = np.repeat(np.arange(K), n)
-        return pictures.scatter(points.reshape(-1, 2), numbers, title=title)
-    return as_rows(points)
+        clusters = np.repeat(np.arange(K), n)
+        return plots.scatter(points.reshape(-1, 2), clusters, title=title)
+    return grid(points)
 
 
 def _curves(
     evaluations: Sequence["Evaluation"],
-    read: Mapping[str, MetricInfo],
+    infos: Mapping[str, MetricInfo],
     names: Sequence[str] | None = None,
 ) -> Figure | None:
-    """Draw what training reported over its passes: everything, or the metrics of these names."""
-    told = [e for e in evaluations if e.metrics]
-    lines = _lines(told)
-    wanted = {n: lines[n] for n in lines if names is None or n in names}
-    drawn = {name: values for name, values in wanted.items() if np.isfinite(values).any()}
-    if not drawn:
+    """Draw the learning curves of the named metrics, or of all; None if none has values."""
+    evaluations = [e for e in evaluations if e.metrics]
+    curves = {
+        name: values
+        for name, values in _metric_values(evaluations).items()
+        if (names is None or name in names) and np.isfinite(values).any()
+    }
+    if not curves:
         return None
-    return pictures.curves(
-        np.array([e.epoch for e in told]),
-        drawn,
-        stages=[e.stage for e in told],
-        units={name: _unit(name, read) for name in drawn},
-        levels={name: curve.levels for name, curve in read.items()},
+    return plots.curves(
+        np.array([e.epoch for e in evaluations]),
+        curves,
+        stages=[e.stage for e in evaluations],
+        units={name: _axis_label(name, infos) for name in curves},
+        levels={name: info.levels for name, info in infos.items()},
     )
 
 
-def _unit(name: str, read: Mapping[str, MetricInfo]) -> str:
-    """Return what stands at the axis of a metric: the score alone is told replica by replica."""
+def _axis_label(name: str, infos: Mapping[str, MetricInfo]) -> str:
+    """Return the label of the axis of a metric; only the score has a curve per replica."""
     if name == "score":
         return "each replica"
-    unit = read[name].unit if name in read else ""
+    unit = infos[name].unit if name in infos else ""
     return f"{unit}, mean of replicas" if unit else "mean of replicas"
 
 
-def _lines(told: Sequence["Evaluation"]) -> dict[str, Array]:
+def _metric_values(evaluations: Sequence["Evaluation"]) -> dict[str, Array]:
     """Return the score of each replica, (E, R), and the mean over replicas of the rest, (E,)."""
-    R = max((len(e.replicas) for e in told), default=0)
-    lines = {"score": np.array([e.replicas or (np.nan,) * R for e in told])} if R else {}
-    reported = dict.fromkeys(name for e in told for name in e.metrics)
+    R = max((len(e.replicas) for e in evaluations), default=0)
+    values = {"score": np.array([e.replicas or (np.nan,) * R for e in evaluations])} if R else {}
+    reported = dict.fromkeys(name for e in evaluations for name in e.metrics)
     for name in (_ACCURACY, *(n for n in reported if n.startswith(_TRAIN))):
-        lines[name] = np.array([e.metrics.get(name, np.nan) for e in told])
-    return lines
+        values[name] = np.array([e.metrics.get(name, np.nan) for e in evaluations])
+    return values

@@ -12,8 +12,8 @@ from ..study.seeds import trial_seeds
 if TYPE_CHECKING:
     from ..ledger.records import TrialRecord
     from ..study.study import Plan
+    from ..training.evaluations import Evaluation
     from ..training.finalist import Finalist
-    from ..training.trial import Evaluation
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
 """Training: trials, finalists, checkpoints and saved models.
 
-Knows neither Ray nor MLflow nor Optuna. May import evaluation and what is below it.
+May import evaluation and the layers below it, but not Ray, MLflow or Optuna.
 """

@@ -1,8 +1,9 @@
-"""Tensors and a document on disk: whole or absent, verified when read, never unpickled.
+"""Checkpoints: folders with tensors and a JSON document, written atomically and never unpickled.
 
 A folder holds `weights.safetensors`, a JSON document, and `manifest.json` with the size and
-sha256 of each. It is written beside its place and renamed into it, the manifest last, so a killed
-writer leaves the checkpoint before, and whatever is cut or flipped later is noticed.
+sha256 of each. It is written under a temporary name, the manifest last, and then renamed, so a
+writer that is killed leaves the previous checkpoint intact. Reading verifies the manifest, so
+files that were truncated or changed are detected.
 """
 
 import errno
@@ -29,18 +30,18 @@ _PREFIX = "step-"
 
 
 class CheckpointError(TunerError):
-    """A checkpoint or model that is missing, cut, changed or of an unknown schema."""
+    """A checkpoint or model that is missing, truncated, changed or of an unknown schema."""
 
     exit_code = 3
 
 
 def write(folder: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON document as one folder, replacing what was there."""
+    """Write tensors and a JSON document as a folder, replacing an existing one."""
     write_files(folder, {WEIGHTS: pack(tensors), DOCUMENT: to_json(document)})
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors and the document of a folder, verified."""
+    """Verify a folder and return its tensors and its document."""
     files = read_files(folder, (WEIGHTS, DOCUMENT))
     return (
         unpack(files[WEIGHTS], where=folder / WEIGHTS),
@@ -56,48 +57,56 @@ def save_checkpoint(
     *,
     keep: int = 2,
 ) -> Path:
-    """Write the checkpoint of a step into `folder` and keep the newest `keep`; return its place.
+    """Write the checkpoint of a step, delete all but the newest `keep`, and return its folder.
 
-    Checkpoints of later steps belong to a course that was given up (a damaged newest one, or a
-    start from scratch) and are removed, as is what a killed writer left half done.
+    Checkpoints of later steps are deleted too: training has restarted before them, because the
+    newest one was damaged or no longer fits. So are the incomplete ones of writers that were
+    killed.
     """
-    place = folder / f"{_PREFIX}{step:08d}"
-    write(place, tensors, document)
+    path = folder / f"{_PREFIX}{step:08d}"
+    write(path, tensors, document)
     found = saved_checkpoints(folder)
-    here = found.index(place)
-    for old in [*found[:here], *found[here + keep :], *folder.glob(f".{_PREFIX}*")]:
+    position = found.index(path)
+    incomplete = folder.glob(f".{_PREFIX}*")
+    for old in [*found[:position], *found[position + keep :], *incomplete]:
         shutil.rmtree(old, ignore_errors=True)
-    return place
+    return path
 
 
 def saved_checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints in a folder of generations, newest first, unverified."""
+    """Return the folders of the saved checkpoints, newest first, without verifying them."""
     return sorted(folder.glob(f"{_PREFIX}[0-9]*"), reverse=True)
 
 
 def latest_valid(folder: Path) -> tuple[tuple[dict[str, Tensor], dict[str, Any]] | None, str]:
-    """Return the newest checkpoint that verifies, or None, and a note.
+    """Return the newest valid checkpoint, or None, and a note on those that are not valid.
 
-    The note is empty unless a newer checkpoint was passed over; then it says which and why.
+    The note is empty if the newest checkpoint is valid or there is none.
     """
     notes: list[str] = []
-    for place in saved_checkpoints(folder):
+    for path in saved_checkpoints(folder):
         try:
-            return read(place), " ".join(notes)
+            return read(path), " ".join(notes)
         except CheckpointError as error:
             notes.append(str(error))
     return None, " ".join(notes)
 
 
+def split_state(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of a training state, and the other values."""
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    return tensors, {key: value for key, value in state.items() if key not in tensors}
+
+
 def pack(tensors: Mapping[str, Tensor]) -> bytes:
-    """Return tensors of any device as safetensors."""
-    # copies, because safetensors refuses tensors that share memory
-    own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    return safetensors.torch.save(own)
+    """Return tensors of any device as safetensors bytes."""
+    # clones, because safetensors rejects tensors that share memory
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    return safetensors.torch.save(copies)
 
 
 def unpack(content: bytes, *, where: Path) -> dict[str, Tensor]:
-    """Return the tensors of safetensors bytes; `where` they came from is for the error."""
+    """Return the tensors in the bytes of the file `where`, or raise CheckpointError."""
     try:
         return safetensors.torch.load(content)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
@@ -112,18 +121,18 @@ def to_json(document: Mapping[str, Any]) -> bytes:
 
 
 def from_json(content: bytes, *, where: Path) -> dict[str, Any]:
-    """Return the mapping that JSON text holds; `where` it came from is for the error."""
+    """Return the JSON object in the bytes of the file `where`, or raise CheckpointError."""
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{where} is not JSON ({error}): fetch or train it again") from None
     if not isinstance(document, dict):
-        raise CheckpointError(f"{where} holds no mapping: fetch or train it again")
+        raise CheckpointError(f"{where} is not a JSON object: fetch or train it again")
     return document
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files and their manifest as one folder, replacing what was there."""
+    """Write files and their manifest as a folder, replacing an existing one."""
     size = sum(map(len, files.values()))
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     try:
@@ -140,10 +149,10 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def read_files(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
-    """Return the content of the named files of a folder, exactly as its manifest lists them."""
-    if not folder.is_dir() and _aside(folder).is_dir():
-        folder = _aside(folder)  # the writer was killed between the two renames
-    listed = _listed(folder)
+    """Verify a folder whose manifest must list exactly these files and return their content."""
+    if not folder.is_dir() and _previous(folder).is_dir():
+        folder = _previous(folder)  # the writer was killed between its two renames
+    listed = _listed_files(folder)
     if set(listed) != set(names):
         raise CheckpointError(
             f"{folder / MANIFEST} lists {', '.join(sorted(listed)) or 'no files'} instead of "
@@ -153,49 +162,52 @@ def read_files(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
 
 
 def _manifest(files: Mapping[str, bytes]) -> dict[str, Any]:
-    facts = {
+    entries = {
         name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
         for name, content in files.items()
     }
-    return {"schema": _SCHEMA, "files": facts}
+    return {"schema": _SCHEMA, "files": entries}
 
 
-def _listed(folder: Path) -> dict[str, Any]:
-    manifest = from_json(_content(folder / MANIFEST), where=folder / MANIFEST)
-    refuse_newer(manifest.get("schema"), _SCHEMA, where=folder / MANIFEST)
+def _listed_files(folder: Path) -> dict[str, Any]:
+    manifest = from_json(_read_bytes(folder / MANIFEST), where=folder / MANIFEST)
+    check_schema(manifest.get("schema"), _SCHEMA, where=folder / MANIFEST)
     files = manifest.get("files")
     if not isinstance(files, dict):
         raise CheckpointError(f"{folder / MANIFEST} lists no files: fetch or train it again")
     return files
 
 
-def refuse_newer(schema: object, known: int, *, where: Path) -> None:
-    """Raise unless `schema` is a version from 1 up to the one this installation knows."""
+def check_schema(schema: object, newest: int, *, where: Path) -> None:
+    """Raise CheckpointError unless `schema` is a version from 1 to `newest`."""
     if type(schema) is not int or schema < 1:
-        raise CheckpointError(f"{where} has schema {schema!r}, not a number: fetch it again")
-    if schema > known:
         raise CheckpointError(
-            f"{where} has schema {schema}, this installation reads up to {known}: upgrade tuner"
+            f"{where} has schema {schema!r}, which is not a version number: fetch it again"
+        )
+    if schema > newest:
+        raise CheckpointError(
+            f"{where} has schema {schema}, this installation reads up to {newest}: upgrade tuner"
         )
 
 
-def _verified(path: Path, fact: object) -> bytes:
-    content = _content(path)
-    expected = fact if isinstance(fact, dict) else {}
+def _verified(path: Path, entry: object) -> bytes:
+    """Return the content of a file, or raise CheckpointError if its manifest entry differs."""
+    content = _read_bytes(path)
+    expected = entry if isinstance(entry, dict) else {}
     if len(content) != expected.get("size"):
         raise CheckpointError(
-            f"{path} has {len(content)} bytes, its manifest says {expected.get('size')}: it was "
-            "cut or changed; fetch or train it again"
+            f"{path} was truncated or changed (it has {len(content)} bytes, its manifest says "
+            f"{expected.get('size')}): fetch or train it again"
         )
     if hashlib.sha256(content).hexdigest() != expected.get("sha256"):
         raise CheckpointError(
-            f"{path} does not match the sha256 in its manifest: it was changed; fetch or train "
+            f"{path} was changed (it does not match the sha256 in its manifest): fetch or train "
             "it again"
         )
     return content
 
 
-def _content(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
@@ -219,22 +231,22 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _aside(folder: Path) -> Path:
+def _previous(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.previous")
 
 
 def _replace(temporary: Path, folder: Path) -> None:
-    """Rename `temporary` to `folder`; a folder that is there steps aside until it is done."""
-    aside = _aside(folder)
+    """Rename `temporary` to `folder` and delete the folder that had this name."""
+    previous = _previous(folder)
     if folder.exists():
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.rename(aside)
+        shutil.rmtree(previous, ignore_errors=True)
+        folder.rename(previous)
     temporary.rename(folder)
     _sync_folder(folder.parent)
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(previous, ignore_errors=True)
 
 
 def _disk_error(folder: Path, size: int, error: OSError) -> DiskError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    remedy = "free some space" if full else "choose a folder that can be written"
+    remedy = "free some space" if full else "choose a writable folder"
     return DiskError(f"cannot write {size} bytes to {folder} ({error.strerror}): {remedy}")

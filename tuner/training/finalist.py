@@ -1,8 +1,7 @@
-"""A training to its end: every replica saved, chosen on training points and judged on test data.
+"""Finalists: the best configurations, trained again to the end on seeds that no trial used.
 
-Finalists are the best configurations once more, on seeds that no trial used. The replica that the
-objective puts first on the training points is the challenger: there are more of them than held
-out, and what was held out then gives a figure that nothing was chosen by.
+The challenger is the replica with the best objective on the training points, which outnumber the
+test points. Its score on the test split is then unbiased, because nothing was chosen by it.
 """
 
 import time
@@ -16,8 +15,10 @@ import torch
 
 from ..evaluation.metrics import audit
 from ..evaluation.objective import NeighbourGraph, evaluate
+from .evaluations import Evaluation
 from .saved_model import Model
-from .trial import Evaluation, Trial, TrialSpec, trial_data
+from .trial import Trial
+from .trial_inputs import TrialSpec, trial_data
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -29,11 +30,11 @@ Watch = Callable[[Evaluation], None]
 @final
 @dataclass(frozen=True, kw_only=True)
 class Finalist:
-    """One finalist: what its replicas are chosen by, and what they are worth on the test split.
+    """A trained finalist with the results of its replicas.
 
-    `values` are what the objective gives each on the training points of the graph; `scores` and
-    `audits` are theirs on the test split. `number` is the trial whose configuration it is;
-    `folder` holds a model per replica.
+    `values` are the objective of each replica on the training points of the graph. `scores` and
+    `audits` are those of each replica on the test split, `guards` the means of `PartitionScores`
+    there. `number` is the trial whose configuration this is. `folder` holds a model per replica.
     """
 
     rank: int
@@ -58,13 +59,13 @@ class Finalist:
 
     @property
     def sd(self) -> float:
-        """Standard deviation over replicas of the score on the test split."""
+        """Standard deviation over replicas of the score on the test split; 0 for a single one."""
         return float(np.std(self.scores, ddof=1)) if len(self.scores) > 1 else 0.0
 
     @property
     def best(self) -> int:
-        """The replica with the highest value of those that hold clusters in the test split."""
-        return max(range(len(self.values)), key=self._worth)
+        """The replica with the highest value among those that find clusters in the test split."""
+        return max(range(len(self.values)), key=self._rank_key)
 
     @property
     def best_value(self) -> float:
@@ -73,36 +74,36 @@ class Finalist:
 
     @property
     def is_usable(self) -> bool:
-        """Whether any replica found clusters."""
+        """Whether any replica finds clusters in the test split."""
         return any(score > 0 for score in self.scores)
 
-    def _worth(self, replica: int) -> tuple[bool, float]:
+    def _rank_key(self, replica: int) -> tuple[bool, float]:
         return self.scores[replica] > 0, self.values[replica]
 
     def model_folder(self, replica: int) -> Path:
-        """Return where the model of a replica is."""
+        """Return the folder of the model of a replica."""
         return Path(self.folder) / f"replica-{replica}"
 
     def metrics(self) -> dict[str, float]:
-        """Return for tracking what replicas are chosen by and their figures on the test split."""
-        figures = {"test/score": self.mean, "test/score_sd": self.sd}
-        figures |= {f"test/score_{r}": score for r, score in enumerate(self.scores)}
-        figures |= {f"score/value_{r}": value for r, value in enumerate(self.values)}
+        """Return the MLflow metrics: the values, and scores and audits on the test split."""
+        metrics = {"test/score": self.mean, "test/score_sd": self.sd}
+        metrics |= {f"test/score_{r}": score for r, score in enumerate(self.scores)}
+        metrics |= {f"score/value_{r}": value for r, value in enumerate(self.values)}
         for name in self.audits[0] if self.audits else ():
             values = [values[name] for values in self.audits]
-            figures[f"audit/test_{name}"] = float(np.mean(values))
-            figures[f"audit/test_{name}_sd"] = (
+            metrics[f"audit/test_{name}"] = float(np.mean(values))
+            metrics[f"audit/test_{name}_sd"] = (
                 float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
             )
-        return figures
+        return metrics
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the finalist as JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Return the finalist that `to_mapping` wrote."""
+        """Build a finalist from the result of `to_mapping`."""
         listed = {key: tuple(values[key]) for key in ("seeds", "values", "scores", "audits")}
         return cls(**{**values, **listed})
 
@@ -117,18 +118,18 @@ def fit_finalist(
     labels_used: bool = False,
     watch: Watch | None = None,
 ) -> Finalist:
-    """Train a job to its end, save its replicas and judge them on the test split.
+    """Train a configuration to the end, save its replicas and score them on the test split.
 
-    `watch` is told every evaluation.
+    `watch` is called with every evaluation.
     """
     started = time.time()
     trial = Trial(spec, trial_data(dataset, graph))
-    last = _run(trial, watch)
+    last = _train(trial, watch)
     finalist = Finalist(
         rank=rank,
         number=spec.number,
         method=spec.method,
-        settings=trial.config.to_mapping(),  # its batches may have been halved
+        settings=trial.config.to_mapping(),  # not those of spec: batches may have been halved
         seeds=spec.seeds,
         values=(),
         scores=(),
@@ -141,12 +142,13 @@ def fit_finalist(
         note=trial.note,
     )
     if last.failure in (None, "collapsed"):
-        _save(trial, dataset, finalist, labels_used=labels_used)
-        finalist = replace(_judged(finalist, trial, dataset, test_graph), values=last.replicas)
+        _save_replicas(trial, dataset, finalist, labels_used=labels_used)
+        finalist = _with_test_results(finalist, trial, dataset, test_graph)
+        finalist = replace(finalist, values=last.replicas)
     return replace(finalist, ended=time.time())
 
 
-def _run(trial: Trial, watch: Watch | None) -> Evaluation:
+def _train(trial: Trial, watch: Watch | None) -> Evaluation:
     while True:
         evaluation = trial.advance()
         if watch is not None:
@@ -155,23 +157,25 @@ def _run(trial: Trial, watch: Watch | None) -> Evaluation:
             return evaluation
 
 
-def _save(trial: Trial, dataset: "Dataset", finalist: Finalist, *, labels_used: bool) -> None:
+def _save_replicas(
+    trial: Trial, dataset: "Dataset", finalist: Finalist, *, labels_used: bool
+) -> None:
     config, shape, scaling = trial.config, dataset.shape, dataset.scaling
     for r, clusterer in enumerate(trial.method.clusterers()):
         model = Model(finalist.method, config, shape, clusterer, scaling, labels_used)
         model.save(finalist.model_folder(r))
 
 
-def _judged(
+def _with_test_results(
     finalist: Finalist, trial: Trial, dataset: "Dataset", test_graph: NeighbourGraph
 ) -> Finalist:
     points = torch.tensor(dataset.test, device=trial.spec.device)
     log_proba = trial.method.predict_log_proba(points).float().cpu().numpy()
-    judged = evaluate(test_graph, log_proba[:, test_graph.index])
+    scores = evaluate(test_graph, log_proba[:, test_graph.index])
     labels = dataset.test_labels
     return replace(
         finalist,
-        scores=tuple(float(score) for score in judged.score),
-        guards=judged.metrics(),
+        scores=tuple(float(score) for score in scores.score),
+        guards=scores.metrics(),
         audits=() if labels is None else tuple(audit(replica, labels) for replica in log_proba),
     )

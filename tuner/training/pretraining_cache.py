@@ -1,7 +1,8 @@
-"""Pretrained networks that trials share: found by what they depend on, on a shelf of fixed size.
+"""A cache of pretrained networks that trials share, of bounded size.
 
-Two trials that want the same network at once do not train it twice: the second waits for the
-first. What is on the shelf is whole or absent, as checkpoints are; a damaged one is as none.
+The key of an entry is a hash of everything that the network depends on. A trial that needs a
+network which another trial is training waits for it. Entries are written like checkpoints, whole
+or not at all, and a damaged one counts as missing.
 """
 
 import contextlib
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     from ..methods.contract import Pretraining, Shape, State
 
 CACHE_FOLDER = ".pretrained"
-"""Name of the folder among a place's artifacts; no search can have it."""
+"""Name of the cache among the artifacts of searches; no search can have this name."""
 
-MOST_BYTES = 2 * 2**30
-"""Room on a shelf; the networks that were used last stay."""
+MAX_BYTES = 2 * 2**30
+"""Size of a cache; the least recently used networks are evicted."""
 
 
 def cache_key(
@@ -43,8 +44,8 @@ def cache_key(
 ) -> str:
     """Return the sha256 of everything that a pretrained network depends on.
 
-    `fingerprint` is that of the data. The kind of the device and torch's version are part of it,
-    because rounding differs, and so is what the methods' pages say.
+    `fingerprint` is that of the data. The type of the device and the version of torch are
+    included because rounding differs, and the source of the methods because it may change.
     """
     facts = {
         "settings": dict(settings),
@@ -52,19 +53,19 @@ def cache_key(
         "shape": list(shape),
         "fingerprint": fingerprint,
         "device": torch.device(device).type,
-        "code": [torch.__version__, _pages()],
+        "code": [torch.__version__, _methods_digest()],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 @final
 class SharedPretraining:
-    """What one training takes from a shelf or, where it is not there, trains and puts there."""
+    """The pretraining of one trial, read from the cache or else trained and stored there."""
 
     def __init__(
         self,
         pretraining: "Pretraining",
-        pretraining_cache: Path,
+        cache_folder: Path,
         *,
         settings: Mapping[str, "Scalar"],
         seeds: tuple[int, ...],
@@ -74,70 +75,74 @@ class SharedPretraining:
     ) -> None:
         self._pretraining, self._device = pretraining, device
         self._entry: CacheEntry | None = None
-        if settings:  # a spot that nobody fills would keep all others waiting
+        if settings:  # without pretraining the entry would stay locked, and others would wait
             key = cache_key(
                 settings, seeds=seeds, shape=shape, fingerprint=fingerprint, device=device
             )
-            self._entry = CacheEntry(pretraining_cache, key)
+            self._entry = CacheEntry(cache_folder, key)
 
-    def take(self) -> None:
-        """Take the network up if it is there, after a wait where another is training it."""
+    def load_or_reserve(self) -> None:
+        """Load the network from the cache, or lock its entry so that this trial trains it.
+
+        Waits while another trial trains it.
+        """
         if self._entry is not None:
-            found = self._entry.take(self._device)
-            if found is not None:
-                self._pretraining.take(found)
+            network = self._entry.load_or_lock(self._device)
+            if network is not None:
+                self._pretraining.take(network)
                 self._entry = None
 
-    def give(self) -> None:
-        """Put the network there once it is pretrained; to be called after every pass."""
-        result = None if self._entry is None else self._pretraining.result()
-        if self._entry is not None and result is not None:
-            self._entry.put(result)
-            self._entry = None
+    def store_when_ready(self) -> None:
+        """Store the network once it is pretrained; call this after every epoch."""
+        if self._entry is not None:
+            network = self._pretraining.result()
+            if network is not None:
+                self._entry.store(network)
+                self._entry = None
 
 
 @final
 class CacheEntry:
-    """One network's spot on a shelf, held by at most one trial at a time while it is empty."""
+    """The entry of one network, which a trial locks while it trains the network."""
 
-    def __init__(self, pretraining_cache: Path, key: str, *, most_bytes: int = MOST_BYTES) -> None:
-        self._cache, self._folder, self._most_bytes = (
-            pretraining_cache,
-            pretraining_cache / key,
-            most_bytes,
-        )
+    def __init__(self, cache_folder: Path, key: str, *, max_bytes: int = MAX_BYTES) -> None:
+        self._cache_folder = cache_folder
+        self._folder = cache_folder / key
+        self._max_bytes = max_bytes
         self._lock: int | None = None
 
-    def take(self, device: str) -> "State | None":
-        """Return the network, or None: then the spot is held until `put` or `release`.
+    def load_or_lock(self, device: str) -> "State | None":
+        """Return the network, or lock the entry until `store` or `release` and return None.
 
-        Waits while another holds it. A holder that dies lets go of it, since the lock is the
-        kernel's. Where the file system has no locks, nobody waits and each trains its own.
+        Waits while another trial holds the lock; the kernel releases the lock of a process that
+        dies. If the file system has no locks, nobody waits and each trial trains its own network.
         """
-        found = self._read(device)
-        if found is None and self._hold():
-            found = self._read(device)  # another may have put it there while this one waited
-            if found is not None:
+        network = self._read(device)
+        if network is None and self._acquire_lock():
+            network = self._read(device)  # it may have been stored while this trial waited
+            if network is not None:
                 self.release()
-        return found
+        return network
 
-    def put(self, state: "State") -> None:
-        """Put the network there, make room and let go; a full disk costs the sharing alone."""
-        tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
-        scalars = {key: value for key, value in state.items() if key not in tensors}
+    def store(self, state: "State") -> None:
+        """Write the network, evict others if the cache is too large, and release the lock.
+
+        A full disk is no error: the network is not shared.
+        """
+        tensors, scalars = checkpoint.split_state(state)
         with contextlib.suppress(DiskError):
             checkpoint.write(self._folder, tensors, scalars)
-            self._make_room()
+            self._evict()
         self.release()
 
     def release(self) -> None:
-        """Let go of the spot, for the next that waits."""
+        """Release the lock, if this trial holds it."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def __del__(self) -> None:
-        self.release()  # the process may go on with other trials after this one is dropped
+        self.release()  # the process may run other trials after this one was stopped
 
     def _read(self, device: str) -> "State | None":
         try:
@@ -147,11 +152,12 @@ class CacheEntry:
             return None
         return {**{name: tensor.to(device) for name, tensor in tensors.items()}, **scalars}
 
-    def _hold(self) -> bool:
+    def _acquire_lock(self) -> bool:
+        """Wait for the lock; return False if the file system cannot provide one."""
         try:
-            self._cache.mkdir(parents=True, exist_ok=True)
-            name = self._folder.with_suffix(".lock")
-            lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._cache_folder.mkdir(parents=True, exist_ok=True)
+            path = self._folder.with_suffix(".lock")
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError:
             return False
         try:
@@ -162,26 +168,26 @@ class CacheEntry:
         self._lock = lock
         return True
 
-    def _make_room(self) -> None:
-        """Remove the networks that were not used for longest until the rest fits."""
-        room = self._most_bytes
+    def _evict(self) -> None:
+        """Remove the least recently used networks until the others fit into the cache."""
+        remaining = self._max_bytes
         for folder in sorted(self._networks(), key=_last_used, reverse=True):
-            room -= sum(file.stat().st_size for file in folder.iterdir())
-            if room < 0 and folder != self._folder:
+            remaining -= sum(file.stat().st_size for file in folder.iterdir())
+            if remaining < 0 and folder != self._folder:
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.with_suffix(".lock").unlink(missing_ok=True)
 
     def _networks(self) -> list[Path]:
-        hidden = (path for path in self._cache.iterdir() if not path.name.startswith("."))
-        return [path for path in hidden if path.is_dir()]
+        visible = (path for path in self._cache_folder.iterdir() if not path.name.startswith("."))
+        return [path for path in visible if path.is_dir()]
 
 
 @cache
-def _pages() -> str:
-    """Return the sha256 of the pages that methods are written on."""
+def _methods_digest() -> str:
+    """Return the sha256 of the source of all methods."""
     digest = hashlib.sha256()
-    for page in sorted(Path(str(models.__file__)).parent.rglob("*.py")):
-        digest.update(page.read_bytes())
+    for file in sorted(Path(str(models.__file__)).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

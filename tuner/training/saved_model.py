@@ -1,4 +1,8 @@
-"""A champion as other people use it: raw data in, raw data out; no framework, no pickle."""
+"""A trained model that answers on raw data, saved without pickle.
+
+This module is copied into registered models together with what it imports, so its imports stay
+relative and need only numpy, torch and safetensors.
+"""
 
 import math
 from collections.abc import Callable, Mapping
@@ -18,10 +22,10 @@ from ..methods.contract import Bounds, Clusterer, Decodes, Generates, Method, Sh
 from .checkpoint import (
     WEIGHTS,
     CheckpointError,
+    check_schema,
     from_json,
     pack,
     read_files,
-    refuse_newer,
     to_json,
     unpack,
     write_files,
@@ -29,16 +33,16 @@ from .checkpoint import (
 
 DOCUMENT = "model.json"
 _SCHEMA = 1
-_CHUNK = 4096
+_BATCH_SIZE = 4096
 
 
 @final
 class Model:
-    """Scaling and clusterer in one, with the settings they were made with.
+    """A clusterer with the scaling of its data and the settings it was trained with.
 
-    `shape` is the shape of one raw point and `labels_used` says whether labels took part in the
-    choice of this model. Raw data are numbers of shape (N, *shape) or flat, (N, F), in the units
-    of the data that the model was trained on; a data frame is such a table.
+    `shape` is the shape of one raw point. `labels_used` says whether labels influenced the choice
+    of this model. Raw data are numbers of shape (N, *shape) or flat, (N, F), in the units of the
+    training data; a data frame counts as a flat table.
     """
 
     def __init__(
@@ -68,27 +72,27 @@ class Model:
 
     def predict(self, raw: ArrayLike) -> NDArray[np.int64]:
         """Return the most probable cluster of each point, shape (N,)."""
-        return self._answer(raw, self.clusterer.predict)
+        return self._apply(raw, self.clusterer.predict)
 
     def predict_proba(self, raw: ArrayLike) -> NDArray[np.float32]:
         """Return p(cluster | x), shape (N, K)."""
-        return self._answer(raw, self.clusterer.predict_proba)
+        return self._apply(raw, self.clusterer.predict_proba)
 
     def embed(self, raw: ArrayLike) -> NDArray[np.float32]:
         """Return the codes of the points, shape (N, D)."""
-        return self._answer(raw, self.clusterer.embed)
+        return self._apply(raw, self.clusterer.embed)
 
     def reconstruct(self, raw: ArrayLike) -> NDArray[np.float32]:
-        """Return the points drawn again from their codes, raw, shape (N, *shape)."""
+        """Return the points decoded from their codes, raw, shape (N, *shape)."""
         if not isinstance(self.clusterer, Decodes):
-            raise self._incapable("reconstruct points", Decodes)
-        scaled = self._answer(raw, self.clusterer.reconstruct)
+            raise self._unsupported("reconstruct points", Decodes)
+        scaled = self._apply(raw, self.clusterer.reconstruct)
         return self.scaling.invert(scaled.reshape(-1, *self.shape))
 
     def sample(self, cluster: int, n: int, seed: int = 0) -> NDArray[np.float32]:
         """Return n new points of one cluster, raw, shape (n, *shape)."""
         if not isinstance(self.clusterer, Generates):
-            raise self._incapable("draw new points", Generates)
+            raise self._unsupported("draw new points", Generates)
         self._check_cluster(cluster)
         if n < 1:
             raise UsageError(f"cannot draw {n} points: give a number of at least 1")
@@ -97,12 +101,12 @@ class Model:
         return self.scaling.invert(scaled.reshape(n, *self.shape))
 
     def traverse(self, cluster: int, steps: int) -> NDArray[np.float32]:
-        """Return points along a line of styles, raw, the cluster fixed, shape (steps, *shape)."""
+        """Return points of one cluster with varying style, raw, shape (steps, *shape)."""
         if not isinstance(self.clusterer, Traverses):
-            raise self._incapable("move points along a style", Traverses)
+            raise self._unsupported("vary the style of points", Traverses)
         self._check_cluster(cluster)
         if steps < 2:
-            raise UsageError(f"no line has {steps} points: give a number of at least 2")
+            raise UsageError(f"cannot traverse in {steps} steps: give a number of at least 2")
         with torch.inference_mode():
             scaled = self.clusterer.traverse(cluster, steps).cpu().numpy()
         return self.scaling.invert(scaled.reshape(steps, *self.shape))
@@ -110,11 +114,11 @@ class Model:
     def elbo(self, raw: ArrayLike) -> NDArray[np.float32]:
         """Return a lower bound of log p(scaled x) in nats, shape (N,)."""
         if not isinstance(self.clusterer, Bounds):
-            raise self._incapable("bound the likelihood", Bounds)
-        return self._answer(raw, self.clusterer.elbo)
+            raise self._unsupported("bound the likelihood", Bounds)
+        return self._apply(raw, self.clusterer.elbo)
 
     def save(self, folder: Path | str) -> None:
-        """Write the model as a folder of safetensors, JSON and a manifest."""
+        """Write the model as a folder with safetensors, JSON and a manifest."""
         arrays = self.scaling.to_arrays()
         tensors = {f"weights/{name}": t for name, t in self.clusterer.weights().items()}
         tensors |= {f"scaling/{name}": torch.as_tensor(a) for name, a in arrays.items()}
@@ -132,30 +136,31 @@ class Model:
 
     @classmethod
     def load(cls, folder: Path | str, *, device: torch.device | str = "cpu") -> Self:
-        """Build a saved model with the installed code, everything in it checked first."""
-        place = Path(folder)
-        files = read_files(place, (WEIGHTS, DOCUMENT))
-        tensors = unpack(files[WEIGHTS], where=place / WEIGHTS)
-        document = from_json(files[DOCUMENT], where=place / DOCUMENT)
-        return _build(cls, document, tensors, where=place / DOCUMENT, device=device)
+        """Verify a saved model and build it with the installed code, or raise CheckpointError."""
+        path = Path(folder)
+        files = read_files(path, (WEIGHTS, DOCUMENT))
+        tensors = unpack(files[WEIGHTS], where=path / WEIGHTS)
+        document = from_json(files[DOCUMENT], where=path / DOCUMENT)
+        return _build(cls, document, tensors, where=path / DOCUMENT, device=device)
 
-    def _answer(self, raw: ArrayLike, answer: Callable[[Tensor], Tensor]) -> NDArray[Any]:
+    def _apply(self, raw: ArrayLike, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
+        """Return the result of a function of scaled points (N, *shape), computed in batches."""
         points = self._points(raw)
         with torch.inference_mode():
-            parts = [
-                answer(self._scaled(points, start).to(self._device)).cpu()
-                for start in range(0, len(points), _CHUNK)
+            batches = [
+                function(self._scaled(points, start).to(self._device)).cpu()
+                for start in range(0, len(points), _BATCH_SIZE)
             ]
-        return torch.cat(parts).numpy()
+        return torch.cat(batches).numpy()
 
     def _check_cluster(self, cluster: int) -> None:
         if not 0 <= cluster < self.n_components:
             raise UsageError(
-                f"no cluster {cluster}: give one from 0 to {self.n_components - 1}, both included"
+                f"there is no cluster {cluster}: choose one from 0 to {self.n_components - 1}"
             )
 
     def _points(self, raw: ArrayLike) -> NDArray[Any]:
-        """Return raw data as numbers of shape (N, *shape)."""
+        """Return raw data as numbers of shape (N, *shape), or raise DataError."""
         try:
             points = np.asarray(raw)
         except ValueError:
@@ -163,16 +168,21 @@ class Model:
         if points.dtype.kind not in "buif":
             raise DataError(f"data of type {points.dtype} are not numbers: give {self._allowed()}")
         if not _fits(points.shape, self.shape):
-            raise DataError(f"data of shape {points.shape} do not fit: give {self._allowed()}")
+            raise DataError(
+                f"data of shape {points.shape} do not fit the model: give {self._allowed()}"
+            )
         return points.reshape(-1, *self.shape)
 
     def _scaled(self, points: NDArray[Any], start: int) -> Tensor:
+        """Return the batch of points that begins at `start`, scaled, or raise DataError."""
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = self.scaling.apply(points[start : start + _CHUNK])
+            scaled = self.scaling.apply(points[start : start + _BATCH_SIZE])
         finite = np.isfinite(scaled).reshape(len(scaled), -1).all(axis=1)
         if not finite.all():
             row = start + int(np.argmin(finite))
-            raise DataError(f"row {row} has a value that is not a finite number: fill or drop it")
+            raise DataError(
+                f"row {row} has a value that is not finite: fill it in or drop the row"
+            )
         return torch.from_numpy(np.ascontiguousarray(scaled, dtype=np.float32))
 
     def _allowed(self) -> str:
@@ -182,17 +192,17 @@ class Model:
             "" if len(self.shape) == 1 else f" or (N, {flat})"
         )
 
-    def _incapable(self, task: str, capability: type) -> UsageError:
-        others = catalog.method(self.method).clusterer_with.items()
-        able = [
-            f"train it with {name}=true" for name, kind in others if issubclass(kind, capability)
+    def _unsupported(self, task: str, capability: type) -> UsageError:
+        switches = catalog.method(self.method).clusterer_with.items()
+        remedies = [
+            f"train it with {name}=true" for name, kind in switches if issubclass(kind, capability)
         ]
-        way = " or ".join([*able, "use another method"])
-        return UsageError(f"this model of method {self.method!r} cannot {task}: {way}")
+        remedy = " or ".join([*remedies, "use another method"])
+        return UsageError(f"this model of method {self.method!r} cannot {task}: {remedy}")
 
 
 def _fits(given: Shape, shape: Shape) -> bool:
-    """Say whether `given` is (N, *shape), N > 0, flat or but for axes of length 1."""
+    """Return whether `given` is (N, *shape) with N > 0, flattened or up to axes of length 1."""
     if len(given) < 2 or given[0] == 0:
         return False
     flat = given[1:] == (math.prod(shape),)
@@ -207,12 +217,12 @@ def _build(
     where: Path,
     device: torch.device | str,
 ) -> Model:
-    refuse_newer(document.get("schema"), _SCHEMA, where=where)
+    check_schema(document.get("schema"), _SCHEMA, where=where)
     shape = _checked_shape(document.get("shape"), where=where)
-    arrays = {name: t.numpy() for name, t in _share(tensors, "scaling/").items()}
-    weights = _share(tensors, "weights/")
+    arrays = {name: t.numpy() for name, t in _with_prefix(tensors, "scaling/").items()}
+    weights = _with_prefix(tensors, "weights/")
     try:
-        method = _installed(str(document.get("method")), document.get("distribution"))
+        method = _installed_method(str(document.get("method")), document.get("distribution"))
         config = method.config_type.from_mapping(document["config"])
         expected = method(config, shape, (0,)).clusterers()[0].weights()
         _check_tensors(weights, expected)
@@ -220,13 +230,13 @@ def _build(
         np.broadcast_shapes(scaling.shift.shape, scaling.scale.shape, shape)
         clusterer = method.clusterer_of(config)(config, shape, weights, device=device)
     except (TunerError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{where} describes no usable model: {error}") from error
+        raise CheckpointError(f"{where} does not describe a usable model: {error}") from error
     labels_used = document.get("labels_used") is True
     return cls(str(document["method"]), config, shape, clusterer, scaling, labels_used)
 
 
-def _installed(name: str, distribution: object) -> type[Method]:
-    """Return the method of this name, or say which distribution it comes from."""
+def _installed_method(name: str, distribution: object) -> type[Method]:
+    """Return a method, or raise UsageError with the distribution that must be installed."""
     if isinstance(distribution, str) and name not in catalog.names():
         raise UsageError(
             f"its method {name!r} comes from the distribution {distribution!r}, which is not "
@@ -235,26 +245,29 @@ def _installed(name: str, distribution: object) -> type[Method]:
     return catalog.method(name)
 
 
-def _share(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose name has a prefix, by the rest of their name."""
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def _checked_shape(value: object, *, where: Path) -> Shape:
     if isinstance(value, list) and value and all(type(n) is int and n > 0 for n in value):
         return tuple(value)
-    raise CheckpointError(f"{where} has shape {value!r}, not a list of sizes: fetch it again")
+    raise CheckpointError(
+        f"{where} has shape {value!r}, which is not a list of sizes: fetch it again"
+    )
 
 
 def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Raise unless the tensors have the names, shapes and types that the method makes."""
+    """Raise CheckpointError unless names, shapes and types are those that the method expects."""
     if found.keys() != expected.keys():
-        odd = ", ".join(sorted(found.keys() ^ expected.keys()))
-        raise CheckpointError(f"the tensors {odd} are missing or unknown; fetch it again")
+        names = ", ".join(sorted(found.keys() ^ expected.keys()))
+        raise CheckpointError(f"the tensors {names} are missing or unknown; fetch it again")
     for name, tensor in expected.items():
-        have, want = _kind(found[name]), _kind(tensor)
-        if want != have:
-            raise CheckpointError(f"tensor {name!r} is {have}, not {want}; fetch it again")
+        actual, wanted = _type_and_shape(found[name]), _type_and_shape(tensor)
+        if actual != wanted:
+            raise CheckpointError(f"tensor {name!r} is {actual}, not {wanted}; fetch it again")
 
 
-def _kind(tensor: Tensor) -> str:
+def _type_and_shape(tensor: Tensor) -> str:
     return f"{tensor.dtype} {tuple(tensor.shape)}"

@@ -113,7 +113,7 @@ def test_samples_of_one_or_all_clusters_are_a_picture_or_an_array(tuner, here):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["-k", "3"], "no cluster 3: give one from 0 to 2"),
+        (["-k", "3"], "there is no cluster 3: choose one from 0 to 2"),
         (["-k", "-1"], "no cluster -1"),
         (["-n", "0"], "cannot draw 0 points"),
         (["--out", "a.jpg"], "end in .png or .npy"),

@@ -36,7 +36,7 @@ def test_training_draws_pictures_of_the_best_model(tuner, here):
 def test_a_picture_that_fails_is_noted(tuner, here, monkeypatch):
     from tuner.reports import model_pictures
 
-    monkeypatch.setattr(model_pictures.planes, "tsne", lambda codes: 1 / 0)
+    monkeypatch.setattr(model_pictures.projections, "tsne", lambda codes: 1 / 0)
     ran = tuner(*arguments(here, "--out", "m"))
     assert ran.code == 0, ran.err
     assert "codes.png was not drawn (ZeroDivisionError" in ran.out

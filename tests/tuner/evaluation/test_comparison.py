@@ -4,8 +4,8 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from tuner.errors import DataError, PromotionRefusedError
-from tuner.evaluation import comparison as promotion
-from tuner.evaluation.objective import neighbour_graph, sampled
+from tuner.evaluation import comparison
+from tuner.evaluation.objective import neighbour_graph, sample_indices
 
 Array = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -27,8 +27,8 @@ def test_a_better_challenger_is_promoted_and_a_worse_one_is_not(
 ) -> None:
     x, truth = digits
     worse = wrong(truth, 0.2)
-    up = promotion.compare(truth, worse, x, fingerprint="digits")
-    down = promotion.compare(worse, truth, x, fingerprint="digits")
+    up = comparison.compare(truth, worse, x, fingerprint="digits")
+    down = comparison.compare(worse, truth, x, fingerprint="digits")
     assert up.promoted
     assert up.wins == 1
     assert up.mean_difference > 0.05
@@ -39,7 +39,7 @@ def test_a_better_challenger_is_promoted_and_a_worse_one_is_not(
 
 def test_an_equal_challenger_is_refused(digits: tuple[Array, Labels]) -> None:
     x, truth = digits
-    verdict = promotion.compare((truth + 3) % 10, truth, x, fingerprint="digits", draws=20)
+    verdict = comparison.compare((truth + 3) % 10, truth, x, fingerprint="digits", draws=20)
     assert verdict.wins == 0
     assert verdict.mean_difference == pytest.approx(0)
     assert not verdict.promoted
@@ -49,9 +49,9 @@ def test_a_gain_within_the_noise_is_refused(digits: tuple[Array, Labels]) -> Non
     x, truth = digits
     almost = truth.copy()
     almost[:3] = (almost[:3] + 5) % 10
-    verdict = promotion.compare(truth, almost, x, fingerprint="digits")
-    assert verdict.mean_difference > promotion.LEAST_DIFFERENCE
-    assert 0.8 < verdict.wins < promotion.LEAST_WINS
+    verdict = comparison.compare(truth, almost, x, fingerprint="digits")
+    assert verdict.mean_difference > comparison.MIN_DIFFERENCE
+    assert 0.8 < verdict.wins < comparison.MIN_WINS
     assert not verdict.promoted
 
 
@@ -65,37 +65,39 @@ def test_both_conditions_must_hold(
     won = np.arange(200) < round(200 * wins)
     extra = (200 * gain + 0.001 * (~won).sum()) / won.sum()
     scores = np.column_stack([0.5 + np.where(won, extra, -0.001), np.full(200, 0.5)])
-    monkeypatch.setattr(promotion, "scores_over_draws", lambda *a, **k: scores)
+    monkeypatch.setattr(comparison, "scores_over_draws", lambda *a, **k: scores)
     x = np.zeros((30, 2), dtype=np.float32)
-    verdict = promotion.compare(np.zeros(30), np.zeros(30), x, fingerprint="a")
+    verdict = comparison.compare(np.zeros(30), np.zeros(30), x, fingerprint="a")
     assert verdict.wins == pytest.approx(wins)
     assert verdict.mean_difference == pytest.approx(gain)
     assert verdict.promoted is promoted
 
 
-def test_draws_are_halves_with_graphs_of_their_own(digits: tuple[Array, Labels]) -> None:
+def test_each_draw_is_a_half_with_its_own_graph(digits: tuple[Array, Labels]) -> None:
     x, truth = digits
     other = wrong(truth, 0.1)
-    scores = promotion.scores_over_draws([truth, other], x, fingerprint="f", draws=5)
-    nearest = promotion._neighbours(promotion.projected(x), 80)
+    scores = comparison.scores_over_draws([truth, other], x, fingerprint="f", draws=5)
+    nearest = comparison._neighbours(comparison.reduce_dimensions(x), 80)
     for i in range(5):
-        half = sampled(len(x), f"f/{i}", len(x) // 2)
+        half = sample_indices(len(x), f"f/{i}", len(x) // 2)
         assert len(half) == 180
-        points = promotion.projected(x)[half]
-        direct = promotion._neighbours(points, 10)
-        within = promotion._neighbours_within(promotion.projected(x), nearest, half, 10)
-        assert (direct == within).mean() > 0.999  # equal distances may stand in another order
-        graph = promotion.jaccard_graph(direct, half)
-        assert scores[i, 0] == pytest.approx(promotion.modularity(graph, truth[half]), abs=1e-3)
+        points = comparison.reduce_dimensions(x)[half]
+        direct = comparison._neighbours(points, 10)
+        within = comparison._neighbours_within(comparison.reduce_dimensions(x), nearest, half, 10)
+        assert (
+            direct == within
+        ).mean() > 0.999  # points at equal distances may be in another order
+        graph = comparison.jaccard_graph(direct, half)
+        assert scores[i, 0] == pytest.approx(comparison.modularity(graph, truth[half]), abs=1e-3)
 
 
-def test_too_short_a_list_of_neighbours_is_made_up_for(
+def test_too_few_candidate_neighbours_are_recomputed(
     digits: tuple[Array, Labels], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, truth = digits
-    expected = promotion.scores_over_draws([truth], x, fingerprint="f", draws=3)
-    monkeypatch.setattr(promotion, "_REACH", 12)
-    short = promotion.scores_over_draws([truth], x, fingerprint="f", draws=3)
+    expected = comparison.scores_over_draws([truth], x, fingerprint="f", draws=3)
+    monkeypatch.setattr(comparison, "_CANDIDATES", 12)
+    short = comparison.scores_over_draws([truth], x, fingerprint="f", draws=3)
     np.testing.assert_allclose(short, expected, atol=1e-3)
 
 
@@ -103,45 +105,47 @@ def test_the_interval_holds_the_score_and_shrinks_with_the_data(
     digits: tuple[Array, Labels],
 ) -> None:
     x, truth = digits
-    score = float(promotion.modularity(neighbour_graph(x, fingerprint="f"), truth))
-    low, high = promotion.interval(truth, x, score=score, fingerprint="f")
+    score = float(comparison.modularity(neighbour_graph(x, fingerprint="f"), truth))
+    low, high = comparison.interval(truth, x, score=score, fingerprint="f")
     assert low < score < high
-    few_low, few_high = promotion.interval(truth[:60], x[:60], score=score, fingerprint="f")
+    few_low, few_high = comparison.interval(truth[:60], x[:60], score=score, fingerprint="f")
     assert high - low < few_high - few_low
 
 
 def test_the_draws_depend_on_the_fingerprint_alone(digits: tuple[Array, Labels]) -> None:
     x, truth = digits
-    one = promotion.interval(truth, x, score=0.5, fingerprint="one", draws=10)
-    assert promotion.interval(truth, x, score=0.5, fingerprint="one", draws=10) == one
-    assert promotion.interval(truth, x, score=0.5, fingerprint="two", draws=10) != one
+    one = comparison.interval(truth, x, score=0.5, fingerprint="one", draws=10)
+    assert comparison.interval(truth, x, score=0.5, fingerprint="one", draws=10) == one
+    assert comparison.interval(truth, x, score=0.5, fingerprint="two", draws=10) != one
 
 
 def test_many_points_are_sampled(
     digits: tuple[Array, Labels], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, truth = digits
-    monkeypatch.setattr(promotion, "LIMIT", 100)
-    index = sampled(len(x), "f", 100)
-    limited = promotion.interval(truth, x, score=0.5, fingerprint="f", draws=10)
-    assert limited == promotion.interval(
+    monkeypatch.setattr(comparison, "MAX_POINTS", 100)
+    index = sample_indices(len(x), "f", 100)
+    limited = comparison.interval(truth, x, score=0.5, fingerprint="f", draws=10)
+    assert limited == comparison.interval(
         truth[index], x[index], score=0.5, fingerprint="f", draws=10
     )
 
 
-def test_few_points_have_a_score_but_decide_nothing() -> None:
+def test_few_points_have_a_score_but_cannot_decide() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(12) % 2
     x = (10 * labels[:, None] + rng.normal(size=(12, 2))).astype(np.float32)
-    low, high = promotion.interval(labels, x, score=0.5, fingerprint="f", draws=20)
+    low, high = comparison.interval(labels, x, score=0.5, fingerprint="f", draws=20)
     assert 0 < low <= high < 1
-    with pytest.raises(PromotionRefusedError, match="12 test points cannot tell two models apart"):
-        promotion.compare(labels, labels, x, fingerprint="f")
-    with pytest.raises(DataError, match="4 test points have no score"):
-        promotion.interval(labels[:4], x[:4], score=0.5, fingerprint="f")
+    with pytest.raises(
+        PromotionRefusedError, match="12 test points are too few to compare two models"
+    ):
+        comparison.compare(labels, labels, x, fingerprint="f")
+    with pytest.raises(DataError, match="4 test points are too few for a score"):
+        comparison.interval(labels[:4], x[:4], score=0.5, fingerprint="f")
 
 
 def test_clusters_of_other_points_are_refused(digits: tuple[Array, Labels]) -> None:
     x, truth = digits
-    with pytest.raises(DataError, match="do not belong to 360 points"):
-        promotion.interval(truth[:-1], x, score=0.5, fingerprint="f")
+    with pytest.raises(DataError, match="do not match 360 points"):
+        comparison.interval(truth[:-1], x, score=0.5, fingerprint="f")

@@ -12,7 +12,7 @@ def normalised(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_figures_equal_sklearn_on_random_partitions(seed: int) -> None:
+def test_metrics_equal_sklearn_on_random_partitions(seed: int) -> None:
     rng = np.random.default_rng(seed)
     n, k, c = rng.integers(2, 300), rng.integers(1, 12), rng.integers(1, 12)
     clusters, labels = rng.integers(0, k, n), rng.integers(0, c, n)
@@ -75,7 +75,7 @@ def test_the_exemplar_may_lie_in_another_cluster() -> None:
     assert metrics.exemplar_accuracy(log_p, [7, 8, 9, 8]) == pytest.approx(3 / 4)
 
 
-def test_certain_points_are_told_apart_by_log_odds() -> None:
+def test_certain_points_are_distinguished_by_log_odds() -> None:
     other = np.array([-40.0, -90.0, -60.0], dtype=np.float32)
     log_p = np.stack([np.zeros(3, dtype=np.float32), other], axis=1)
     assert len(np.unique(log_p[:, 0])) == 1  # the probabilities themselves are equal
@@ -87,13 +87,13 @@ def test_log_odds_equal_their_definition() -> None:
     np.testing.assert_allclose(metrics.log_odds(np.log(p)), np.log(p / (1 - p)), atol=1e-9)
 
 
-def test_infinite_odds_win_and_warn_nobody() -> None:
+def test_infinite_odds_win_without_a_warning() -> None:
     log_p = np.log(np.array([[1 - 1e-9, 1e-9], [0.6, 0.4], [0.1, 0.9]]))
     log_p[0] = [0.0, -np.inf]
     assert metrics.exemplar_accuracy(log_p, [0, 1, 2]) == pytest.approx(2 / 3)
 
 
-def test_audit_names_every_figure() -> None:
+def test_audit_returns_every_metric() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 100)
     log_p = normalised(10.0 * np.eye(5)[labels] + rng.normal(size=(100, 5)))
@@ -103,7 +103,7 @@ def test_audit_names_every_figure() -> None:
     assert figures == pytest.approx(dict.fromkeys(figures, 1.0))
 
 
-def test_a_diverged_replica_has_found_nothing() -> None:
+def test_a_diverged_replica_gets_the_worst_value_of_each_metric() -> None:
     log_p = np.full((4, 2), np.nan, dtype=np.float32)
     figures = metrics.audit(log_p, [0, 1, 0, 1])
     assert figures.pop("calibration_error") == 1.0
@@ -133,8 +133,8 @@ def test_certainty_misses_by_the_share_of_wrong_points() -> None:
     assert metrics.calibration_error(certain, [0, 0, 1, 1]) == pytest.approx(1 / 4)
 
 
-def test_labels_of_another_length_are_refused_in_a_sentence() -> None:
-    with pytest.raises(DataError, match="2 points have 3 labels: give one for each point"):
+def test_labels_of_another_length_are_refused() -> None:
+    with pytest.raises(DataError, match="2 points have 3 labels: give one per point"):
         metrics.contingency([0, 1], [0, 1, 1])
-    with pytest.raises(DataError, match="one per point"):
+    with pytest.raises(DataError, match="give one label per point"):
         metrics.contingency([], [])

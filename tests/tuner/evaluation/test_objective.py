@@ -106,7 +106,7 @@ def test_the_sample_depends_on_the_fingerprint_alone() -> None:
     whole = objective.neighbour_graph(x, fingerprint="one")
     assert (whole.index == np.arange(300)).all()
     state = np.random.get_state()[1]  # noqa: NPY002  the global state must be left alone
-    objective.sampled(1000, "three", 10)
+    objective.sample_indices(1000, "three", 10)
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
 
 
@@ -117,7 +117,7 @@ def test_wide_data_are_compared_in_their_first_components() -> None:
     wide = narrow @ rotation.T
     a = objective.neighbour_graph(narrow, fingerprint="a")
     b = objective.neighbour_graph(wide, fingerprint="a")
-    assert objective.projected(wide).shape == (200, 50)
+    assert objective.reduce_dimensions(wide).shape == (200, 50)
     assert (np.sort(a.neighbours) == np.sort(b.neighbours)).mean() > 0.99
 
 
@@ -134,7 +134,9 @@ def test_few_points_equal_points_and_none() -> None:
     assert np.isfinite(objective.modularity(few, [0, 0, 1, 1]))
     equal = objective.neighbour_graph(np.ones((50, 2), dtype=np.float32), fingerprint="a")
     assert np.isfinite(objective.modularity(equal, np.arange(50) % 2))
-    with pytest.raises(DataError, match="2 points have no neighbourhoods: give at least 3"):
+    with pytest.raises(
+        DataError, match="2 points are too few for a neighbour graph: give at least 3"
+    ):
         objective.neighbour_graph(np.zeros((2, 2), dtype=np.float32), fingerprint="a")
 
 
@@ -144,37 +146,37 @@ def log_proba(labels: NDArray[np.int64], K: int) -> NDArray[np.float32]:
     return np.log(p).astype(np.float32)
 
 
-def test_evaluation_per_replica(
+def test_partition_scores_per_replica(
     graph: objective.NeighbourGraph, digits: tuple[Array, NDArray[np.int64]]
 ) -> None:
     truth = digits[1]
     labels = np.stack([truth, np.zeros_like(truth), truth, truth // 5])
     log_p = log_proba(labels, 10)
     log_p[2, 5, 3] = np.nan
-    found = objective.evaluate(graph, log_p)
+    scores = objective.evaluate(graph, log_p)
     q = objective.modularity(graph, labels)
-    assert found.score.tolist() == [q[0], 0, 0, q[3]]
-    assert found.collapsed.tolist() == [False, True, False, False]
-    assert found.diverged.tolist() == [False, False, True, False]
-    assert found.clusters_in_use.tolist() == [10, 1, 0, 2]
-    assert found.largest_mass[1] == 1
-    assert found.largest_mass[2] == found.effective_k[2] == found.entropy[2] == 0
-    assert found.effective_k[1] == pytest.approx(1)
-    assert found.effective_k[0] == pytest.approx(10, abs=0.1)
+    assert scores.score.tolist() == [q[0], 0, 0, q[3]]
+    assert scores.collapsed.tolist() == [False, True, False, False]
+    assert scores.diverged.tolist() == [False, False, True, False]
+    assert scores.clusters_in_use.tolist() == [10, 1, 0, 2]
+    assert scores.largest_mass[1] == 1
+    assert scores.largest_mass[2] == scores.effective_k[2] == scores.entropy[2] == 0
+    assert scores.effective_k[1] == pytest.approx(1)
+    assert scores.effective_k[0] == pytest.approx(10, abs=0.1)
     p, rest = 0.9 + 0.01, 0.01
     entropy = -p * math.log(p) - 9 * rest * math.log(rest)
-    assert found.entropy[0] == pytest.approx(entropy, rel=1e-5)
-    assert found.value == pytest.approx((q[0] + q[3]) / 4)
-    assert found.sd == pytest.approx(np.std([q[0], 0, 0, q[3]], ddof=1))
-    assert found.best == 0
-    assert all(math.isfinite(value) for value in found.metrics().values())
+    assert scores.entropy[0] == pytest.approx(entropy, rel=1e-5)
+    assert scores.value == pytest.approx((q[0] + q[3]) / 4)
+    assert scores.sd == pytest.approx(np.std([q[0], 0, 0, q[3]], ddof=1))
+    assert scores.best == 0
+    assert all(math.isfinite(value) for value in scores.metrics().values())
 
 
 def test_a_single_replica_has_no_spread(graph: objective.NeighbourGraph) -> None:
     labels = np.arange(len(graph))[None] % 3
-    found = objective.evaluate(graph, log_proba(labels, 3))
-    assert found.sd == 0
-    assert found.agreement() == 1
+    scores = objective.evaluate(graph, log_proba(labels, 3))
+    assert scores.sd == 0
+    assert scores.agreement() == 1
 
 
 def test_agreement_is_the_mean_ami() -> None:
@@ -204,7 +206,7 @@ def test_objectives_by_name() -> None:
     labelled = [name for name in objective.objective_names() if objective.needs_labels(name)]
     assert labelled == ["acc", "nmi", "ami", "ari"]
     assert objective.audit_name("acc") == "hungarian"
-    with pytest.raises(UsageError, match="no objective 'scor'; did you mean 'score'"):
+    with pytest.raises(UsageError, match="unknown objective 'scor'; did you mean 'score'"):
         objective.needs_labels("scor")
 
 

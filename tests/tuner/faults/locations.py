@@ -26,7 +26,7 @@ from tuner.orchestration.search import Session
 from tuner.study.seeds import trial_seeds
 from tuner.study.space import method_space
 from tuner.training.checkpoint import saved_checkpoints
-from tuner.training.trial import Evaluation, read_evaluations
+from tuner.training.evaluations import Evaluation, read_evaluations
 
 from .plugin import offer
 

@@ -13,7 +13,8 @@ from tuner.ledger.ledger import Ledger
 from tuner.ledger.records import TrialRecord
 from tuner.orchestration.controller import SearchController
 from tuner.study.study import Plan
-from tuner.training.trial import Evaluation, TrialSpec
+from tuner.training.evaluations import Evaluation
+from tuner.training.trial_inputs import TrialSpec
 
 from .plans import record
 

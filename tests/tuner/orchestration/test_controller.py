@@ -15,7 +15,8 @@ from tuner.ledger.ledger import Ledger
 from tuner.orchestration.controller import SearchController
 from tuner.orchestration.snapshot import SearchSnapshot, TrialRow, is_usable
 from tuner.study.study import Plan
-from tuner.training.trial import Evaluation, TrialSpec
+from tuner.training.evaluations import Evaluation
+from tuner.training.trial_inputs import TrialSpec
 
 from ..faults.plans import plan
 from ..faults.rehearsal import NAME, Tracker, bury, controller_of, evaluations, execute, opened

@@ -1,4 +1,4 @@
-"""Which pictures a model gets, and that none of them costs anything but itself."""
+"""Which pictures a model gets, and that a failing picture affects nothing else."""
 
 import math
 from dataclasses import replace
@@ -13,8 +13,8 @@ from tuner.data.dataset import Dataset
 from tuner.data.scaling import Scaling
 from tuner.models.gmvae.method import GMVAE, GMVAEConfig
 from tuner.reports import model_pictures
+from tuner.training.evaluations import Evaluation
 from tuner.training.saved_model import Model
-from tuner.training.trial import Evaluation
 
 SMALL = GMVAEConfig(
     n_components=3,
@@ -40,7 +40,7 @@ CURVE = [
     ),
     Evaluation(epoch=4, passes=3, stage="failed", value=None, finished=True, failure="oom"),
 ]
-BROAD = {"codes.png", "curves.png"}
+ALWAYS_DRAWN = {"codes.png", "curves.png"}
 
 
 def data(shape=(6,), *, n=60, labelled=True) -> Dataset:
@@ -77,41 +77,43 @@ def test_colour_images_have_members_samples_and_traversals(tmp_path):
     shape = (3, 8, 8)
     images = {"members.png", "samples.png", "traversals.png"}
     found = drawn(gmvae(shape), data(shape), tmp_path)
-    assert found == BROAD | images | {"z_prior.png", "confusion.png"}
+    assert found == ALWAYS_DRAWN | images | {"z_prior.png", "confusion.png"}
 
 
-def test_points_in_the_plane_are_drawn_there(tmp_path):
+def test_two_dimensional_points_get_a_scatter_plot(tmp_path):
     found = drawn(gmvae((2,)), data((2,)), tmp_path)
     assert "scatter.png" in found
     assert "members.png" not in found
 
 
 def test_a_method_without_a_capability_has_no_such_picture(tmp_path):
-    assert drawn(fitted_model("kmeans"), data(), tmp_path / "kmeans") == BROAD | {"confusion.png"}
+    assert drawn(fitted_model("kmeans"), data(), tmp_path / "kmeans") == ALWAYS_DRAWN | {
+        "confusion.png"
+    }
     found = drawn(fitted_model("gmm"), data(), tmp_path / "gmm")
-    assert found == BROAD | {"confusion.png", "samples.png"}
+    assert found == ALWAYS_DRAWN | {"confusion.png", "samples.png"}
 
 
-def test_without_labels_nothing_of_them_is_drawn(tmp_path, monkeypatch):
-    assert drawn(fitted_model("kmeans"), data(labelled=False), tmp_path) == BROAD
+def test_without_labels_no_labels_are_drawn(tmp_path, monkeypatch):
+    assert drawn(fitted_model("kmeans"), data(labelled=False), tmp_path) == ALWAYS_DRAWN
     panels = shown(tmp_path, fitted_model("kmeans"), data(labelled=False), monkeypatch)
     assert [axes.get_title() for axes in panels["codes.png"].axes] == ["clusters"]
     panels = shown(tmp_path, fitted_model("kmeans"), data(), monkeypatch)
     titles = [axes.get_title() for axes in panels["codes.png"].axes]
-    assert titles == ["clusters", "labels, for the audit"]
+    assert titles == ["clusters", "labels (for the audit only)"]
 
 
 def shown(folder, model, dataset, monkeypatch, curve=CURVE):
     """Return the figures by name in place of their files."""
     figures = {}
     monkeypatch.setattr(
-        model_pictures.pictures, "save", lambda figure, path: figures.update({path.name: figure})
+        model_pictures.plots, "save", lambda figure, path: figures.update({path.name: figure})
     )
     assert model_pictures.draw(model, dataset, curve, folder) == []
     return figures
 
 
-def test_curves_hold_all_that_training_reported(tmp_path, monkeypatch):
+def test_curves_show_all_metrics_that_training_reported(tmp_path, monkeypatch):
     figures = shown(tmp_path, gmvae((6,)), data(), monkeypatch)
     panels = {axes.get_title(): axes for axes in figures["curves.png"].axes}
     assert list(panels) == ["score", "audit/hungarian", "train/loss", "train/z_prior"]
@@ -141,7 +143,7 @@ def test_the_same_model_has_the_same_pictures(tmp_path):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
 
-def test_a_model_shown_on_few_points_or_without_a_curve_is_drawn(tmp_path):
+def test_few_points_or_no_evaluations_are_enough(tmp_path):
     found = drawn(gmvae((8, 8)), data((8, 8), n=10), tmp_path / "few")
     assert "codes.png" in found
     assert "codes.png" in drawn(gmvae((6,)), data(n=1), tmp_path / "one")
@@ -165,7 +167,7 @@ def test_one_cluster_in_use_and_constant_codes_are_drawn(tmp_path):
 
 
 @pytest.mark.parametrize("spoil", ["heads", "decoder"])
-def test_a_model_of_nans_costs_no_more_than_pictures(spoil, tmp_path):
+def test_a_model_of_nans_loses_only_pictures(spoil, tmp_path):
     faults = model_pictures.draw(gmvae((8, 8), spoil=spoil), data((8, 8)), CURVE, tmp_path)
     assert all(fault.startswith("traversals.png was not drawn (") for fault in faults)
     assert (tmp_path / "curves.png").exists()
@@ -187,7 +189,7 @@ def test_codes_that_are_not_finite_are_left_out(tmp_path, monkeypatch):
     assert "codes.png" not in shown(tmp_path, model, dataset, monkeypatch)
 
 
-def test_what_cannot_be_drawn_is_said_and_costs_nothing_else(tmp_path, monkeypatch):
+def test_a_picture_that_fails_is_reported_and_the_others_are_drawn(tmp_path, monkeypatch):
     model = fitted_model("gmm")
     monkeypatch.setattr(model, "sample", lambda *_: 1 / 0)
     faults = model_pictures.draw(model, data(), CURVE, tmp_path)
@@ -196,7 +198,7 @@ def test_what_cannot_be_drawn_is_said_and_costs_nothing_else(tmp_path, monkeypat
     (tmp_path / "file").touch()
     faults = model_pictures.draw(model, data(), CURVE, tmp_path / "file")
     assert len(faults) == 4
-    assert "choose a folder" in faults[0]
+    assert "choose a writable folder" in faults[0]
     monkeypatch.setattr(GMVAEConfig, "metric_info", lambda self: 1 / 0)
     faults = model_pictures.draw(gmvae((6,)), data(), CURVE, tmp_path)
-    assert faults == ["the pictures were left out (ZeroDivisionError: division by zero)"]
+    assert faults == ["the remaining pictures were skipped (ZeroDivisionError: division by zero)"]

@@ -30,15 +30,15 @@ def test_what_is_written_is_read(tmp_path):
     }
     document = {"epoch": 3, "best": float("inf"), "name": "ä", "nested": {"list": [1, None]}}
     checkpoint.write(tmp_path / "a", tensors, document)
-    read, told = checkpoint.read(tmp_path / "a")
-    assert told == document
+    read, read_document = checkpoint.read(tmp_path / "a")
+    assert read_document == document
     assert read.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert read[name].dtype == tensor.dtype
         assert torch.equal(read[name], tensor)
 
 
-def test_nothing_but_the_folder_is_left(tmp_path):
+def test_no_temporary_folder_is_left(tmp_path):
     for step in range(3):
         checkpoint.write(tmp_path / "a", TENSORS, {"step": step})
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
@@ -47,9 +47,9 @@ def test_nothing_but_the_folder_is_left(tmp_path):
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
 @pytest.mark.parametrize("call", range(4))
-def test_a_failing_disk_leaves_the_one_before(tmp_path, monkeypatch, code, call):
-    place = tmp_path / "a"
-    checkpoint.write(place, TENSORS, {"step": 1})
+def test_a_failing_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch, code, call):
+    path = tmp_path / "a"
+    checkpoint.write(path, TENSORS, {"step": 1})
     calls = iter(range(9))
     real = os.fsync
 
@@ -60,31 +60,31 @@ def test_a_failing_disk_leaves_the_one_before(tmp_path, monkeypatch, code, call)
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(DiskError, match=r"\d+ bytes") as caught:
-        checkpoint.write(place, TENSORS, {"step": 2})
-    assert str(place) in str(caught.value)
+        checkpoint.write(path, TENSORS, {"step": 2})
+    assert str(path) in str(caught.value)
     assert caught.value.exit_code == 74
-    assert checkpoint.read(place)[1] == {"step": 1}
+    assert checkpoint.read(path)[1] == {"step": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DiskError, match="choose a folder"):
+    with pytest.raises(DiskError, match="choose a writable folder"):
         checkpoint.write(tmp_path / "file" / "a", TENSORS, {})
 
 
-def test_a_writer_killed_between_its_renames_loses_nothing(tmp_path):
-    place = tmp_path / "a"
-    checkpoint.write(place, TENSORS, {"step": 1})
-    place.rename(tmp_path / ".a.previous")
-    assert checkpoint.read(place)[1] == {"step": 1}
-    checkpoint.write(place, TENSORS, {"step": 2})
-    assert checkpoint.read(place)[1] == {"step": 2}
+def test_the_previous_checkpoint_survives_a_kill_between_the_renames(tmp_path):
+    path = tmp_path / "a"
+    checkpoint.write(path, TENSORS, {"step": 1})
+    path.rename(tmp_path / ".a.previous")
+    assert checkpoint.read(path)[1] == {"step": 1}
+    checkpoint.write(path, TENSORS, {"step": 2})
+    assert checkpoint.read(path)[1] == {"step": 2}
 
 
 @pytest.mark.parametrize("damage", [sabotage.cut, sabotage.flip, sabotage.remove])
 @pytest.mark.parametrize("name", ["weights.safetensors", "document.json", "manifest.json"])
-def test_damage_is_noticed_and_named(tmp_path, damage, name):
+def test_damage_is_detected_and_the_file_named(tmp_path, damage, name):
     checkpoint.write(tmp_path / "a", TENSORS, {"text": "long enough to be flipped in"})
     damage(tmp_path / "a" / name)
     with pytest.raises(CheckpointError) as caught:
@@ -107,14 +107,14 @@ def test_nothing_is_unpickled(tmp_path):
     ("manifest", "sentence"),
     [
         ({"schema": 2, "files": {}}, "reads up to 1: upgrade"),
-        ({"schema": "1", "files": {}}, "not a number"),
-        ({"files": {}}, "not a number"),
+        ({"schema": "1", "files": {}}, "not a version number"),
+        ({"files": {}}, "not a version number"),
         ({"schema": 1}, "lists no files"),
         ({"schema": 1, "files": {"../../secret": {}}}, "lists ../../secret instead of"),
-        ([], "no mapping"),
+        ([], "not a JSON object"),
     ],
 )
-def test_a_manifest_that_cannot_be_read_is_a_sentence(tmp_path, manifest, sentence):
+def test_an_invalid_manifest_is_an_error(tmp_path, manifest, sentence):
     checkpoint.write(tmp_path / "a", TENSORS, {})
     (tmp_path / "a" / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match=sentence):
@@ -122,16 +122,14 @@ def test_a_manifest_that_cannot_be_read_is_a_sentence(tmp_path, manifest, senten
 
 
 def steps(folder):
-    return [
-        int(place.name.removeprefix("step-")) for place in checkpoint.saved_checkpoints(folder)
-    ]
+    return [int(path.name.removeprefix("step-")) for path in checkpoint.saved_checkpoints(folder)]
 
 
 def save(folder, step):
     return checkpoint.save_checkpoint(folder, step, TENSORS, {"step": step})
 
 
-def test_two_generations_are_kept(tmp_path):
+def test_the_newest_two_checkpoints_are_kept(tmp_path):
     for step in (1, 2, 10, 11):
         save(tmp_path, step)
     assert steps(tmp_path) == [11, 10]
@@ -139,7 +137,7 @@ def test_two_generations_are_kept(tmp_path):
 
 @pytest.mark.parametrize("damage", [sabotage.cut, sabotage.flip, sabotage.remove])
 @pytest.mark.parametrize("name", ["weights.safetensors", "document.json", "manifest.json"])
-def test_a_damaged_newest_one_gives_way_to_the_one_before(tmp_path, damage, name):
+def test_the_previous_checkpoint_replaces_a_damaged_newest_one(tmp_path, damage, name):
     save(tmp_path, 1)
     damage(save(tmp_path, 2) / name)
     found, note = checkpoint.latest_valid(tmp_path)
@@ -148,7 +146,7 @@ def test_a_damaged_newest_one_gives_way_to_the_one_before(tmp_path, damage, name
     assert "step-00000002" in note
 
 
-def test_the_note_says_so_when_none_is_left(tmp_path):
+def test_the_note_names_every_damaged_checkpoint(tmp_path):
     assert checkpoint.latest_valid(tmp_path / "absent") == (None, "")
     for step in (1, 2):
         sabotage.cut(save(tmp_path, step) / "document.json")
@@ -158,14 +156,14 @@ def test_the_note_says_so_when_none_is_left(tmp_path):
     assert "step-00000002" in note
 
 
-def test_a_sound_newest_one_needs_no_note(tmp_path):
+def test_a_valid_newest_checkpoint_needs_no_note(tmp_path):
     save(tmp_path, 1)
     found, note = checkpoint.latest_valid(tmp_path)
     assert found is not None
     assert note == ""
 
 
-def test_generations_after_a_step_back_are_removed(tmp_path):
+def test_checkpoints_of_later_steps_are_removed(tmp_path):
     for step in (8, 9):
         save(tmp_path, step)
     (tmp_path / ".step-00000009.abandoned").mkdir()
@@ -175,14 +173,14 @@ def test_generations_after_a_step_back_are_removed(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_writer_never_leaves_a_half_one(tmp_path):
+def test_a_killed_writer_never_leaves_an_incomplete_checkpoint(tmp_path):
     program = textwrap.dedent(f"""
         import itertools, pathlib, torch
-        from tuner import checkpoint
+        from tuner.training import checkpoint
         for step in itertools.count():
             tensors = {{"weight": torch.full((300_000,), float(step))}}
             document = {{"step": step}}
-            checkpoint.save_generation(pathlib.Path({str(tmp_path)!r}), step, tensors, document)
+            checkpoint.save_checkpoint(pathlib.Path({str(tmp_path)!r}), step, tensors, document)
     """)
     for attempt in range(5):
         writer = subprocess.Popen([sys.executable, "-c", program])

@@ -1,4 +1,4 @@
-"""Finalists: chosen on training points, judged on the test split."""
+"""Finalists: chosen on training points, scored on the test split."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ from tuner.data import load
 from tuner.evaluation.objective import modularity, neighbour_graph
 from tuner.training.finalist import Finalist, fit_finalist
 from tuner.training.saved_model import Model
-from tuner.training.trial import TrialSpec
+from tuner.training.trial_inputs import TrialSpec
 
 from ..in_process import blobs
 
@@ -39,11 +39,11 @@ def test_a_replica_that_collapses_on_the_test_split_is_not_chosen():
 
 
 @pytest.mark.parametrize(("scores", "usable"), [((0.0, 0.0, 0.1), True), ((0.0,) * 3, False)])
-def test_a_finalist_is_usable_if_a_replica_holds_clusters(scores, usable):
+def test_a_finalist_is_usable_if_a_replica_finds_clusters(scores, usable):
     assert replace(FINALIST, scores=scores).is_usable is usable
 
 
-def test_a_finalist_survives_the_ledger():
+def test_a_finalist_is_restored_from_json():
     written = json.loads(json.dumps(FINALIST.to_mapping()))
     assert Finalist.from_mapping(written) == FINALIST
 
@@ -66,9 +66,9 @@ def test_values_are_of_training_points_and_scores_of_test_points(tmp_path):
     assert finalist.settings == Model.load(finalist.model_folder(0)).config.to_mapping()
     for r in range(2):
         clusterer = Model.load(finalist.model_folder(r))
-        for points, judged_on, value in (
+        for points, scored_on, value in (
             (dataset.train, graph, finalist.values[r]),
             (dataset.test, test_graph, finalist.scores[r]),
         ):
             labels = clusterer.predict(dataset.scaling.invert(points))
-            assert value == pytest.approx(float(modularity(judged_on, labels[judged_on.index])))
+            assert value == pytest.approx(float(modularity(scored_on, labels[scored_on.index])))

@@ -1,4 +1,4 @@
-"""Networks that trials share: whole, found by what they depend on, waited for, bounded."""
+"""The cache of pretrained networks: keys, locks, damage and its bounded size."""
 
 import multiprocessing
 import os
@@ -18,7 +18,8 @@ from tuner.methods.contract import Pretrains
 from tuner.study.seeds import finalist_seeds, trial_seeds
 from tuner.study.study import Study, prepare
 from tuner.training.pretraining_cache import CacheEntry, SharedPretraining, cache_key
-from tuner.training.trial import Trial, TrialData, TrialSpec
+from tuner.training.trial import Trial
+from tuner.training.trial_inputs import TrialData, TrialSpec
 
 NETWORK = {"weight": torch.arange(6.0), "epoch": 3}
 PRETRAINED = 6
@@ -36,11 +37,11 @@ def key(**changes: Any) -> str:
     return cache_key(facts.pop("settings"), **facts)
 
 
-def test_a_network_comes_back_as_it_was_put(tmp_path: Path) -> None:
-    spot = CacheEntry(tmp_path, key())
-    assert spot.take("cpu") is None
-    spot.put(NETWORK)
-    found = CacheEntry(tmp_path, key()).take("cpu")
+def test_a_stored_network_is_loaded_unchanged(tmp_path: Path) -> None:
+    entry = CacheEntry(tmp_path, key())
+    assert entry.load_or_lock("cpu") is None
+    entry.store(NETWORK)
+    found = CacheEntry(tmp_path, key()).load_or_lock("cpu")
     assert found is not None
     assert found["epoch"] == 3
     assert torch.equal(found["weight"], NETWORK["weight"])  # type: ignore[arg-type]
@@ -56,81 +57,83 @@ def test_a_network_comes_back_as_it_was_put(tmp_path: Path) -> None:
         {"device": "cuda"},
     ],
 )
-def test_whatever_a_network_depends_on_is_in_its_key(change: dict[str, Any]) -> None:
+def test_the_key_depends_on_everything_the_network_depends_on(change: dict[str, Any]) -> None:
     assert key() != key(**change)
 
 
-def test_the_second_waits_for_the_first_and_takes_its_network(tmp_path: Path) -> None:
+def test_the_second_trial_waits_for_the_network_of_the_first(tmp_path: Path) -> None:
     first, found = CacheEntry(tmp_path, key()), []
-    assert first.take("cpu") is None
+    assert first.load_or_lock("cpu") is None
     waiting = threading.Thread(
-        target=lambda: found.append(CacheEntry(tmp_path, key()).take("cpu"))
+        target=lambda: found.append(CacheEntry(tmp_path, key()).load_or_lock("cpu"))
     )
     waiting.start()
     waiting.join(0.2)
-    assert waiting.is_alive(), "it waits as long as the first one trains"
-    first.put(NETWORK)
+    assert waiting.is_alive(), "it must wait while the first one trains"
+    first.store(NETWORK)
     waiting.join(10)
     assert found[0] is not None
 
 
-def test_one_that_gives_up_lets_the_next_train(tmp_path: Path) -> None:
+def test_a_released_or_deleted_entry_can_be_locked_by_the_next(tmp_path: Path) -> None:
     first = CacheEntry(tmp_path, key())
-    assert first.take("cpu") is None
+    assert first.load_or_lock("cpu") is None
     first.release()
     second = CacheEntry(tmp_path, key())
-    assert second.take("cpu") is None
+    assert second.load_or_lock("cpu") is None
     del second
-    assert CacheEntry(tmp_path, key()).take("cpu") is None, "one that is dropped lets go as well"
+    assert CacheEntry(tmp_path, key()).load_or_lock("cpu") is None, (
+        "deleting an entry releases its lock"
+    )
 
 
-def _hold(folder: Path, ready: Any) -> None:
-    spot = CacheEntry(folder, key())
-    spot.take("cpu")
+def _lock_forever(folder: Path, ready: Any) -> None:
+    entry = CacheEntry(folder, key())
+    entry.load_or_lock("cpu")
     ready.set()
     time.sleep(600)
 
 
-def test_a_holder_that_is_killed_lets_go(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_process_is_released(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
-    holder = context.Process(target=_hold, args=(tmp_path, ready))
+    holder = context.Process(target=_lock_forever, args=(tmp_path, ready))
     holder.start()
     assert ready.wait(60)
     assert holder.pid is not None
     os.kill(holder.pid, signal.SIGKILL)
     holder.join(10)
-    assert CacheEntry(tmp_path, key()).take("cpu") is None
+    assert CacheEntry(tmp_path, key()).load_or_lock("cpu") is None
 
 
-def test_a_damaged_network_is_as_none_and_replaced(tmp_path: Path) -> None:
-    CacheEntry(tmp_path, key()).put(NETWORK)
+def test_a_damaged_network_counts_as_missing_and_is_replaced(tmp_path: Path) -> None:
+    CacheEntry(tmp_path, key()).store(NETWORK)
     weights = next(tmp_path.glob("*/weights.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1])
-    spot = CacheEntry(tmp_path, key())
-    assert spot.take("cpu") is None
-    spot.put(NETWORK)
-    assert CacheEntry(tmp_path, key()).take("cpu") is not None
+    entry = CacheEntry(tmp_path, key())
+    assert entry.load_or_lock("cpu") is None
+    entry.store(NETWORK)
+    assert CacheEntry(tmp_path, key()).load_or_lock("cpu") is not None
 
 
-def test_what_was_used_last_stays(tmp_path: Path) -> None:
+def test_the_least_recently_used_networks_are_evicted(tmp_path: Path) -> None:
     big = {"weight": torch.zeros(1000)}
     for i in range(3):
-        CacheEntry(tmp_path, key(seeds=(i,))).put(big)
+        CacheEntry(tmp_path, key(seeds=(i,))).store(big)
         os.utime(tmp_path / key(seeds=(i,)), (i, i))
-    assert CacheEntry(tmp_path, key(seeds=(0,))).take("cpu") is not None  # used now
-    CacheEntry(tmp_path, key(seeds=(3,)), most_bytes=11_000).put(big)
-    there = [i for i in range(4) if (tmp_path / key(seeds=(i,))).exists()]
-    assert there == [0, 3]
+    assert CacheEntry(tmp_path, key(seeds=(0,))).load_or_lock("cpu") is not None  # used now
+    CacheEntry(tmp_path, key(seeds=(3,)), max_bytes=11_000).store(big)
+    kept = [i for i in range(4) if (tmp_path / key(seeds=(i,))).exists()]
+    assert kept == [0, 3]
     assert len(list(tmp_path.glob("*.lock"))) <= 4
 
 
-def test_a_folder_that_cannot_be_written_costs_the_sharing_alone(tmp_path: Path) -> None:
+def test_without_a_writable_folder_the_network_is_not_shared(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    spot = CacheEntry(blocked / "shelf", key())
-    assert spot.take("cpu") is None
-    spot.put(NETWORK)
+    entry = CacheEntry(blocked / "cache", key())
+    assert entry.load_or_lock("cpu") is None
+    entry.store(NETWORK)
 
 
 def trial_data() -> TrialData:
@@ -140,7 +143,7 @@ def trial_data() -> TrialData:
 
 
 def trained(tmp_path: Path, name: str, **settings: Any) -> list[str]:
-    """Run a trial and return the stages it went through, pass by pass."""
+    """Run a trial and return the stages it went through, one per evaluation."""
     small = {
         "n_components": 3,
         "latent_size": 2,
@@ -155,7 +158,7 @@ def trained(tmp_path: Path, name: str, **settings: Any) -> list[str]:
         seeds=(1, 2),
         objective="score",
         folder=str(tmp_path / name),
-        pretraining_cache=str(tmp_path / "shelf"),
+        pretraining_cache=str(tmp_path / "cache"),
     )
     trial, stages = Trial(spec, trial_data()), []
     while not trial.finished:
@@ -165,7 +168,7 @@ def trained(tmp_path: Path, name: str, **settings: Any) -> list[str]:
     return stages
 
 
-def test_trials_of_equal_pretraining_train_it_once(tmp_path: Path) -> None:
+def test_trials_with_equal_pretraining_train_it_once(tmp_path: Path) -> None:
     first = trained(tmp_path, "first")
     assert first == ["pretraining"] * PRETRAINED + ["mixture"]
     assert trained(tmp_path, "other K", n_components=4) == ["mixture"]
@@ -176,25 +179,26 @@ def test_trials_of_equal_pretraining_train_it_once(tmp_path: Path) -> None:
     ("name", "settings"),
     [("em_vae", {"start": "kmeans"}), ("ae_gmm", {"pretraining_epochs": 0})],
 )
-def test_trials_that_pretrain_nothing_wait_for_nobody(
+def test_trials_without_pretraining_reserve_no_entry(
     name: str, settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    owner = catalog.method(name)
-    config = owner.config_type.from_mapping(settings)
-    method = owner(config, (4,), (1, 2))
+    method_type = catalog.method(name)
+    config = method_type.config_type.from_mapping(settings)
+    method = method_type(config, (4,), (1, 2))
     assert isinstance(method, Pretrains)
     facts: dict[str, Any] = {"seeds": (1, 2), "shape": (4,), "fingerprint": "f", "device": "cpu"}
-    SharedPretraining(method.pretraining, tmp_path, settings=config.pretraining, **facts).take()
-    assert not list(tmp_path.iterdir()), "a spot is held that nobody will fill"
+    shared = SharedPretraining(method.pretraining, tmp_path, settings=config.pretraining, **facts)
+    shared.load_or_reserve()
+    assert not list(tmp_path.iterdir()), "an entry is locked that no trial will store"
 
 
-def test_trials_that_share_a_network_have_common_seeds_and_others_do_not() -> None:
+def test_only_trials_that_share_a_network_have_equal_seeds() -> None:
     assert trial_seeds(0, 1, 3, shared=True) == trial_seeds(0, 2, 3, shared=True)
     assert trial_seeds(0, 1, 3) != trial_seeds(0, 2, 3)
     assert not set(trial_seeds(0, 1, 3, shared=True)) & set(finalist_seeds(0, 1, 5))
 
 
-def test_a_configuration_says_whether_its_trials_share() -> None:
+def test_the_configuration_decides_whether_trials_share() -> None:
     plan = prepare(Study(methods=("ae_gmm", "em_vae", "gmvae"), dataset="digits"))
 
     def shares(method: str, **params: Any) -> bool:

@@ -15,9 +15,9 @@ from tuner.training.saved_model import Model
 
 
 def untrained_model(name, **settings):
-    owner = catalog.method(name)
-    config = owner.config_type.from_mapping({"n_components": 4, **settings})
-    clusterer = owner(config, (8, 8), (5,)).clusterers()[0]
+    method_type = catalog.method(name)
+    config = method_type.config_type.from_mapping({"n_components": 4, **settings})
+    clusterer = method_type(config, (8, 8), (5,)).clusterers()[0]
     return Model(name, config, (8, 8), clusterer, Scaling(np.zeros(()), np.asarray(16.0)))
 
 
@@ -59,7 +59,7 @@ def test_reconstructions_come_back_in_raw_units(tmp_path):
     assert decoding.reconstruct(raw) == pytest.approx(16 * drawn, rel=1e-5)
 
 
-def test_a_saved_model_decodes_where_its_settings_say_so(tmp_path):
+def test_a_saved_model_decodes_if_its_settings_say_so(tmp_path):
     raw = np.random.default_rng(0).uniform(0, 16, size=(10, 8, 8))
     for keep in (False, True):
         untrained_model("dec", keep_decoder=keep).save(tmp_path / str(keep))
@@ -77,8 +77,12 @@ def test_traversals_come_back_in_raw_units():
     assert passed.shape == (5, 8, 8)
     scaled = moving.clusterer.traverse(1, 5).numpy()
     assert passed == pytest.approx(16 * scaled.reshape(5, 8, 8), rel=1e-5)
-    for cluster, steps in ((10**6, 5), (-1, 5), (0, 1)):
-        with pytest.raises(UsageError, match="give"):
+    for cluster, steps, sentence in (
+        (10**6, 5, "there is no cluster 1000000: choose one from 0 to 3"),
+        (-1, 5, "there is no cluster -1: choose one from 0 to 3"),
+        (0, 1, "cannot traverse in 1 steps: give a number of at least 2"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
             moving.traverse(cluster, steps)
 
 
@@ -150,7 +154,7 @@ def test_a_bad_row_is_counted_over_all_chunks(model):
         model.predict(raw)
 
 
-def test_what_a_method_cannot_do_is_a_sentence():
+def test_an_unsupported_capability_is_an_error():
     plain = fitted_model("kmeans")
     for task in (
         lambda: plain.sample(0, 1),
@@ -161,9 +165,16 @@ def test_what_a_method_cannot_do_is_a_sentence():
             task()
 
 
-@pytest.mark.parametrize(("cluster", "n"), [(3, 1), (-1, 1), (0, 0)])
-def test_impossible_draws_are_refused(model, cluster, n):
-    with pytest.raises(UsageError, match="give"):
+@pytest.mark.parametrize(
+    ("cluster", "n", "sentence"),
+    [
+        (3, 1, "there is no cluster 3: choose one from 0 to 2"),
+        (-1, 1, "there is no cluster -1: choose one from 0 to 2"),
+        (0, 0, "cannot draw 0 points: give a number of at least 1"),
+    ],
+)
+def test_impossible_draws_are_refused(model, cluster, n, sentence):
+    with pytest.raises(UsageError, match=sentence):
         model.sample(cluster, n)
 
 
@@ -182,7 +193,7 @@ def test_a_saved_model_answers_alike(model, saved):
     }
 
 
-def test_the_use_of_labels_is_remembered(tmp_path):
+def test_the_use_of_labels_is_saved(tmp_path):
     fitted_model("kmeans", labels_used=True).save(tmp_path / "model")
     assert Model.load(tmp_path / "model").labels_used
 
@@ -200,7 +211,7 @@ def test_every_method_can_be_saved_and_loaded(name, tmp_path):
 
 @pytest.mark.parametrize("damage", [sabotage.cut, sabotage.flip, sabotage.remove])
 @pytest.mark.parametrize("name", ["weights.safetensors", "model.json", "manifest.json"])
-def test_tampering_is_noticed(saved, damage, name):
+def test_tampering_is_detected(saved, damage, name):
     damage(saved / name)
     with pytest.raises(CheckpointError):
         Model.load(saved)
@@ -225,7 +236,7 @@ def test_hostile_weights_are_not_unpickled(saved, tmp_path):
         ({"method": "theirs", "distribution": "others"}, "'others', which is not installed"),
         ({"config": {"n_components": 3, "speed": 1}}, "no setting 'speed'"),
         ({"config": {"n_components": 1}}, "n_components=1 is out of range"),
-        ({"config": None}, "no usable model"),
+        ({"config": None}, "not describe a usable model"),
         ({"config": {"n_components": 4}}, "not torch.float32"),
         ({"shape": [7]}, "not torch.float32"),
         ({"shape": []}, "not a list of sizes"),
@@ -248,7 +259,7 @@ def test_a_document_that_is_wrong_is_refused(saved, change, sentence):
         (lambda t: t.update({n: v.double() for n, v in t.items()}), "not torch.float32"),
         (lambda t: t.pop("scaling/shift"), "lacks 'shift'"),
         (lambda t: t.update({"scaling/scale": torch.zeros(6)}), "not positive"),
-        (lambda t: t.update({"scaling/scale": torch.ones(5)}), "no usable model"),
+        (lambda t: t.update({"scaling/scale": torch.ones(5)}), "not describe a usable model"),
     ],
 )
 def test_tensors_that_do_not_belong_are_refused(saved, change, sentence):

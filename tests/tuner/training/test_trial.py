@@ -1,4 +1,4 @@
-"""One trial, without Ray: its evaluations, what goes wrong in it, and how it is taken up again."""
+"""One trial without Ray: its evaluations, its failures, and how it is resumed."""
 
 import json
 from dataclasses import replace
@@ -17,14 +17,10 @@ from tuner.methods import catalog
 from tuner.study.seeds import finalist_seeds, trial_seeds
 from tuner.study.space import method_space
 from tuner.training import checkpoint, trial
-from tuner.training.trial import (
-    Evaluation,
-    Trial,
-    TrialData,
-    TrialSpec,
-    read_evaluations,
-    trial_data,
-)
+from tuner.training.evaluations import Evaluation, read_evaluations
+from tuner.training.evaluator import TrialEvaluator
+from tuner.training.trial import Trial
+from tuner.training.trial_inputs import TrialData, TrialSpec, trial_data
 
 from ..faults.idle import Idle
 from ..sabotage import cut, flip
@@ -85,27 +81,27 @@ def gmvae(folder: Path, **settings: Any) -> TrialSpec:
 
 
 def run(one: Trial) -> list[Evaluation]:
-    said = [one.advance()]
-    while not said[-1].finished:
-        said.append(one.advance())
-    return said
+    evaluations = [one.advance()]
+    while not evaluations[-1].finished:
+        evaluations.append(one.advance())
+    return evaluations
 
 
-def timeless(said: list[Evaluation]) -> list[Evaluation]:
-    return [replace(e, seconds=0.0) for e in said]
+def without_times(evaluations: list[Evaluation]) -> list[Evaluation]:
+    return [replace(e, seconds=0.0) for e in evaluations]
 
 
 @pytest.mark.usefixtures("idle")
 def test_a_trial_is_evaluated_at_most_twenty_times(shared: TrialData, tmp_path: Path) -> None:
-    said = run(Trial(spec(tmp_path, epochs=47), shared))
-    assert [e.epoch for e in said] == [*range(3, 47, 3), 47]
-    assert [e.finished for e in said] == [False] * 15 + [True]
-    assert {e.passes for e in said} == {47}
-    last = said[-1]
+    evaluations = run(Trial(spec(tmp_path, epochs=47), shared))
+    assert [e.epoch for e in evaluations] == [*range(3, 47, 3), 47]
+    assert [e.finished for e in evaluations] == [False] * 15 + [True]
+    assert {e.passes for e in evaluations} == {47}
+    last = evaluations[-1]
     assert last.failure is None
     assert last.value == pytest.approx(np.mean(last.replicas))
     assert {"train/loss", "score/value", "score/agreement", "audit/hungarian"} <= set(last.metrics)
-    assert read_evaluations(tmp_path) == said
+    assert read_evaluations(tmp_path) == evaluations
 
 
 def test_a_trial_finds_separated_blobs(shared: TrialData, tmp_path: Path) -> None:
@@ -116,25 +112,27 @@ def test_a_trial_finds_separated_blobs(shared: TrialData, tmp_path: Path) -> Non
     assert last.metrics["audit/hungarian"] > 0.5
 
 
-def test_a_trial_goes_on_exactly(shared: TrialData, tmp_path: Path) -> None:
+def test_a_resumed_trial_gives_the_same_evaluations(shared: TrialData, tmp_path: Path) -> None:
     whole = run(Trial(gmvae(tmp_path / "whole"), shared))
     first = Trial(gmvae(tmp_path / "broken"), shared)
-    begun = [first.advance() for _ in range(7)]
+    first_evaluations = [first.advance() for _ in range(7)]
     first.save()
     first.advance()  # this one is lost
     second = Trial(gmvae(tmp_path / "broken"), shared)
     rest = run(second)
     assert second.note == ""
-    assert timeless(begun + rest) == timeless(whole)
-    assert timeless(read_evaluations(tmp_path / "broken")) == timeless(whole)
+    assert without_times(first_evaluations + rest) == without_times(whole)
+    assert without_times(read_evaluations(tmp_path / "broken")) == without_times(whole)
 
 
-def test_a_trial_without_a_checkpoint_begins_again(shared: TrialData, tmp_path: Path) -> None:
+def test_a_trial_without_a_checkpoint_restarts(shared: TrialData, tmp_path: Path) -> None:
     first = Trial(gmvae(tmp_path), shared)
-    begun = [first.advance() for _ in range(3)]
-    assert timeless(run(Trial(gmvae(tmp_path), shared)))[:3] == timeless(begun)
+    first_evaluations = [first.advance() for _ in range(3)]
+    assert without_times(run(Trial(gmvae(tmp_path), shared)))[:3] == without_times(
+        first_evaluations
+    )
     written = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert len(written) == len(read_evaluations(tmp_path)), "no line stands twice"
+    assert len(written) == len(read_evaluations(tmp_path)), "no line is repeated"
 
 
 @pytest.mark.usefixtures("idle")
@@ -168,37 +166,37 @@ def test_a_checkpoint_is_never_ahead_of_what_is_written(
 
 
 @pytest.mark.usefixtures("idle")
-def test_a_trial_that_is_taken_up_at_its_end_ends(shared: TrialData, tmp_path: Path) -> None:
+def test_a_trial_that_is_resumed_at_its_end_ends(shared: TrialData, tmp_path: Path) -> None:
     one = Trial(spec(tmp_path, epochs=2), shared)
     run(one)
     one.save()
-    said = run(Trial(spec(tmp_path, epochs=2), shared))
-    assert [(e.epoch, e.finished, e.failure) for e in said] == [(2, True, None)]
+    evaluations = run(Trial(spec(tmp_path, epochs=2), shared))
+    assert [(e.epoch, e.finished, e.failure) for e in evaluations] == [(2, True, None)]
 
 
 @pytest.mark.usefixtures("idle")
-@pytest.mark.parametrize("torn", ['{"epoch": 2, "pas', "{}\n", "\x00\x00\n", '{"epoch": 9}'])
-def test_a_torn_line_is_dropped_and_what_follows_is_whole(
-    torn: str, shared: TrialData, tmp_path: Path
+@pytest.mark.parametrize("incomplete", ['{"epoch": 2, "pas', "{}\n", "\x00\x00\n", '{"epoch": 9}'])
+def test_an_incomplete_line_is_dropped_and_later_lines_are_complete(
+    incomplete: str, shared: TrialData, tmp_path: Path
 ) -> None:
     one = Trial(spec(tmp_path, epochs=4), shared)
-    begun = [one.advance(), one.advance()]
+    first_evaluations = [one.advance(), one.advance()]
     one.save()
     with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write(torn)
-    assert read_evaluations(tmp_path) == begun
+        file.write(incomplete)
+    assert read_evaluations(tmp_path) == first_evaluations
     rest = run(Trial(spec(tmp_path, epochs=4), shared))
-    assert read_evaluations(tmp_path) == begun + rest
+    assert read_evaluations(tmp_path) == first_evaluations + rest
     assert [e.epoch for e in rest] == [3, 4]
     for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
         json.loads(line)
 
 
 @pytest.mark.usefixtures("idle")
-@pytest.mark.parametrize("harm", [cut, flip])
+@pytest.mark.parametrize("damage", [cut, flip])
 @pytest.mark.parametrize("file", ["weights.safetensors", "document.json", "manifest.json"])
-def test_a_damaged_checkpoint_is_passed_over(
-    harm: Any, file: str, shared: TrialData, tmp_path: Path
+def test_a_damaged_checkpoint_is_skipped(
+    damage: Any, file: str, shared: TrialData, tmp_path: Path
 ) -> None:
     one = Trial(spec(tmp_path, epochs=6), shared)
     one.advance()
@@ -206,20 +204,20 @@ def test_a_damaged_checkpoint_is_passed_over(
     one.advance()
     one.save()
     newest, before = checkpoint.saved_checkpoints(tmp_path / "checkpoints")
-    harm(newest / file)
+    damage(newest / file)
     second = Trial(spec(tmp_path, epochs=6), shared)
-    said = run(second)
-    assert [e.epoch for e in said] == [2, 3, 4, 5, 6]
+    evaluations = run(second)
+    assert [e.epoch for e in evaluations] == [2, 3, 4, 5, 6]
     assert str(newest) in second.note
-    assert said[0].detail == second.note
-    harm(before / file)
+    assert evaluations[0].detail == second.note
+    damage(before / file)
     third = Trial(spec(tmp_path, epochs=6), shared)
     assert third.advance().epoch == 1
     assert str(before) in third.note
 
 
 @pytest.mark.usefixtures("idle")
-def test_a_checkpoint_of_another_configuration_is_left_alone(
+def test_a_checkpoint_of_another_configuration_is_ignored(
     shared: TrialData, tmp_path: Path
 ) -> None:
     one = Trial(spec(tmp_path, epochs=6), shared)
@@ -228,32 +226,34 @@ def test_a_checkpoint_of_another_configuration_is_left_alone(
     other = Trial(spec(tmp_path, epochs=6, offset=0.5), shared)
     assert other.advance().epoch == 1
     assert "another configuration" in other.note
-    assert [e.epoch for e in read_evaluations(tmp_path)] == [1], "its curve is forgotten, too"
+    assert [e.epoch for e in read_evaluations(tmp_path)] == [1], (
+        "its evaluations are discarded, too"
+    )
 
 
 @pytest.mark.usefixtures("idle")
-def test_a_checkpoint_that_does_not_fit_is_no_end(shared: TrialData, tmp_path: Path) -> None:
+def test_training_restarts_if_a_checkpoint_does_not_fit(shared: TrialData, tmp_path: Path) -> None:
     one = Trial(spec(tmp_path, epochs=3), shared)
     one.advance()
     one.save()
-    (place,) = checkpoint.saved_checkpoints(tmp_path / "checkpoints")
-    tensors, document = checkpoint.read(place)
-    checkpoint.write(place, {"renamed": tensors["centres"]}, document)
+    (path,) = checkpoint.saved_checkpoints(tmp_path / "checkpoints")
+    tensors, document = checkpoint.read(path)
+    checkpoint.write(path, {"renamed": tensors["centres"]}, document)
     second = Trial(spec(tmp_path, epochs=3), shared)
     assert [e.epoch for e in run(second)] == [1, 2, 3]
     assert "does not fit" in second.note
 
 
-def test_nothing_is_saved_of_a_trial_that_has_not_begun(shared: TrialData, tmp_path: Path) -> None:
+def test_a_trial_that_has_not_started_saves_nothing(shared: TrialData, tmp_path: Path) -> None:
     Trial(gmvae(tmp_path), shared).save()
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("rate", [1e6])
 def test_a_diverging_training_ends_at_once(rate: float, shared: TrialData, tmp_path: Path) -> None:
-    said = run(Trial(gmvae(tmp_path, learning_rate=rate), shared))
-    last = said[-1]
-    assert last.epoch < last.passes, "the rest would be for nothing"
+    evaluations = run(Trial(gmvae(tmp_path, learning_rate=rate), shared))
+    last = evaluations[-1]
+    assert last.epoch < last.passes, "the other epochs would be wasted"
     assert last.failure == "diverged"
     assert all(v is None or np.isfinite(v) for v in (last.value, last.sd, *last.replicas))
     assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()
@@ -271,18 +271,18 @@ def test_a_diverging_training_ends_at_once(rate: float, shared: TrialData, tmp_p
         ("raise", 0, "RuntimeError: the test asked for it"),
     ],
 )
-def test_what_goes_wrong_is_an_outcome_with_its_reason(
+def test_a_fault_is_a_failed_evaluation_with_its_reason(
     fault: str, at: int, failure: str, shared: TrialData, tmp_path: Path
 ) -> None:
-    said = run(Trial(spec(tmp_path, epochs=3, fault=fault, at=at), shared))
-    last = said[-1]
+    evaluations = run(Trial(spec(tmp_path, epochs=3, fault=fault, at=at), shared))
+    last = evaluations[-1]
     assert (last.finished, last.failure) == (True, failure)
     assert last.value == (0.0 if fault == "collapse" else None)
     assert ("Traceback" in last.detail) == (fault in ("memory", "raise"))
-    assert read_evaluations(tmp_path) == said
+    assert read_evaluations(tmp_path) == evaluations
 
 
-def test_memory_that_runs_out_on_a_gpu_is_oom(
+def test_running_out_of_gpu_memory_is_oom(
     shared: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any, **__: Any) -> None:
@@ -295,31 +295,31 @@ def test_memory_that_runs_out_on_a_gpu_is_oom(
     assert run(one)[-1].failure == "oom"
 
 
-def test_batches_are_halved_where_a_gpu_has_no_room_for_them(
+def test_batches_are_halved_when_gpu_memory_runs_out(
     shared: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tuner.models.gmvae import method as page
+    from tuner.models.gmvae import method as module
 
-    bound, seen = page.lower_bound, []
+    bound, seen = module.lower_bound, []
 
-    def tight(network: Any, y: torch.Tensor, draws: Any, samples: int) -> Any:
+    def limited(network: Any, y: torch.Tensor, draws: Any, samples: int) -> Any:
         seen.append(y.shape[1])
         if y.shape[1] > 20:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return bound(network, y, draws, samples)
 
-    monkeypatch.setattr(page, "lower_bound", tight)
+    monkeypatch.setattr(module, "lower_bound", limited)
     one = Trial(gmvae(tmp_path, batch_size=60, epochs=10), shared)
     last = run(one)[-1]
     assert last.failure is None
     assert one.config.batch_size == 15  # type: ignore[attr-defined]
-    assert "the GPU's memory ran out, batch_size is 15" in last.detail
+    assert "the GPU ran out of memory, so training uses batch_size=15" in last.detail
     assert [epoch.epoch for epoch in read_evaluations(tmp_path)] == list(range(1, last.passes + 1))
     assert set(seen) == {60, 30, 15}
 
 
 @pytest.mark.usefixtures("idle")
-def test_a_folder_that_cannot_be_written_is_no_fault_of_the_trial(
+def test_an_unwritable_folder_raises_and_does_not_fail_the_trial(
     shared: TrialData, tmp_path: Path
 ) -> None:
     blocked = tmp_path / "trial"
@@ -330,14 +330,15 @@ def test_a_folder_that_cannot_be_written_is_no_fault_of_the_trial(
 
 
 @pytest.mark.usefixtures("idle")
-def test_a_value_that_is_no_number_is_none(
+def test_a_value_that_is_not_finite_is_none(
     shared: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = Trial(spec(tmp_path), shared)
-    monkeypatch.setattr(one, "_values", lambda *_: np.array([0.5, np.nan]))
-    said = one.advance()
-    assert said.value is None
-    assert said.sd == 0.0
+    values = np.array([0.5, np.nan])
+    monkeypatch.setattr(TrialEvaluator, "_replica_values", lambda *_: values)
+    evaluation = one.advance()
+    assert evaluation.value is None
+    assert evaluation.sd == 0.0
 
 
 @pytest.mark.parametrize("objective", ["acc", "nmi", "ami", "ari"])
@@ -375,5 +376,5 @@ def test_seeds_differ_between_trials_replicas_and_finalists() -> None:
     assert trial_seeds(0, 1, 5)[:3] == trial_seeds(0, 1, 3), "more replicas keep the first ones"
 
 
-def test_no_curve_is_an_empty_one(tmp_path: Path) -> None:
+def test_a_trial_without_a_file_has_no_evaluations(tmp_path: Path) -> None:
     assert read_evaluations(tmp_path / "nowhere") == []

@@ -1,14 +1,14 @@
-"""Pictures of clusterings: arrays in, a Figure out, no state shared with anyone.
+"""Plots of clusterings: functions from arrays to a matplotlib Figure, without pyplot.
 
 Points are raw or scaled, shape (N, *shape). Images have shape (H, W), or (C, H, W) or (H, W, C)
-with one or three channels. Colours are told apart with any kind of sight, and repeat after the
-first ten with another marker or line.
+with one or three channels. The ten colours suit colour-blind readers; further groups repeat them
+with another marker or line style.
 """
 
-from .canvas import save
 from .charts import confusion, scatter
-from .curves import curves
+from .figures import save
 from .grids import is_image, members, samples, traversals
+from .learning_curves import curves
 
 __all__ = [
     "confusion",

@@ -1,0 +1,130 @@
+"""How a trial is evaluated: objective, guards against bad partitions, and audit."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..evaluation.metrics import DIVERGED, audit
+from ..evaluation.objective import PartitionScores, audit_name, evaluate, needs_labels
+from ..methods.contract import Bounds, Method, Report
+from .evaluations import Evaluation
+from .trial_inputs import TrialData
+
+Audits = Mapping[str, NDArray[np.float64]]
+
+
+@final
+class TrialEvaluator:
+    """Evaluates a method on the points of the neighbour graph.
+
+    `points` (n, *shape) are those points, scaled, on the device of the method.
+    """
+
+    def __init__(self, shared: TrialData, points: Tensor, objective: str) -> None:
+        self._graph, self._labels = shared.graph, shared.labels
+        self._points = points
+        self._objective = objective
+
+    def evaluate(
+        self, method: Method, report: Report, *, passes: int, finished: bool
+    ) -> Evaluation:
+        """Return the evaluation of a method that has just yielded a report."""
+        evaluation = Evaluation(
+            epoch=report.epoch,
+            passes=passes,
+            stage=report.stage,
+            value=None,
+            finished=finished,
+            failure="no clusters" if finished else None,
+            metrics=_train_metrics(report),
+        )
+        if report.clusters:
+            evaluation = self._score(evaluation, method)
+        if all_diverged(report):
+            evaluation = replace(evaluation, value=None, sd=0.0, failure="diverged")
+        finite = {name: v for name, v in evaluation.metrics.items() if math.isfinite(v)}
+        return replace(evaluation, metrics=finite)
+
+    def _score(self, evaluation: Evaluation, method: Method) -> Evaluation:
+        """Return the evaluation completed with value, scores and audit of the clusters."""
+        log_proba = method.predict_log_proba(self._points).float().cpu().numpy()
+        scores = evaluate(self._graph, log_proba)
+        audits = self._audit(log_proba, scores.diverged)
+        metrics = {f"score/{name}": v for name, v in scores.metrics().items()}
+        if evaluation.finished and not scores.diverged.any():
+            metrics["score/agreement"] = scores.agreement()
+        metrics |= {f"audit/{name}": float(values.mean()) for name, values in audits.items()}
+        replicas = self._replica_values(method, scores, audits)
+        value, sd = _mean_and_sd(replicas, _usable(scores), self._objective)
+        return replace(
+            evaluation,
+            value=value,
+            sd=sd,
+            failure=_failure(scores) if evaluation.finished else None,
+            metrics={**evaluation.metrics, **metrics},
+            replicas=tuple(float(v) for v in replicas),
+        )
+
+    def _replica_values(
+        self, method: Method, scores: PartitionScores, audits: Audits
+    ) -> NDArray[np.float64]:
+        """Return the objective of each replica, shape (R,)."""
+        if self._objective == "score":
+            return scores.score
+        if needs_labels(self._objective):
+            return audits[audit_name(self._objective)]
+        bounds = [c.elbo(self._points) for c in method.clusterers() if isinstance(c, Bounds)]
+        return np.array([bound.mean().item() for bound in bounds])
+
+    def _audit(self, log_proba: NDArray[np.float32], diverged: NDArray[np.bool_]) -> Audits:
+        """Return the metrics against labels, each (R,), `DIVERGED` for a diverged replica."""
+        labels = self._labels
+        if labels is None:
+            return {}
+        audits = [
+            DIVERGED if has_diverged else audit(replica, labels)
+            for replica, has_diverged in zip(log_proba, diverged, strict=True)
+        ]
+        return {name: np.array([values[name] for values in audits]) for name in DIVERGED}
+
+
+def all_diverged(report: Report) -> bool:
+    """Return whether some metric of a report is finite in no replica."""
+    return any(not bool(t.isfinite().any()) for t in report.metrics.values())
+
+
+def _train_metrics(report: Report) -> dict[str, float]:
+    """Return the mean over replicas of each metric that training reports."""
+    return {
+        f"train/{name}": tensor.float().mean().item() for name, tensor in report.metrics.items()
+    }
+
+
+def _usable(scores: PartitionScores) -> NDArray[np.bool_]:
+    return ~(scores.diverged | scores.collapsed)
+
+
+def _mean_and_sd(
+    replicas: NDArray[np.float64], usable: NDArray[np.bool_], objective: str
+) -> tuple[float | None, float]:
+    """Return mean and standard deviation over replicas, where unusable replicas count as 0.
+
+    A likelihood bound has no natural zero, so unusable replicas are left out of its mean.
+    """
+    replicas = replicas[usable] if objective == "elbo" else np.where(usable, replicas, 0.0)
+    if len(replicas) == 0 or not np.isfinite(replicas).all():
+        return None, 0.0
+    sd = float(replicas.std(ddof=1)) if len(replicas) > 1 else 0.0
+    return float(replicas.mean()), sd
+
+
+def _failure(scores: PartitionScores) -> str | None:
+    """Return why no replica is usable, None if one is."""
+    if scores.diverged.all():
+        return "diverged"
+    return None if _usable(scores).any() else "collapsed"
