@@ -177,6 +177,7 @@ class Trial:
         self._halvings += 1
         self.config = replace(self.config, **{name: size // 2 for name, size in sizes.items()})
         self._epoch, self._reports = 0, None
+        self._shared_pretraining = None  # release its lock, which other trials may wait for
         vars(self).pop("method", None)  # release the memory that it holds
         torch.cuda.empty_cache()
         return True

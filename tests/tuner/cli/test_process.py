@@ -1,6 +1,5 @@
 """The command in a subprocess: imports, exit codes and pipes."""
 
-import os
 import subprocess
 import sys
 import time
@@ -23,17 +22,6 @@ def test_help_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Usage" in done.stdout
     assert done.stderr.split() == []
-
-
-def test_help_takes_less_than_half_a_second_of_cpu_time():
-    def seconds() -> float:
-        before = os.times()
-        assert ran("--help").returncode == 0
-        after = os.times()
-        spent = after.children_user + after.children_system
-        return spent - before.children_user - before.children_system
-
-    assert min(seconds() for _ in range(3)) < 0.5
 
 
 def test_importing_the_package_imports_nothing_heavy():

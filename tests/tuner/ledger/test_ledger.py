@@ -86,10 +86,10 @@ def test_the_preset_comes_first_and_whole(ledger: Ledger) -> None:
 def test_every_method_begins_with_its_preset(url: str) -> None:
     study = plan("plain", "forked", "small", trials=5)
     ledger = opened(url, study)
-    tickets = [ledger.ask() for _ in range(3)]
-    assert [t and t.method for t in tickets] == ["plain", "forked", "small"]
-    assert tickets[1] is not None
-    assert tickets[1].params == {"kind": "rough", "width": 2.0}
+    suggestions = [ledger.ask() for _ in range(3)]
+    assert [t and t.method for t in suggestions] == ["plain", "forked", "small"]
+    assert suggestions[1] is not None
+    assert suggestions[1].params == {"kind": "rough", "width": 2.0}
     ledger.close()
 
 
@@ -111,8 +111,8 @@ def test_conditions_hold_for_every_proposal(url: str) -> None:
 
 
 def test_nothing_is_asked_beyond_the_number_of_trials(ledger: Ledger) -> None:
-    tickets = [ledger.ask() for _ in range(7)]
-    assert [t and t.number for t in tickets] == [0, 1, 2, 3, 4, 5, None]
+    suggestions = [ledger.ask() for _ in range(7)]
+    assert [t and t.number for t in suggestions] == [0, 1, 2, 3, 4, 5, None]
 
 
 def test_a_method_without_free_settings_has_a_name(url: str) -> None:
@@ -183,8 +183,8 @@ def test_proposals_follow_the_seed_and_the_number(tmp_path: Path) -> None:
     proposals = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         ledger = opened(f"sqlite:///{tmp_path / name}.db", plan("plain", trials=4, seed=seed))
-        tickets = [ledger.ask() for _ in range(4)]
-        proposals.append([t and dict(t.params) for t in tickets])
+        suggestions = [ledger.ask() for _ in range(4)]
+        proposals.append([t and dict(t.params) for t in suggestions])
         ledger.close()
     assert proposals[0] == proposals[1]
     assert proposals[0][0] == proposals[2][0], "the preset does not depend on the seed"
