@@ -7,8 +7,7 @@ import torch
 
 from ..methods.config import Config, Scalar
 from ..methods.contract import Pretrains, State
-from .subject import Subject
-from .training import same_value, saved_and_loaded
+from .subject import Subject, same_value, saved_and_loaded
 
 
 def a_shared_network_gives_the_same_result(subject: Subject) -> None:

@@ -1,8 +1,10 @@
-"""The method under test, its test data, and comparisons of tensors."""
+"""The method under test, its test data, and comparisons of tensors and states."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self, final
 
 import numpy as np
@@ -12,8 +14,9 @@ from torch import Tensor
 
 from ..methods import catalog
 from ..methods.config import Config
-from ..methods.contract import Clusterer, Method, Report, Shape
+from ..methods.contract import Clusterer, Method, Report, Shape, State
 from ..study.space import method_space
+from ..training import checkpoint
 
 SEEDS = (0, 1, 2)
 PASSES = 4  # of a training whose result does not need to be good
@@ -151,3 +154,23 @@ def distance(a: Tensor, b: Tensor) -> float:
     if a.numel() == 0:
         return 0.0
     return float((a - b).abs().max() / a.abs().max().clamp(min=1))
+
+
+def same_value(a: object, b: object) -> bool:
+    """Return whether two values of a state are equal. NaN equals NaN."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
+    return a == b
+
+
+def saved_and_loaded(state: State) -> State:
+    """Return a state after writing and reading it as a checkpoint."""
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    scalars: dict[str, Any] = {n: v for n, v in state.items() if n not in tensors}
+    for name, value in scalars.items():
+        is_scalar = isinstance(value, bool | int | float | str)
+        assert is_scalar, f"{name} in a state is a {type(value).__name__}, not a tensor or scalar."
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint.write(Path(folder) / "state", tensors, scalars)
+        read, document = checkpoint.read(Path(folder) / "state")
+    return {**read, **document}

@@ -5,10 +5,8 @@ import inspect
 import json
 import math
 import random
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +14,8 @@ import torch
 from torch import Tensor
 
 from ..methods.config import Config
-from ..methods.contract import State, Trains
-from ..training import checkpoint
-from .subject import SEEDS, TOLERANCE, Subject, distance
+from ..methods.contract import Trains
+from .subject import SEEDS, TOLERANCE, Subject, distance, same_value, saved_and_loaded
 
 UNSEEDED = torch.Generator().initial_seed()  # the default seed of torch
 
@@ -268,26 +265,6 @@ def _seeded(subject: Subject, seeds: Sequence[int], config: Config) -> Tensor:
 def _by_replica(condition: Tensor) -> Tensor:
     """Return per replica whether a condition on a stacked tensor (R·m, …) holds anywhere."""
     return condition.reshape(len(SEEDS), -1).any(dim=1).cpu()
-
-
-def same_value(a: object, b: object) -> bool:
-    """Return whether two values of a state are equal. NaN equals NaN."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
-    return a == b
-
-
-def saved_and_loaded(state: State) -> State:
-    """Return a state after writing and reading it as a checkpoint."""
-    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    scalars: dict[str, Any] = {n: v for n, v in state.items() if n not in tensors}
-    for name, value in scalars.items():
-        is_scalar = isinstance(value, bool | int | float | str)
-        assert is_scalar, f"{name} in a state is a {type(value).__name__}, not a tensor or scalar."
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint.write(Path(folder) / "state", tensors, scalars)
-        read, document = checkpoint.read(Path(folder) / "state")
-    return {**read, **document}
 
 
 def _global_random_states() -> dict[str, object]:
