@@ -73,7 +73,7 @@ class NetworkPretraining(Pretraining):
         done = self.clock.passes == {STAGE: self.config.pretraining_epochs}
         return pack(network=self.network) if done else None
 
-    def take(self, result: Mapping[str, Tensor | Scalar]) -> None:
+    def load(self, result: Mapping[str, Tensor | Scalar]) -> None:
         """Load a network that was pretrained with the same settings elsewhere."""
         unpack(result, network=self.network)
         self.clock.passes[STAGE] = self.config.pretraining_epochs
@@ -103,7 +103,7 @@ class NoPretraining(Pretraining):
         """Return None."""
         return None
 
-    def take(self, result: Mapping[str, Tensor | Scalar]) -> None:
+    def load(self, result: Mapping[str, Tensor | Scalar]) -> None:
         """Raise AssertionError, since no network is expected."""
         del result
         raise AssertionError(

@@ -20,7 +20,7 @@ CONVOLUTIONS: dict[str, tuple[ConvLayer, ...]] = {
     "mnist": ((16, 6, 1, 0), (32, 6, 1, 0), (64, 4, 2, 1)),
     "svhn": ((64, 4, 2, 1), (128, 4, 2, 1), (246, 4, 2, 1)),
 }
-"""Table A.1's convolutional layers by data set; Table A.3 mirrors them."""
+"""Table A.1's convolutional layers by dataset; Table A.3 mirrors them."""
 
 
 @final

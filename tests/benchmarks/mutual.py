@@ -114,7 +114,7 @@ def main() -> None:
     """Run from the command line."""
     parser = argument_parser(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="output folder")
-    parser.add_argument("--data", default="mnist", help="data set with a preset")
+    parser.add_argument("--data", default="mnist", help="dataset with a preset")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds, trained at once")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@
         --values 0.25,0.5,1,2,4,8,16 [--dataset digits] [--subset N] [--seeds 8]
         [--set start=random] [--out FILE]
 
-Trains every value at the data set's preset, all seeds at once. Prints mean ± standard deviation
+Trains every value at the dataset's preset, all seeds at once. Prints mean ± standard deviation
 over seeds on the test split: hungarian accuracy (in brackets that of the seed with the highest
 score), mean entropy of an assignment divided by log K, mean confidence, and expected calibration
 error. The last column divides all log-probabilities by a further temperature after training, and
@@ -94,7 +94,7 @@ def main() -> None:
     args = parser.parse_args()
     data = first_points(load(args.dataset), args.subset)
     if data.test_labels is None:
-        raise SystemExit(f"{args.dataset} has no test labels: choose a data set with labels")
+        raise SystemExit(f"{args.dataset} has no test labels: choose a dataset with labels")
     graph = neighbour_graph(data.train, fingerprint=data.fingerprint)
     facts = {}
     print(f"| {args.setting} | hungarian (chosen) | entropy | confidence | error | afterwards |")

@@ -71,7 +71,7 @@ Variational Autoencoders (2016), Table 1; Unsupervised Deep Embedding for Cluste
 
 
 def settings(method: str, dataset: str, data: Dataset, overrides: Mapping[str, Any]) -> Config:
-    """Return the method's preset for the data set, with overrides."""
+    """Return the method's preset for the dataset, with overrides."""
     config = catalog.method(method).config_type
     implied = config.implied_by(unit_interval=data.unit_interval)
     preset = method_space(method).presets.get(dataset, {})
@@ -79,7 +79,7 @@ def settings(method: str, dataset: str, data: Dataset, overrides: Mapping[str, A
 
 
 def first_points(data: Dataset, points: int | None) -> Dataset:
-    """Return the data set with only the first training points."""
+    """Return the dataset with only the first training points."""
     if points is None or points >= len(data.train):
         return data
     labels = data.train_labels
@@ -134,7 +134,7 @@ def _figures(trial: Trial, x: Any, labels: Any) -> dict[str, list[float]]:
 
 
 def run(options: Mapping[str, Any], overrides: Mapping[str, Any], work: Path) -> None:
-    """Train one method on one data set unless its result exists."""
+    """Train one method on one dataset unless its result exists."""
     data = first_points(load(options["dataset"]), options["subset"])
     config = settings(options["method"], options["dataset"], data, overrides)
     if options["epochs"] is not None:

@@ -236,7 +236,7 @@ def test_other_em_settings_share_the_pretrained_network():
     other = replace(PRETRAINED, n_components=4, latent_size=1, reconstruction_weight=2.0)
     second = EMVAE(other, (3,), (0, 1))
     assert other.pretraining == PRETRAINED.pretraining
-    second.pretraining.take(result)
+    second.pretraining.load(result)
     assert torch.equal(second.start.vae.embed(x), first.start.vae.embed(x))
     assert [r.stage for r in second.fit(x)] == ["em"] * 8
     assert replace(PRETRAINED, pretraining_scale=0.1).pretraining != PRETRAINED.pretraining

@@ -200,7 +200,7 @@ def test_a_shared_pretrained_network_gives_the_same_result() -> None:
     giver, taker = GMMPriorVAE(CONFIG, (4,), [0, 1]), GMMPriorVAE(CONFIG, (4,), [0, 1])
     results = [giver.pretraining.result() for _ in giver.fit(x)]
     (result,) = [one for one in results if one is not None]
-    taker.pretraining.take(result)
+    taker.pretraining.load(result)
     reports = list(taker.fit(x))
     assert reports[0].epoch == CONFIG.pretraining_epochs + 1
     assert torch.equal(taker.predict_log_proba(x), giver.predict_log_proba(x))

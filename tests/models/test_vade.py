@@ -205,7 +205,7 @@ def test_a_shared_pretrained_network_gives_the_same_result() -> None:
     left = [method.pretraining.result() for report in method.fit(x)]
     assert [result is None for result in left] == [True, True, False, True, True, True]
     assert left[2] is not None
-    other.pretraining.take(left[2])
+    other.pretraining.load(left[2])
     reports = list(other.fit(x))
     assert [report.epoch for report in reports] == [4, 5, 6]
     assert torch.equal(other.predict_log_proba(x), method.predict_log_proba(x))

@@ -119,7 +119,7 @@ class Middle(Pretraining):
         done = self.toy.clock.passes == {"pretraining": self.passes}
         return {"at": self.at.clone()} if done else None
 
-    def take(self, result: Mapping[str, Any]) -> None:
+    def load(self, result: Mapping[str, Any]) -> None:
         self.at.copy_(result["at"])
         self.toy.clock.passes["pretraining"] = self.passes
 

@@ -1,4 +1,4 @@
-"""Data sets by name or from files, split and scaled without using labels.
+"""Datasets by name or from files, split and scaled without using labels.
 
 Imports only `tuner.errors`.
 """

@@ -1,4 +1,4 @@
-"""Data sets: scaled points, their split, and labels that only audits use."""
+"""Datasets: scaled points, their split, and labels that only audits use."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Image data sets with known classes, in the layouts of scikit-learn and torchvision."""
+"""Image datasets with known classes, in the layouts of scikit-learn and torchvision."""
 
 import os
 import socket
@@ -70,7 +70,7 @@ def home() -> Path:
 
 
 def _mnist(name: str, label_names: tuple[str, ...]) -> Content:
-    """Return a data set in torchvision's layout of MNIST, downloaded if absent."""
+    """Return a dataset in torchvision's layout of MNIST, downloaded if absent."""
     train, test = _mnist_part(name, train=True), _mnist_part(name, train=False)
     return Content(*train, *test, label_names=label_names)
 

@@ -1,4 +1,4 @@
-"""Loads data sets by name, and files and folders by path."""
+"""Loads datasets by name, and files and folders by path."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from .scaling import Shape
 @final
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Facts about a data set, known without loading it. `points` counts training and test."""
+    """Facts about a dataset, known without loading it. `points` counts training and test."""
 
     name: str
     points: int
@@ -26,7 +26,7 @@ class DatasetInfo:
 
 
 def catalog() -> list[DatasetInfo]:
-    """Return the data sets that `load` knows by name, starting with the default."""
+    """Return the datasets that `load` knows by name, starting with the default."""
     return [
         DatasetInfo("digits", 1797, (8, 8), 10, "included in scikit-learn"),
         DatasetInfo("arcs", 10_000, (2,), 5, "synthetic: five arcs of circles"),
@@ -48,7 +48,7 @@ _LOADERS: dict[str, Callable[[], Content]] = {
 
 
 def load(spec: str, *, labels: str | None = None) -> Dataset:
-    """Return a data set by its name in `catalog`, or from a file or a folder of images.
+    """Return a dataset by its name in `catalog`, or from a file or a folder of images.
 
     `labels` names the column of a table that holds the classes. They are kept for audits and never
     affect scaling, split or training. Raises DataError.
@@ -73,7 +73,7 @@ def _path(spec: str) -> Path:
         )
     if not spec.strip() or (os.sep not in spec and "." not in spec and not os.path.exists(spec)):
         raise DataError(
-            f"there is no data set {spec!r}{did_you_mean(spec.lower(), _LOADERS)}: give one of "
+            f"there is no dataset {spec!r}{did_you_mean(spec.lower(), _LOADERS)}: give one of "
             f"{', '.join(_LOADERS)}, or the path of a folder of images or of a file with one of "
             f"{', '.join(files.EXTENSIONS)}"
         )

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from .contract import Method
 
 _ROOT = Path(__file__).parents[1]
-_MODELS = _ROOT / "models"
+MODELS = _ROOT / "models"
+"""The folder with the methods of this package."""
+
 _GROUP = "tuner.methods"
 
 
@@ -66,8 +68,8 @@ def _plugins() -> dict[str, EntryPoint]:
 
 def _builtin_names() -> set[str]:
     """Return the names of the methods of this package, which are modules or packages."""
-    modules = {path.stem for path in _MODELS.glob("[!_]*.py")}
-    return modules | {path.parent.name for path in _MODELS.glob("[!_]*/__init__.py")}
+    modules = {path.stem for path in MODELS.glob("[!_]*.py")}
+    return modules | {path.parent.name for path in MODELS.glob("[!_]*/__init__.py")}
 
 
 def _single_method(module: ModuleType) -> "type[Method]":

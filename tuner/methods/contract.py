@@ -222,12 +222,12 @@ class Pretraining(ABC):
         """Return the pretrained network right after the last pass of this stage, else None."""
 
     @abstractmethod
-    def take(self, result: Mapping[str, Tensor | Scalar]) -> None:
+    def load(self, result: Mapping[str, Tensor | Scalar]) -> None:
         """Load the result of another training with equal settings, data and seeds."""
 
 
 class Pretrains(ABC):
-    """A method with a pretraining stage, which `fit` skips after `pretraining.take`."""
+    """A method with a pretraining stage, which `fit` skips after `pretraining.load`."""
 
     pretraining: Pretraining
 

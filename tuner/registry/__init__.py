@@ -3,6 +3,8 @@
 A version is created only after its uploaded files have been downloaded and compared. The alias
 `champion` marks the model in use, `challenger` the latest candidate, and `previous` the champion
 before.
+
+May import tracking, the ledger and the layers below. Only it and `tuner.tracking` import mlflow.
 """
 
 from .loading import load

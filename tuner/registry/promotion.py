@@ -73,14 +73,14 @@ def _compare(version: Version, champion: Version, registry: Registry, storage: s
 
 
 def _load_dataset(version: Version, storage: str) -> "Dataset":
-    """Return the data set that a version was trained on, as its search in the ledger names it."""
+    """Return the dataset that a version was trained on, as its search in the ledger names it."""
     from ..data import load as load_data
 
     try:
         study = Ledger.load(storage, version.tags.get("tuner.search", "")).record["study"]
     except UsageError as error:
         raise UsageError(
-            f"cannot compare version {version.number} of {version.name!r}, as its data set is "
+            f"cannot compare version {version.number} of {version.name!r}, as its dataset is "
             f"unknown ({error}): set --storage to the ledger of its search, or use --force"
         ) from None
     dataset = load_data(study["dataset"], labels=study["labels"])

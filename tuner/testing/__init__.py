@@ -4,6 +4,8 @@
 again with each boolean setting in `clusterer_with` on. The first check that fails raises an
 AssertionError with a sentence that says what is wrong. `checks(subject)` returns the checks one by
 one for a test framework. Each takes a `Subject`, and its name and docstring say what must hold.
+
+May import training and the layers below it.
 """
 
 from .subject import Subject

@@ -14,7 +14,7 @@ def a_shared_network_gives_the_same_result(subject: Subject) -> None:
     """A training that loads the pretrained network of another one ends with the same result."""
     other, result = subject.fresh(), _pretrained(subject, subject.short)
     assert isinstance(other, Pretrains)
-    other.pretraining.take(saved_and_loaded(result))
+    other.pretraining.load(saved_and_loaded(result))
     reports = list(other.fit(subject.x))
     assert reports, "No training is left after loading a pretrained network."
     assert reports[-1].clusters, "Training with a loaded network ends without clusters."

@@ -1,8 +1,10 @@
 """MLflow tracking: writes the ledger's trials to MLflow runs in the background.
 
-Each data set has one experiment, each search a parent run, and each trial or finalist a child run.
+Each dataset has one experiment, each search a parent run, and each trial or finalist a child run.
 Writing the same record twice has no further effect. Every call names its run, so no active run is
 needed.
+
+May import the ledger and the layers below it. Only it and `tuner.registry` import mlflow.
 """
 
 from .connection import check, connect

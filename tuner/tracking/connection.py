@@ -1,4 +1,4 @@
-"""Connections to MLflow: a client that has been checked, and the experiment of a data set."""
+"""Connections to MLflow: a client that has been checked, and the experiment of a dataset."""
 
 import os
 import re

@@ -30,7 +30,7 @@ _SEARCH = "search"
 class Tracker:
     """Writes one search to MLflow in a background thread.
 
-    `experiment` is the name of the data set. `search` is the name of the search, by which a
+    `experiment` is the name of the dataset. `search` is the name of the search, by which a
     resumed search finds its parent run.
     """
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, final
 
 import torch
 
-from .. import models
 from ..errors import DiskError
+from ..methods import catalog
 from . import checkpoint
 from .checkpoint import CheckpointError
 
@@ -89,7 +89,7 @@ class SharedPretraining:
         if self._entry is not None:
             network = self._entry.load_or_lock(self._device)
             if network is not None:
-                self._pretraining.take(network)
+                self._pretraining.load(network)
                 self._entry = None
 
     def store_when_ready(self) -> None:
@@ -186,7 +186,7 @@ class CacheEntry:
 def _methods_digest() -> str:
     """Return the sha256 of the source of all methods."""
     digest = hashlib.sha256()
-    for file in sorted(Path(str(models.__file__)).parent.rglob("*.py")):
+    for file in sorted(catalog.MODELS.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tuner.cli import run
+from tuner.cli.app import run
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from tuner.cli import app, run
+from tuner.cli.app import app, run
 from tuner.errors import DataError, InterruptedSearchError
 
 COMMANDS = [

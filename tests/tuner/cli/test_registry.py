@@ -195,7 +195,7 @@ def test_a_version_whose_search_is_unknown_is_not_compared(tuner, done):
     fourth = _registered(registry, load(done.model), tags)
     ran = tuner("promote", "blobs", fourth, *done.flags)
     assert ran.code == 2
-    assert "its data set is unknown" in ran.error_message
+    assert "its dataset is unknown" in ran.error_message
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def offline(monkeypatch):
 
 
 def write_small(folder: Path, name: str) -> np.ndarray:
-    """Write a data set in torchvision's layout and return its training images."""
+    """Write a dataset in torchvision's layout and return its training images."""
     raw = folder / name / "raw"
     raw.mkdir(parents=True)
     rng = np.random.default_rng(0)

@@ -31,7 +31,7 @@ def test_the_default_comes_first():
         ("qqq", "give one of digits, arcs, half_moons, mnist, fashion_mnist, svhn"),
         ("SVHN", "did you mean 'svhn'?"),
         ("qqq", "or the path of a folder of images"),
-        ("", "no data set ''"),
+        ("", "no dataset ''"),
         ("s3://bucket/key.npy", "s3://"),
     ],
 )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import optuna
 from sqlalchemy import event
 
-from tuner import cli
+from tuner.cli import app as cli
 from tuner.ledger import ledger
 
 
