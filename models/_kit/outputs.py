@@ -20,7 +20,7 @@ class DataRangeConfig(Config, ABC):
 
     @final
     @classmethod
-    def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
+    def forced_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
         """Return the value for any data, unless the data lie in [0, 1]."""
         name, _, unbounded = cls.range_setting
         return {} if unit_interval else {name: unbounded}

@@ -73,9 +73,9 @@ Variational Autoencoders (2016), Table 1; Unsupervised Deep Embedding for Cluste
 def settings(method: str, dataset: str, data: Dataset, overrides: Mapping[str, Any]) -> Config:
     """Return the method's preset for the dataset, with overrides."""
     config = catalog.method(method).config_type
-    implied = config.implied_by(unit_interval=data.unit_interval)
+    forced = config.forced_by(unit_interval=data.unit_interval)
     preset = method_space(method).presets.get(dataset, {})
-    return config.from_mapping({**implied, **preset, **overrides})
+    return config.from_mapping({**preset, **forced, **overrides})
 
 
 def first_points(data: Dataset, points: int | None) -> Dataset:

@@ -357,8 +357,8 @@ def test_a_capped_pretrained_start_leaves_half_of_the_passes_to_em():
 def test_data_outside_the_range_of_a_sigmoid_are_rejected():
     with pytest.raises(DataError, match=r"\[0, 1\].*output=identity"):
         next(EMVAE(replace(SMALL, output="sigmoid"), (3,), [0]).fit(blobs()[0]))
-    assert EMVAEConfig.implied_by(unit_interval=False) == {"output": "identity"}
-    assert EMVAEConfig.implied_by(unit_interval=True) == {}
+    assert EMVAEConfig.forced_by(unit_interval=False) == {"output": "identity"}
+    assert EMVAEConfig.forced_by(unit_interval=True) == {}
 
 
 def test_fewer_points_than_clusters_have_no_kmeans_start():

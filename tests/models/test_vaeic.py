@@ -283,7 +283,7 @@ def test_components_start_apart() -> None:
 def test_data_outside_the_unit_interval_need_a_gaussian_likelihood() -> None:
     with pytest.raises(DataError, match="set likelihood=gaussian"):
         next(VAEIC(SMALL, (4,), [0]).fit(blobs()[0]))
-    assert VAEICConfig.implied_by(unit_interval=False) == {"likelihood": "gaussian"}
+    assert VAEICConfig.forced_by(unit_interval=False) == {"likelihood": "gaussian"}
 
 
 def test_a_cap_keeps_at_least_one_pass() -> None:

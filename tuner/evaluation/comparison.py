@@ -19,11 +19,11 @@ from .objective import (
     Integers,
     jaccard_graph,
     modularity,
+    neighbour_count,
     reduce_dimensions,
     sample_indices,
 )
 
-NEIGHBOURS = 10
 MAX_POINTS = 10_000
 MIN_POINTS = 25
 MIN_WINS = 0.95
@@ -123,7 +123,7 @@ def _score(
     points: NDArray[np.float32], nearest: Integers, half: Integers, labels: Integers
 ) -> Floats:
     """Return the modularity of partitions (P, n) on the graph of the n points of a half, (P,)."""
-    k = min(NEIGHBOURS, max(len(half) // 4, 1))
+    k = neighbour_count(len(half))
     return modularity(jaccard_graph(_neighbours_within(points, nearest, half, k), half), labels)
 
 

@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 PCA_COMPONENTS = 50
+NEIGHBOURS = 10
 _LABEL_OBJECTIVES = {"acc": "hungarian", "nmi": "nmi", "ami": "ami", "ari": "ari"}
 
 
@@ -75,20 +76,31 @@ class NeighbourGraph:
 
 
 def neighbour_graph(
-    x: NDArray[np.float32], *, fingerprint: str, k: int = 10, limit: int = 20_000
+    x: NDArray[np.float32], *, fingerprint: str, k: int | None = None, limit: int = 20_000
 ) -> NeighbourGraph:
     """Return the graph of the k nearest neighbours of the scaled points x, shape (N, *shape).
 
     At most `limit` points are used, sampled by the fingerprint of the data alone. Neighbours are
     searched in the space of x, or in its first 50 principal components if it has more dimensions.
-    Raise DataError for fewer than 3 points.
+    k is `neighbour_count` of the points used, unless it is given. Raises DataError for fewer than
+    3 points.
     """
     if len(x) < 3:
         raise DataError(f"{len(x)} points are too few for a neighbour graph: give at least 3")
     index = sample_indices(len(x), fingerprint, limit)
     points = reduce_dimensions(x[index])
-    search = NearestNeighbors(n_neighbors=min(k, len(points) - 1)).fit(points)
+    count = neighbour_count(len(points)) if k is None else min(k, len(points) - 1)
+    search = NearestNeighbors(n_neighbors=count).fit(points)
     return jaccard_graph(search.kneighbors(return_distance=False), index)
+
+
+def neighbour_count(n: int) -> int:
+    """Return how many neighbours a graph of n points has: 10, or a quarter of n if that is fewer.
+
+    With more, the graph of a few points is nearly complete, and every partition of a complete
+    graph has a modularity of at most 0.
+    """
+    return max(1, min(NEIGHBOURS, n // 4))
 
 
 def sample_indices(n: int, fingerprint: str, limit: int) -> Integers:

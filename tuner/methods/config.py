@@ -86,8 +86,8 @@ class Config(ABC):
         return {}
 
     @classmethod
-    def implied_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
-        """Return the settings that the data determine.
+    def forced_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
+        """Return the settings of which the data allow one value only; these are not searched.
 
         `unit_interval` says whether all values of the data lie in [0, 1].
         """

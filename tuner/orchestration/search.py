@@ -255,7 +255,7 @@ def _check_trials(controller: SearchController) -> None:
         raise KeyboardInterrupt
     if controller.close_reason is not None:
         controller.end_remaining()
-    if not any(row.value for row in controller.snapshot().best(1)):
+    if not controller.snapshot().best(1):
         why = controller.failure_detail or "every one failed, collapsed or was pruned"
         if controller.close_reason == "time budget":
             why = "the time budget ran out before any was scored"

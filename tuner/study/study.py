@@ -187,11 +187,11 @@ def _branch(study: Study, dataset: "Dataset", name: str) -> Branch:
     if name in study.spaces:
         space = space.overridden(parse_space(study.spaces[name], config_type, source="--space"))
     fixed = settings_for(name, study.fixed)
-    implied = config_type.implied_by(unit_interval=dataset.unit_interval)
-    preset = space.presets.get(dataset.name, {})
-    base = {**implied, **preset, **fixed}
+    forced = config_type.forced_by(unit_interval=dataset.unit_interval)
+    _check_forced(forced, fixed, space, dataset)
+    base = {**space.presets.get(dataset.name, {}), **fixed, **forced}
     settings = config_type.from_mapping(base).to_mapping()
-    searched = space.without(fixed)
+    searched = space.without({**fixed, **forced})
     first = {
         key: settings[key]
         for key, parameter in searched.parameters.items()
@@ -206,6 +206,24 @@ def _branch(study: Study, dataset: "Dataset", name: str) -> Branch:
         presets=(first,) if fits else (),
         epochs=study.epochs,
     )
+
+
+def _check_forced(
+    forced: Mapping[str, "Scalar"],
+    fixed: Mapping[str, "Scalar"],
+    space: "Space",
+    dataset: "Dataset",
+) -> None:
+    """Raise UsageError if settings or the space leave no value that the data allow."""
+    for name, value in forced.items():
+        parameter = space.parameters.get(name)
+        given = fixed.get(name, value)
+        if given != value or (parameter is not None and not parameter.admits(value)):
+            wrong = f"--set {name}={given}" if given != value else f"--space with {name}"
+            raise UsageError(
+                f"{wrong} does not fit {dataset.name}, which has values outside [0, 1]: "
+                f"use {name}={value}, or scale the data to [0, 1]"
+            )
 
 
 def _check_fixed_names(fixed: Mapping[str, "Scalar"], names: tuple[str, ...]) -> None:

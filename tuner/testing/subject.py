@@ -40,9 +40,9 @@ class Subject:
         """
         method, presets = catalog.method(name), method_space(name).presets
         assert "tiny" in presets, f"The search space of {name} has no preset 'tiny': add one."
-        implied = method.config_type.implied_by(unit_interval=False)
+        forced = method.config_type.forced_by(unit_interval=False)
         off = dict.fromkeys(method.clusterer_with, False)
-        settings = {**implied, **presets["tiny"], **off}
+        settings = {**forced, **presets["tiny"], **off}
         return cls(method, method.config_type.from_mapping(settings), device)
 
     @classmethod

@@ -34,7 +34,8 @@ class Finalist:
 
     `values` are the objective of each replica on the training points of the graph. `scores` and
     `audits` are those of each replica on the test split, `guards` the means of `PartitionScores`
-    there. `number` is the trial whose configuration this is. `folder` holds a model per replica.
+    there, and `found` says which replicas found clusters there, however bad. `number` is the trial
+    whose configuration this is. `folder` holds a model per replica.
     """
 
     rank: int
@@ -44,6 +45,7 @@ class Finalist:
     seeds: tuple[int, ...]
     values: tuple[float, ...]
     scores: tuple[float, ...]
+    found: tuple[bool, ...]
     guards: Mapping[str, float]
     audits: tuple[Mapping[str, float], ...]
     folder: str
@@ -75,10 +77,10 @@ class Finalist:
     @property
     def is_usable(self) -> bool:
         """Whether any replica finds clusters in the test split."""
-        return any(score > 0 for score in self.scores)
+        return any(self.found)
 
     def _rank_key(self, replica: int) -> tuple[bool, float]:
-        return self.scores[replica] > 0, self.values[replica]
+        return self.found[replica], self.values[replica]
 
     def model_folder(self, replica: int) -> Path:
         """Return the folder of the model of a replica."""
@@ -104,8 +106,10 @@ class Finalist:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
         """Build a finalist from the result of `to_mapping`."""
-        listed = {key: tuple(values[key]) for key in ("seeds", "values", "scores", "audits")}
-        return cls(**{**values, **listed})
+        # a score of 0 stood for no clusters before `found` was stored
+        values = {"found": [score > 0 for score in values["scores"]], **values}
+        names = ("seeds", "values", "scores", "found", "audits")
+        return cls(**{**values, **{name: tuple(values[name]) for name in names}})
 
 
 def fit_finalist(
@@ -133,6 +137,7 @@ def fit_finalist(
         seeds=spec.seeds,
         values=(),
         scores=(),
+        found=(),
         guards={},
         audits=(),
         folder=spec.folder,
@@ -176,6 +181,7 @@ def _with_test_results(
     return replace(
         finalist,
         scores=tuple(float(score) for score in scores.score),
+        found=tuple(bool(found) for found in ~(scores.collapsed | scores.diverged)),
         guards=scores.metrics(),
         audits=() if labels is None else tuple(audit(replica, labels) for replica in log_proba),
     )

@@ -147,5 +147,5 @@ def test_bernoulli_refuses_data_outside_the_unit_interval() -> None:
     with pytest.raises(DataError, match=r"likelihood=gaussian"):
         validate_and_flatten(points(), config)
     assert validate_and_flatten(points(), CONFIG).shape == (12, 4)
-    assert VAEGMMConfig.implied_by(unit_interval=False) == {"likelihood": "gaussian"}
-    assert VAEGMMConfig.implied_by(unit_interval=True) == {}
+    assert VAEGMMConfig.forced_by(unit_interval=False) == {"likelihood": "gaussian"}
+    assert VAEGMMConfig.forced_by(unit_interval=True) == {}

@@ -241,8 +241,8 @@ def test_a_bernoulli_likelihood_needs_the_unit_interval(bad: float) -> None:
     with pytest.raises(DataError, match=r"\[0, 1\]"):
         next(iter(GMVAE(SMALL, (6,), [0]).fit(x)))
     next(iter(GMVAE(replace(SMALL, likelihood="gaussian"), (6,), [0]).fit(x)))
-    assert GMVAEConfig.implied_by(unit_interval=False) == {"likelihood": "gaussian"}
-    assert GMVAEConfig.implied_by(unit_interval=True) == {}
+    assert GMVAEConfig.forced_by(unit_interval=False) == {"likelihood": "gaussian"}
+    assert GMVAEConfig.forced_by(unit_interval=True) == {}
 
 
 def test_a_variance_is_never_below_the_floor() -> None:

@@ -129,7 +129,7 @@ def test_a_graph_is_cheap_to_send(graph: objective.NeighbourGraph) -> None:
 
 def test_few_points_equal_points_and_none() -> None:
     few = objective.neighbour_graph(np.zeros((4, 2), dtype=np.float32), fingerprint="a")
-    assert few.neighbours.shape == (4, 3)
+    assert few.neighbours.shape == (4, 1)
     assert np.isfinite(objective.modularity(few, [0, 0, 1, 1]))
     equal = objective.neighbour_graph(np.ones((50, 2), dtype=np.float32), fingerprint="a")
     assert np.isfinite(objective.modularity(equal, np.arange(50) % 2))
@@ -188,6 +188,19 @@ def test_agreement_is_the_mean_ami() -> None:
 def test_answers_for_other_points_are_refused(graph: objective.NeighbourGraph) -> None:
     with pytest.raises(ValueError, match="must be"):
         objective.evaluate(graph, np.zeros((2, 7, 3)))
+
+
+@pytest.mark.parametrize(("n", "k"), [(3, 1), (9, 2), (39, 9), (40, 10), (100_000, 10)])
+def test_few_points_have_few_neighbours(n: int, k: int) -> None:
+    assert objective.neighbour_count(n) == k
+
+
+def test_nine_points_of_two_clusters_score_above_zero() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.array([0] * 5 + [1] * 4)
+    x = (10 * labels[:, None] + rng.normal(size=(9, 2))).astype(np.float32)
+    graph = objective.neighbour_graph(x, fingerprint="a")
+    assert float(objective.modularity(graph, labels)) > 0.3
 
 
 def test_objectives_by_name() -> None:

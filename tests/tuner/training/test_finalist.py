@@ -21,6 +21,7 @@ FINALIST = Finalist(
     seeds=(1, 2, 3),
     values=(0.5, 0.7, 0.6),
     scores=(0.8, 0.4, 0.0),
+    found=(True, True, False),
     guards={},
     audits=(),
     folder="f",
@@ -38,9 +39,23 @@ def test_a_replica_that_collapses_on_the_test_split_is_not_chosen():
     assert replace(FINALIST, values=(0.5, 0.7, 0.9)).best == 1
 
 
-@pytest.mark.parametrize(("scores", "usable"), [((0.0, 0.0, 0.1), True), ((0.0,) * 3, False)])
-def test_a_finalist_is_usable_if_a_replica_finds_clusters(scores, usable):
-    assert replace(FINALIST, scores=scores).is_usable is usable
+@pytest.mark.parametrize(
+    ("found", "usable"), [((False, False, True), True), ((False,) * 3, False)]
+)
+def test_a_finalist_is_usable_if_a_replica_finds_clusters(found, usable):
+    assert replace(FINALIST, found=found).is_usable is usable
+
+
+def test_a_bad_score_is_not_a_collapse():
+    bad = replace(FINALIST, scores=(-0.1, -0.2, 0.0))
+    assert bad.is_usable
+    assert bad.best == 1, "the third replica collapsed, although its score of 0 is higher"
+
+
+def test_a_finalist_stored_before_collapse_was_gives_it_by_its_score():
+    stored = FINALIST.to_mapping()
+    del stored["found"]
+    assert Finalist.from_mapping(stored) == FINALIST
 
 
 def test_a_finalist_is_restored_from_json():
