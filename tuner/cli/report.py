@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 def show_result(result: "Result") -> None:
     """Show what a search found, where it is stored, and which commands to run next."""
     best, champion = result.best, result.champion
-    low, high = champion["interval"]
     outcome = "promoted" if champion["promoted"] else "not promoted"
     facts = [
         (
@@ -33,7 +32,7 @@ def show_result(result: "Result") -> None:
         (
             "champion",
             f"{champion['name']} version {champion['version']}, {outcome}: score "
-            f"{champion['score']:.3f} ({low:.3f} to {high:.3f}) on the test split",
+            f"{champion['score']:.3f}{_interval_text(champion['interval'])} on the test split",
         ),
         ("audit", audit_text(result.audit)),
         *(("note", note) for note in result.notes),
@@ -45,6 +44,11 @@ def show_result(result: "Result") -> None:
     show(f"  python -c 'import tuner; print(tuner.load(\"{champion['uri']}\"))'")
     show(f"  tuner predict {champion['uri']} FILE")
     show("  tuner ui")
+
+
+def _interval_text(interval: Sequence[float]) -> str:
+    """Return an interval in brackets, nothing where the test split was too small for one."""
+    return " ({:.3f} to {:.3f})".format(*interval) if interval else ""
 
 
 def show_status(status: "SearchStatus") -> None:

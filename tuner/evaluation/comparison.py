@@ -26,6 +26,7 @@ from .objective import (
 
 MAX_POINTS = 10_000
 MIN_POINTS = 25
+MIN_SCORED = 6
 MIN_WINS = 0.95
 MIN_DIFFERENCE = 0.005
 
@@ -84,12 +85,15 @@ def interval(
     score: float,
     fingerprint: str,
     draws: int = 200,
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """Return a 95 % interval of the score of labels (N,) from its spread over the same draws.
 
     A graph of half the points gives lower scores, so the spread is centred on the `score` that
-    the labels have on all points: score + quantile − mean, for 2.5 % and 97.5 %.
+    the labels have on all points: score + quantile − mean, for 2.5 % and 97.5 %. Returns None for
+    fewer than 6 points, half of which have no graph.
     """
+    if len(x_test) < MIN_SCORED:
+        return None
     scores = scores_over_draws([labels], x_test, fingerprint=fingerprint, draws=draws)[:, 0]
     low, high = np.quantile(scores, [0.025, 0.975]) - scores.mean()
     return float(score + low), float(score + high)
@@ -107,8 +111,10 @@ def scores_over_draws(
     At most 10,000 points are used. The graph has 10 neighbours, or a quarter of the points of a
     draw if that is fewer, because modularity is meaningless on a nearly complete graph.
     """
-    if len(x_test) < 6:
-        raise DataError(f"{len(x_test)} test points are too few for a score: give at least 6")
+    if len(x_test) < MIN_SCORED:
+        raise DataError(
+            f"{len(x_test)} test points are too few for a score: give at least {MIN_SCORED}"
+        )
     labels = np.stack([_renumbered(partition, len(x_test)) for partition in partitions])
     index = sample_indices(len(x_test), fingerprint, MAX_POINTS)
     labels, points = labels[:, index], reduce_dimensions(x_test[index])

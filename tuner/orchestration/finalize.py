@@ -228,7 +228,7 @@ def _champion_row(challenger: Finalist, decision: PromotionOutcome) -> dict[str,
         "uri": f"models:/{name}@champion" if decision.promoted else f"models:/{name}/{number}",
         "promoted": decision.promoted,
         "score": challenger.scores[challenger.best],
-        "interval": list(decision.interval),
+        "interval": list(decision.interval or ()),
         "n_components": challenger.settings["n_components"],
         "trial": challenger.number,
     }

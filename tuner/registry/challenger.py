@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..errors import PromotionRefusedError
 from ..evaluation.comparison import Verdict, compare, interval
 from ..methods import catalog
 from . import Registry, Version, load
@@ -34,10 +35,13 @@ class Challenger:
 
 @dataclass(frozen=True, kw_only=True)
 class PromotionOutcome:
-    """A registered version, the 95 % interval of its score, and whether it became champion."""
+    """A registered version, the 95 % interval of its score, and whether it became champion.
+
+    The interval is None where the test split is too small for one.
+    """
 
     version: Version
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     promoted: bool
     reason: str
 
@@ -67,8 +71,7 @@ def register_challenger(
             "trial": challenger.finalist.number,
             "replica": challenger.replica,
             "score": challenger.score,
-            "interval_low": score_interval[0],
-            "interval_high": score_interval[1],
+            **_interval_tags(score_interval),
             "objective": plan.study.objective,
             "labels_used": plan.study.use_labels,
             "data_fingerprint": dataset.fingerprint,
@@ -99,18 +102,27 @@ def _promote_if_better(
             "two cannot be compared: choose another --register"
         )
     champion_labels = load(champion.uri, tracking_uri=registry.uri).predict(raw)
-    verdict = compare(
-        labels, champion_labels, plan.dataset.test, fingerprint=plan.dataset.fingerprint
-    )
+    try:
+        verdict = compare(
+            labels, champion_labels, plan.dataset.test, fingerprint=plan.dataset.fingerprint
+        )
+    except PromotionRefusedError as refusal:  # the search itself has succeeded
+        return False, str(refusal)
     if verdict.promoted:
         registry.promote(name, number, expected=champion.number)
     return verdict.promoted, _reason(verdict, champion.number)
 
 
+def _interval_tags(score_interval: tuple[float, float] | None) -> dict[str, float]:
+    if score_interval is None:
+        return {}
+    return {"interval_low": score_interval[0], "interval_high": score_interval[1]}
+
+
 def _card_data(
     challenger: Challenger,
     plan: "Plan",
-    score_interval: tuple[float, float],
+    score_interval: tuple[float, float] | None,
     audit: Mapping[str, Any] | None,
 ) -> ModelCardData:
     dataset = plan.dataset
