@@ -35,7 +35,6 @@ from .storage import (
     open_storage,
     unknown_search,
 )
-from .trial_writer import trial_writer
 
 if TYPE_CHECKING:
     from ..methods.config import Scalar
@@ -55,7 +54,6 @@ class Ledger:
         self.name = name
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(name)
-        self._writer = trial_writer(storage, self._study_id)
         self.lease = Lease(storage.engine, self._study_id, name)
         record = self.record
         self.size = int(record["trials"])
@@ -148,7 +146,10 @@ class Ledger:
         if step in known and step < max(known):
             return False  # an earlier attempt reported this step and continued
         if step not in known:
-            self._write(lambda _: self._writer.report(self._ids[number], step, value))
+            trial_id = self._ids[number]
+            self._write(
+                lambda _: self._storage.set_trial_intermediate_value(trial_id, step, value)
+            )
             trial.report(value, step)
         stop = trial.should_prune() and not final
         stopped = step == frozen.user_attrs.get(_STOPPED)
@@ -164,21 +165,23 @@ class Ledger:
         """Give a trial its terminal state: COMPLETE with a value, PRUNED or FAIL."""
         if state == "COMPLETE" and (value is None or not math.isfinite(value)):
             raise ValueError(f"trial {number} is COMPLETE with {value}: it needs a number")
-        attributes = {"outcome": json.loads(json.dumps(outcome, allow_nan=False))}
+        stored = json.loads(json.dumps(outcome, allow_nan=False))
         reported = self._memory.get_trial(number).intermediate_values
         final_value = value if state == "COMPLETE" else None
         if state == "PRUNED" and reported:
             final_value = reported[max(reported)]
         values = [] if final_value is None else [final_value]
-        ended = TrialState[state]
+        ended, trial_id = TrialState[state], self._ids[number]
 
         def end(retrying: bool) -> None:
-            if retrying and self._storage.get_trial(self._ids[number]).state.is_finished():
+            if retrying and self._storage.get_trial(trial_id).state.is_finished():
                 return  # the first attempt succeeded and only its answer was lost
-            self._writer.end(self._ids[number], ended, values, attributes)
+            # attributes first, since a trial that has ended takes none
+            self._storage.set_trial_user_attr(trial_id, "outcome", stored)
+            self._storage.set_trial_state_values(trial_id, ended, values or None)
 
         self._write(end)
-        self._memory.set_trial_user_attr(number, "outcome", attributes["outcome"])
+        self._memory.set_trial_user_attr(number, "outcome", stored)
         self._memory.set_trial_state_values(number, ended, values or None)
         self._running.pop(number, None)
 
@@ -231,7 +234,8 @@ class Ledger:
             ) from None
 
     def _set_trial_attribute(self, number: int, key: str, value: Any) -> None:
-        self._write(lambda _: self._writer.set_attribute("user", self._ids[number], key, value))
+        trial_id = self._ids[number]
+        self._write(lambda _: self._storage.set_trial_user_attr(trial_id, key, value))
         self._memory.set_trial_user_attr(number, key, value)
 
     def _write_new_trial(self, number: int) -> None:
@@ -250,7 +254,7 @@ class Ledger:
             if len(written) > number:
                 # the first attempt succeeded and only its answer was lost
                 return written[number]._trial_id
-            return self._writer.create(trial)
+            return self._storage.create_new_trial(self._study_id, template_trial=trial)
 
         self._ids.append(self._write(create))
         self._written_attributes[number] = set(trial.system_attrs)
@@ -266,7 +270,7 @@ class Ledger:
         self._written_attributes[number] |= attributes.keys()
 
     def _set_pruner_attribute(self, number: int, key: str, value: Any, _: bool) -> None:
-        self._writer.set_attribute("system", self._ids[number], key, value)
+        self._storage.set_trial_system_attr(self._ids[number], key, value)
 
     def _resumed(self, number: int) -> Suggestion:
         # its parameters exist already, so no sampler will be asked

@@ -106,7 +106,7 @@ def stored(ledger):
 
 def deaf(monkeypatch, ledger, name):
     """Let a write reach the database once and its answer be lost."""
-    original, lost = getattr(ledger._writer, name), []
+    original, lost = getattr(ledger._storage, name), []
 
     def call(*arguments, **named):
         answer = original(*arguments, **named)
@@ -115,12 +115,12 @@ def deaf(monkeypatch, ledger, name):
             raise wrapped(away())
         return answer
 
-    monkeypatch.setattr(ledger._writer, name, call)
+    monkeypatch.setattr(ledger._storage, name, call)
     return lost
 
 
 def test_a_number_of_which_nothing_was_heard_is_one_number(ledger, monkeypatch):
-    lost = deaf(monkeypatch, ledger, "create")
+    lost = deaf(monkeypatch, ledger, "create_new_trial")
     assert [ledger.ask().number for _ in range(3)] == [0, 1, 2]
     assert ledger.ask() is None
     assert [trial.number for trial in stored(ledger)] == [0, 1, 2]
@@ -129,7 +129,7 @@ def test_a_number_of_which_nothing_was_heard_is_one_number(ledger, monkeypatch):
 
 def test_an_outcome_that_arrived_unheard_is_not_written_twice(ledger, monkeypatch):
     number = ledger.ask().number
-    lost = deaf(monkeypatch, ledger, "end")
+    lost = deaf(monkeypatch, ledger, "set_trial_state_values")
     ledger.tell(number, "COMPLETE", value=0.5, outcome={"reason": None})
     (trial,) = stored(ledger)
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.5)
@@ -139,13 +139,13 @@ def test_an_outcome_that_arrived_unheard_is_not_written_twice(ledger, monkeypatc
 def test_an_outcome_that_did_not_arrive_is_written(ledger, monkeypatch):
     number = ledger.ask().number
     write, attempts = failing(3, wrapped(away()))
-    original = ledger._writer.end
+    original = ledger._storage.set_trial_state_values
 
     def late(*arguments):
         write(True)
         return original(*arguments)
 
-    monkeypatch.setattr(ledger._writer, "end", late)
+    monkeypatch.setattr(ledger._storage, "set_trial_state_values", late)
     ledger.tell(number, "FAIL", value=None, outcome={"reason": "oom"})
     (trial,) = stored(ledger)
     assert trial.state == TrialState.FAIL
