@@ -97,8 +97,6 @@ class LiveView(View):
         elapsed = self._clock() - self._updated
         narrow = self._console.width < _NARROW
         parts = [_bar(snapshot, elapsed, narrow=narrow), Text(counts(snapshot))]
-        if snapshot.notice:
-            parts.append(Text(snapshot.notice, style="yellow"))
         return Group(*parts, Text(), _trial_table(snapshot, self._console.size, narrow=narrow))
 
 
@@ -146,7 +144,6 @@ def line(snapshot: "SearchSnapshot") -> str:
         f"{snapshot.done} of {snapshot.total} trials: {counts(snapshot)}",
         f"best: {', '.join(best)}" if best else "",
         f"running: {', '.join(running)}" if running else "",
-        snapshot.notice,
         times(snapshot),
     ]
     return "; ".join(part for part in parts if part)

@@ -100,7 +100,7 @@ def rollback(name: ModelName, tracking: Tracking = None, json: Json = False) -> 
 def predict(
     model: Source,
     file: File,
-    out: Table = Path("prediction.parquet"),
+    out: Table = Path("predictions.parquet"),
     proba: Proba = False,
     labels: LabelColumn = None,
     tracking: Tracking = None,

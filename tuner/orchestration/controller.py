@@ -185,14 +185,13 @@ class SearchController(TrialController):
         self.ledger.requeue(list(self._running))
         self._running.clear()
 
-    def snapshot(self, notice: str = "") -> SearchSnapshot:
+    def snapshot(self) -> SearchSnapshot:
         """Return the current state of the search."""
         return SearchSnapshot(
             total=int(self.ledger.size),
             rows=tuple(self._rows.values()),
             seconds=time.monotonic() - self._started,
             finished_before=self._finished_before,
-            notice=notice,
         )
 
     def _begin(self, suggestion: Suggestion) -> TrialSpec:

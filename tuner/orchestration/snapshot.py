@@ -48,7 +48,6 @@ class SearchSnapshot:
     rows: tuple[TrialRow, ...]
     seconds: float
     finished_before: int
-    notice: str = ""
 
     def count(self, state: str) -> int:
         """Return how many trials are in a state."""

@@ -37,7 +37,7 @@ _LOCK_TIMEOUT = 30.0  # seconds after which the owner of a lock is presumed dead
 @final
 @dataclass(frozen=True)
 class Version:
-    """A model version: `tags` as MLflow stores them, `created` in milliseconds since 1970."""
+    """A model version; `tags` are as MLflow stores them."""
 
     name: str
     number: int
@@ -45,7 +45,6 @@ class Version:
     tags: Mapping[str, str]
     description: str
     aliases: tuple[str, ...]
-    created: int
 
     @property
     def uri(self) -> str:
@@ -273,7 +272,6 @@ def _version(entry: ModelVersion, aliases: Mapping[str, int]) -> Version:
         tags=dict(entry.tags),
         description=str(entry.description or ""),
         aliases=tuple(sorted(alias for alias, at in aliases.items() if at == number)),
-        created=int(entry.creation_timestamp),
     )
 
 

@@ -85,11 +85,16 @@ class Study:
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
-    """One method of a study: its search space, and the values of all other settings."""
+    """One method of a study: its search space, and the values of all other settings.
+
+    `declared` is the space before it was cut to what the data allow. It identifies the search, so
+    that one which was started before a version cut more remains resumable.
+    """
 
     method: str
     config_type: type["Config"]
     space: "Space"
+    declared: "Space"
     base: Mapping[str, "Scalar"]
     presets: tuple[Mapping[str, "Scalar"], ...]
     epochs: int | None
@@ -118,7 +123,7 @@ class Plan:
         study = self.study.to_mapping()
         kept = ("objective", "use_labels", "replicas", "epochs", "sampler", "scheduler", "seed")
         spaces = {
-            name: {"space": branch.space.digest(), "settings": _digest(branch.base)}
+            name: {"space": branch.declared.digest(), "settings": _digest(branch.base)}
             for name, branch in self.branches.items()
         }
         data = {"data": self.dataset.fingerprint, "spaces": spaces}
@@ -191,7 +196,8 @@ def _branch(study: Study, dataset: "Dataset", name: str) -> Branch:
     _check_forced(forced, fixed, space, dataset)
     base = {**space.presets.get(dataset.name, {}), **fixed, **forced}
     settings = config_type.from_mapping(base).to_mapping()
-    searched = space.without({**fixed, **forced})
+    declared = space.without(fixed)
+    searched = declared.without(forced)
     first = {
         key: settings[key]
         for key, parameter in searched.parameters.items()
@@ -202,6 +208,7 @@ def _branch(study: Study, dataset: "Dataset", name: str) -> Branch:
         method=name,
         config_type=config_type,
         space=searched,
+        declared=declared,
         base=settings,
         presets=(first,) if fits else (),
         epochs=study.epochs,

@@ -86,7 +86,7 @@ def trial_run_record(
         value=trial.value,
         started=started,
         ended=None if trial.ended is None else _milliseconds(trial.ended),
-        tags={**tags, "space_hash": branch.space.digest()},
+        tags={**tags, "space_hash": branch.declared.digest()},
         history=[(e.epoch, _metrics(e)) for e in evaluations],
         times=[started + _milliseconds(e.seconds) for e in evaluations],
         artifacts=artifacts,

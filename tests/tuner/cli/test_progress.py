@@ -29,10 +29,8 @@ def failed(number, reason):
     return TrialRow(number=number, method="gmvae", state="FAIL", reason=reason)
 
 
-def snapshot(*rows, total=20, seconds=100.0, before=0, notice=""):
-    return SearchSnapshot(
-        total=total, rows=rows, seconds=seconds, finished_before=before, notice=notice
-    )
+def snapshot(*rows, total=20, seconds=100.0, before=0):
+    return SearchSnapshot(total=total, rows=rows, seconds=seconds, finished_before=before)
 
 
 MIXED = snapshot(
@@ -166,14 +164,6 @@ def test_a_long_method_name_is_truncated_instead_of_the_score():
     row = TrialRow(number=0, method="a" * 60, state="COMPLETE", value=0.123, sd=0.001)
     lines = rendered(40, snapshot(row))
     assert any("…" in one and "0.123" in one for one in lines)
-
-
-def test_a_notice_is_shown():
-    assert any(
-        "MLflow does not answer" in one
-        for one in rendered(80, snapshot(notice="MLflow does not answer"))
-    )
-    assert "MLflow does not answer" in line(snapshot(notice="MLflow does not answer"))
 
 
 def test_before_the_first_snapshot_a_view_shows_that_it_is_starting():

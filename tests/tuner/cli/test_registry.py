@@ -46,10 +46,10 @@ def test_predictions_are_written_as_parquet_by_default(tuner, here, model):
 
     points(here)
     document = json.loads(tuner("predict", model, "x.npy", "--json").out)
-    table = pq.read_table("prediction.parquet")
+    table = pq.read_table("predictions.parquet")
     assert table.column_names == ["cluster"]
     assert document == {
-        "out": "prediction.parquet",
+        "out": "predictions.parquet",
         "points": 20,
         "clusters": np.bincount(table["cluster"], minlength=3).tolist(),
     }

@@ -62,6 +62,7 @@ def _branch(name: str) -> Branch:
         method=name,
         config_type=Settings,
         space=space,
+        declared=space,
         base=Settings.from_mapping(preset).to_mapping(),
         presets=(preset,),
         epochs=None,

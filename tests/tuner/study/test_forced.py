@@ -64,6 +64,13 @@ def test_a_setting_that_does_not_fit_the_data_is_refused(name: str, tmp_path: Pa
         branch_of(name, dataset, spaces=space)
 
 
+def test_what_the_data_forbid_does_not_change_the_identity_of_a_search(tmp_path: Path) -> None:
+    branch, _ = branch_of("vae_gmm", points(tmp_path, inside=False))
+    assert "likelihood" in branch.declared.parameters
+    plan = prepare(Study(methods=("vae_gmm",), dataset=points(tmp_path, inside=False)))
+    assert plan.identity()["spaces"]["vae_gmm"]["space"] == branch.declared.digest()
+
+
 def test_both_values_are_searched_inside_the_unit_interval(tmp_path: Path) -> None:
     branch, _ = branch_of("vae_gmm", points(tmp_path, inside=True))
     assert branch.space.parameters["likelihood"].choices == ("bernoulli", "gaussian")
