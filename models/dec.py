@@ -131,7 +131,7 @@ class DECNetwork(StackedNetwork):
 
 @final
 class DECClusterer(NetworkClusterer):
-    """One encoder with its centres; the decoder is as pretraining left it."""
+    """One encoder with its centres; the decoder is not trained after pretraining."""
 
     network_type = DECNetwork
 

@@ -11,8 +11,9 @@ from torch import Tensor
 class Draws:
     """Random numbers of R replicas, each drawn from its own generator.
 
-    A replica's numbers depend on its seed alone, so it trains the same alone or beside others, and
-    torch's global generator is never used. Each `stream` gives the same seeds different numbers.
+    A replica's numbers depend on its seed alone, so it gives the same result alone or with others,
+    and torch's global generator is never used. Each `stream` gives the same seeds different
+    numbers.
     """
 
     def __init__(

@@ -229,7 +229,7 @@ class _Points:
         constant = components.log_weights - log_volume
         constant = constant - 0.5 * (linear * components.means).sum(dim=-1)
         constant = constant - 0.5 * self.z.shape[2] * math.log(2 * math.pi)
-        twice = torch.where(self.rows == self.columns, 0.5, 1.0)  # each pair i < j stands for two
+        twice = torch.where(self.rows == self.columns, 0.5, 1.0)  # each pair i < j counts twice
         quadratic = -twice * precision[..., self.rows, self.columns]
         return self._linear(torch.cat([quadratic, linear, constant.unsqueeze(-1)], dim=-1))
 

@@ -92,7 +92,7 @@ class NetworkPretraining(Pretraining):
 
 @final
 class NoPretraining(Pretraining):
-    """Stands in for pretraining in configurations without it."""
+    """The pretraining of configurations that have none."""
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Do nothing."""

@@ -4,7 +4,7 @@
 
 For every member of a family, partitions are made by k-means, diagonal Gaussian mixtures, Ward,
 average and single linkage and at random, with 2 to 40 clusters. Every rule then picks one of them
-without labels. The figure is the AMI of the pick less that of the best partition, so 0 is perfect.
+without labels. The figure is the AMI of the best partition less that of the pick, so 0 is perfect.
 For structureless data it is the highest separation of any partition, which should stay near 0.
 
 The candidates, for a partition with shares a_c of the edge ends, modularity Q and effective number

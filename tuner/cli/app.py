@@ -1,7 +1,7 @@
 """The command line interface.
 
-Results go to stdout, messages to stderr. An error is one sentence, and its class sets the exit
-code.
+Results go to stdout, messages to stderr. An error is printed as one line, and its class sets the
+exit code.
 """
 
 import os

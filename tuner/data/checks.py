@@ -75,7 +75,7 @@ def require_clusters(x: Array, where: str) -> None:
     """Raise unless at least two of the points (N, *shape) differ."""
     if len(x) < 2:
         count = "no points" if len(x) == 0 else "a single point"
-        raise DataError(f"{where} holds {count}: give at least 2, preferably hundreds")
+        raise DataError(f"{where} has {count}: give at least 2, preferably hundreds")
     if all((x[rows] == x[0]).all() for rows in blocks(x)):
         raise DataError(
             f"all {len(x)} points of {where} are equal, so there is nothing to cluster: "
@@ -86,7 +86,7 @@ def require_clusters(x: Array, where: str) -> None:
 def require_compatible(train: Array, test: Array, where: str) -> None:
     """Raise unless the test points have the shape and the scaling rule of the training points."""
     if len(test) == 0:
-        raise DataError(f"the test part of {where} holds no points: add some or leave it out")
+        raise DataError(f"the test part of {where} has no points: add some or leave it out")
     if train.shape[1:] != test.shape[1:]:
         raise DataError(
             f"{where} has training points of shape {train.shape[1:]} but test points of shape "

@@ -98,7 +98,7 @@ def _find_images(folder: Path) -> _Images:
         )
     if empty := set(folders) - set(classes):
         raise DataError(
-            f"{shown(folder)} holds no images in {_quote(sorted(empty))}: add some or remove "
+            f"{shown(folder)} has no images in {_quote(sorted(empty))}: add some or remove "
             "the folder"
         )
     if not folders:

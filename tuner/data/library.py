@@ -56,7 +56,7 @@ def load(spec: str, *, labels: str | None = None) -> Dataset:
     if spec in _LOADERS:
         if labels is not None:
             raise DataError(
-                f"labels={labels!r} names a column of a table, but {spec} brings its own labels: "
+                f"labels={labels!r} names a column of a table, but {spec} already has labels: "
                 "leave out labels"
             )
         return prepare_dataset(spec, _LOADERS[spec](), where=spec)

@@ -48,7 +48,9 @@ def read_csv(path: Path, labels: str | None, where: str) -> Content:
             "the same number of cells"
         ) from error
     except pd.errors.EmptyDataError as error:
-        raise DataError(f"{where} holds no table: write a header and one row per point") from error
+        raise DataError(
+            f"{where} does not contain a table: write a header and one row per point"
+        ) from error
     if header == 0 and first and not first[0].strip():
         raise DataError(
             f"the first column of {where} has no name, like the index that pandas writes: save "
@@ -74,7 +76,7 @@ def from_columns(
     if not features:
         raise DataError(f"{where} has no columns to cluster: add at least one column of numbers")
     if not all(map(len, features.values())):
-        raise DataError(f"{where} holds no points: add at least 2 rows")
+        raise DataError(f"{where} has no points: add at least 2 rows")
     parts = {name: _numbers(column, name, where) for name, column in features.items()}
     dtype = np.result_type(*[part.dtype for part in parts.values()])
     x = np.concatenate(list(parts.values()), axis=1, dtype=dtype)

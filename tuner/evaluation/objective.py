@@ -252,7 +252,7 @@ def agreement(labels: ArrayLike) -> float:
 def louvain(graph: NeighbourGraph, *, seed: int) -> Integers:
     """Return the communities of a graph, (n,), found by maximising the score itself.
 
-    They are a reference for scores: one above theirs is no evidence of better clusters. Fast
+    They are a reference for scores: one above theirs is not evidence of better clusters. Fast
     Unfolding of Communities in Large Networks (Blondel et al., 2008).
     """
     import networkx  # takes a quarter of a second, and only this baseline needs it

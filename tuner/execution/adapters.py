@@ -60,10 +60,10 @@ class ControllerSearcher(Searcher):
                 self._controller.on_end(number, pruned=not finished)
 
     def save(self, checkpoint_path: str) -> None:
-        """Do nothing: the ledger is the record of truth."""
+        """Do nothing: the ledger is the source of truth."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Do nothing: the ledger is the record of truth."""
+        """Do nothing: the ledger is the source of truth."""
 
 
 @final

@@ -1,6 +1,6 @@
 """A Ray cluster, connected to or started here, on which Tune runs the controller's trials.
 
-Tune's own snapshots, loggers and tables are off, since the ledger is the record of truth. Workers
+Tune's own snapshots, loggers and tables are off, since the ledger is the source of truth. Workers
 keep their process between trials, so that modules are imported once.
 """
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 _MAX_RETRIES = 2
 _MAX_IDLE_RUNS = 5
-_RESOURCE_SECONDS = 60.0  # within which the machines of a cluster must offer what a trial needs
+_RESOURCE_SECONDS = 60.0  # to wait until the cluster offers what a trial needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +184,8 @@ class Cluster:
     def _start(self) -> None:
         address = self.resources.address
         # Ray starts in an empty folder: workers put the driver's folder first on sys.path, and
-        # would import a user's own tuner/ from it. They stay in it, so it outlives the cluster.
+        # would import a user's own tuner/ from it. Workers stay in that folder, so it is deleted
+        # only after the cluster has stopped.
         self._working_folder = tempfile.TemporaryDirectory(prefix="tuner-")
         with contextlib.chdir(self._working_folder.name), _quiet(), connecting(address):
             ray.init(
@@ -219,9 +220,9 @@ class Cluster:
     def _check_resources(self, total: dict[str, float]) -> None:
         """Raise unless the cluster offers what a trial needs, now or within some seconds."""
         deadline = time.monotonic() + (_RESOURCE_SECONDS if self.resources.address else 0.0)
-        while lacking := [k for k, need in self._needs.items() if total.get(k, 0) < need]:
+        while missing := [k for k, need in self._needs.items() if total.get(k, 0) < need]:
             if time.monotonic() > deadline:
-                kind = lacking[0]
+                kind = missing[0]
                 raise ResourceError(
                     f"a trial needs {self._needs[kind]:g} {kind} but the cluster has "
                     f"{total.get(kind, 0):g}: lower --{kind.lower()}s-per-trial or add a machine"

@@ -1,7 +1,7 @@
 """Checks that a Ray cluster is reachable and that its machines can run trials.
 
-Ray itself tries for minutes to connect to an address where nothing answers, and then ends the
-process. Nothing here imports ray.
+Ray itself retries for minutes if nothing listens at an address, and then exits the process.
+Nothing here imports ray.
 """
 
 import os
@@ -104,7 +104,7 @@ def machine_error(
 def connection_error(address: str, reason: str, *, stderr: str = "") -> ServiceError:
     """Return the error for a Ray cluster that cannot be connected to.
 
-    `stderr` is what Ray wrote meanwhile: a rejected token is mentioned nowhere else.
+    `stderr` is Ray's output during the attempt, the only place where a rejected token is reported.
     """
     reason = redact(" ".join(reason.split()))[:300].rstrip(". ")
     if "InvalidAuthToken" in stderr:
@@ -117,9 +117,9 @@ def connection_error(address: str, reason: str, *, stderr: str = "") -> ServiceE
 
 @contextmanager
 def captured_stderr() -> Iterator[list[str]]:
-    """Keep what this process writes to stderr, Ray's C++ code included, off the terminal.
+    """Capture what this process, including Ray's C++ code, writes to stderr.
 
-    The list holds the text once the block has ended.
+    The yielded list contains the text after the block.
     """
     captured: list[str] = []
     original = os.dup(2)
@@ -149,7 +149,7 @@ def _starting() -> Iterator[None]:
 
 
 def _check_protocol(address: str) -> None:
-    """Raise unless the server speaks gRPC, which a dashboard or a database does not."""
+    """Raise unless the server speaks gRPC, unlike a dashboard or a database."""
     import grpc  # type: ignore[import-untyped]
 
     channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])

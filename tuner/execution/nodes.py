@@ -12,12 +12,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from .connection import machine_error, probe_machine
 
 _PROBE_SECONDS = 60.0
-_DEATH_SECONDS = 40.0  # within which Ray notices that a machine has died
+_DEATH_SECONDS = 40.0  # until Ray notices that a machine has died
 _DEAD_NODE_ERRORS = (NodeDiedError, TaskUnschedulableError, WorkerCrashedError)
 
 
 def alive_nodes() -> list[dict[str, Any]]:
-    """Return Ray's description of every machine that it believes alive."""
+    """Return Ray's description of every machine that it considers alive."""
     return [node for node in ray.nodes() if node["Alive"]]
 
 

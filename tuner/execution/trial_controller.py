@@ -10,7 +10,7 @@ class TrialController(ABC):
     """Decides which trials run and when they stop; independent of what executes them."""
 
     close_reason: str | None
-    """Why no more trials are handed out, None while the search goes on."""
+    """Why no more trials are started; None while the search is open."""
 
     @property
     @abstractmethod
@@ -47,4 +47,4 @@ class TrialController(ABC):
 
     @abstractmethod
     def abort(self, error: Exception) -> None:
-        """Close the search because of an error that every other trial would meet as well."""
+        """Close the search because of an error that would affect every other trial."""

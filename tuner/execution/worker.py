@@ -43,7 +43,10 @@ class TrialTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train until the next evaluation; report a full disk, which is no trial's failure."""
+        """Train until the next evaluation.
+
+        Report a full disk separately, because it is not a failure of the trial.
+        """
         try:
             evaluation = self._trial.advance()
         except DiskError as error:

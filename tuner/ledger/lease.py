@@ -69,8 +69,8 @@ class Lease:
             return
         if not self._replace(self._held):
             raise LeaseError(
-                f"another driver took over search {self._name!r}, as this one had not renewed its "
-                "lease: let the other driver finish it"
+                f"another driver took over search {self._name!r} because this driver's lease "
+                "expired: let the other driver finish it"
             )
 
     def release(self) -> None:
@@ -79,7 +79,7 @@ class Lease:
             return
         self._stop.set()
         self._thread.join()
-        with contextlib.suppress(SQLAlchemyError):  # then the lease expires
+        with contextlib.suppress(SQLAlchemyError):  # if this fails, the lease expires by itself
             self._compare_and_swap(self._held, "null")
         self._held = None
 

@@ -1,7 +1,7 @@
-"""The ledger: one Optuna study per search, the record of truth about every trial.
+"""The ledger: one Optuna study per search, the source of truth about every trial.
 
-A search has trials 0 … N - 1. Whatever process dies, trials without a terminal state are handed
-out again with the same parameters, so that a search ends with exactly N. Parameters are stored as
+A search has trials 0 … N - 1. If any process dies, trials without a terminal state are run again
+with the same parameters, so that a search ends with exactly N. Parameters are stored as
 `method.setting`; where several methods are searched, `method` is a parameter as well. One driver
 at a time holds the lease on a search, and every write checks it first.
 
@@ -116,7 +116,7 @@ class Ledger:
     def ask(self, *, unfinished_only: bool = False) -> Suggestion | None:
         """Return the next trial to run: unfinished ones first, then new ones up to N.
 
-        Returns None when there is none left, with `unfinished_only` when no unfinished one is.
+        Returns None if there is none. `unfinished_only` creates no new trials.
         """
         self.lease.check()
         if self._unfinished:
@@ -131,7 +131,7 @@ class Ledger:
         return suggestion
 
     def requeue(self, numbers: Iterable[int]) -> None:
-        """Have `ask` return these trials again, since nothing runs them any more."""
+        """Make `ask` return these trials again, because they are no longer running."""
         self._unfinished = sorted({*self._unfinished, *numbers})
 
     def report(self, number: int, step: int, value: float, *, final: bool = False) -> bool:
@@ -164,7 +164,9 @@ class Ledger:
     ) -> None:
         """Give a trial its terminal state: COMPLETE with a value, PRUNED or FAIL."""
         if state == "COMPLETE" and (value is None or not math.isfinite(value)):
-            raise ValueError(f"trial {number} is COMPLETE with {value}: it needs a number")
+            raise ValueError(
+                f"trial {number} cannot be COMPLETE with value {value}: give a finite number"
+            )
         stored = json.loads(json.dumps(outcome, allow_nan=False))
         reported = self._memory.get_trial(number).intermediate_values
         final_value = value if state == "COMPLETE" else None
@@ -224,13 +226,13 @@ class Ledger:
             return retried(write)
         except UpdateFinishedTrialError:
             raise LeaseError(
-                f"another driver has ended a trial of search {self.name!r} that this one is "
-                "running: leave the search to that one"
+                "another driver has ended a trial that this driver was running in search "
+                f"{self.name!r}: let the other driver finish the search"
             ) from None
         except (StorageInternalError, SQLAlchemyError) as error:
             raise ServiceError(
-                f"the ledger of {self.name!r} does not answer ({_cause(error)}): once it does, "
-                f"go on with `tuner resume {self.name}`"
+                f"cannot reach the ledger of {self.name!r} ({_cause(error)}): check the database, "
+                f"then continue with `tuner resume {self.name}`"
             ) from None
 
     def _set_trial_attribute(self, number: int, key: str, value: Any) -> None:

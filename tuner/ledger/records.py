@@ -1,4 +1,4 @@
-"""Trials as the ledger hands them out and as it reads them back."""
+"""A trial to run, and the record of a trial in the ledger."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:
-    """A trial to run: its number, its parameters, and how often it was begun before."""
+    """A trial to run: its number, its parameters, and the number of earlier attempts."""
 
     number: int
     method: str

@@ -18,9 +18,9 @@ SECONDS = 60.0
 def retried(call: Callable[[bool], T], *, seconds: float = SECONDS) -> T:
     """Return what `call` returns, retrying for up to `seconds` while the server is unreachable.
 
-    `call` is told whether it is being retried: the attempt before may have reached the database
-    and only its answer been lost. A locked SQLite file is not retried, since opening it waits
-    already. Raises ServiceError once the time is up.
+    `call` receives True on a retry, because the previous attempt may have reached the database
+    although its response was lost. A locked SQLite file is not retried, because SQLite itself
+    waits for the lock. Raises ServiceError once the time is up.
     """
     attempts = Retrying(
         retry=retry_if_exception(lambda error: _outage(error) is not None),

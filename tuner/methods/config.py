@@ -87,7 +87,7 @@ class Config(ABC):
 
     @classmethod
     def forced_by(cls, *, unit_interval: bool) -> dict[str, Scalar]:
-        """Return the settings of which the data allow one value only; these are not searched.
+        """Return the settings for which the data allow only one value; these are not searched.
 
         `unit_interval` says whether all values of the data lie in [0, 1].
         """

@@ -22,7 +22,7 @@ an entry point instead, as described in `tuner.methods.catalog`.
    from its `Config` and a flat mapping of tensors, and it is deterministic: only functions that
    take a seed draw random numbers.
 
-5. Declare what the method can do by inheriting the capabilities that it honestly supports:
+5. Declare what the method can do by inheriting the capabilities that it supports:
 
    ==============  ============  =======================================================
    `Decodes`       `Clusterer`   `reconstruct` points from their codes
@@ -38,7 +38,7 @@ an entry point instead, as described in `tuner.methods.catalog`.
 
 6. Run `tuner.testing.check_method("NAME")`, which checks all of this.
 
-`models/kmeans.py` implements the interface directly. For methods that train networks,
+`models/kmeans.py` is a method that is fitted at once. For methods that train networks,
 `tuner.models._kit.stack` implements most of it, `tuner.models._kit.layers` has layers with the
 replica axis, `tuner.models._kit.draws` draws all random numbers, and `tuner.models._kit.loop` has
 the parts of a training loop. `models/ae_gmm.py` is a short example.

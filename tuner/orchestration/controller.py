@@ -1,4 +1,4 @@
-"""Hands out the trials of a search, takes in their evaluations and records their outcomes.
+"""Assigns the trials of a search, receives their evaluations and records their outcomes.
 
 Every outcome goes to the ledger first, then to MLflow. Knows neither Ray nor the terminal.
 """
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ..study.study import Plan
     from ..tracking import Tracker
 
-_MAX_FAILURES = 5  # in a row, after which the search is closed
-_MAX_CRASHES = 3  # of the executor with the same trial running, after which the trial fails
+_MAX_FAILURES = 5  # consecutive failed trials that close the search
+_MAX_CRASHES = 3  # executor failures with a trial running, after which that trial fails
 _LOG_SECONDS = 5.0
 
 
@@ -161,7 +161,7 @@ class SearchController(TrialController):
         self.close_reason = self.close_reason or reason
 
     def abort(self, error: Exception) -> None:
-        """Close the search because of an error that every other trial would meet as well."""
+        """Close the search because of an error that would affect every other trial."""
         self.error = self.error or error
         self.close("error")
 
@@ -175,9 +175,10 @@ class SearchController(TrialController):
         self.ledger.resize(len(self.ledger.trials()))
 
     def requeue(self, detail: str) -> None:
-        """Take back the running trials after the executor as a whole has failed.
+        """Requeue the running trials after the whole executor has failed.
 
-        A trial that is running at every failure is likely its cause, and fails in the end.
+        A trial that was running at several failures is probably their cause, and is marked as
+        failed.
         """
         for number in self._running:
             self._crashes[number] = self._crashes.get(number, 0) + 1

@@ -31,7 +31,7 @@ _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED", "RUNN
 @final
 @dataclass(frozen=True)
 class Finding:
-    """One invariant and how it is violated, an empty text if it holds."""
+    """One invariant and how it is violated, an empty string if it holds."""
 
     invariant: str
     wrong: str
@@ -245,7 +245,7 @@ def _agrees(run: MlflowRun, trial: "TrialRecord") -> bool:
 
 
 def _version_problem(state: SearchState, name: str, find: Callable[[Registry], Version]) -> str:
-    """Return why a registered version cannot be used, an empty text if it can."""
+    """Return why a registered version cannot be used, an empty string if it can."""
     try:
         registry = open_registry(state.tracking_uri, name)
         location = registry.location(find(registry))

@@ -89,7 +89,10 @@ def _plot(path: Path, samples: NDArray[np.float32], cluster: int | None) -> None
 
 
 def _grid(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return points (n, *shape) as rows of equal length, padded with what is drawn white."""
+    """Return points (n, *shape) as rows of equal length.
+
+    They are padded with their maximum, which is drawn white.
+    """
     columns = min(_MAX_COLUMNS, math.ceil(math.sqrt(len(points))))
     rows = -(-len(points) // columns)
     blank = np.full((rows * columns - len(points), *points.shape[1:]), points.max())

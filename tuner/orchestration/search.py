@@ -145,7 +145,10 @@ def _search_spaces(plan: Plan) -> dict[str, Any]:
 
 
 def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what differs, in words; hashes of spaces only if nothing else does."""
+    """Return a description of each difference.
+
+    Hashes of spaces are included only if nothing else differs.
+    """
     changed = [key for key in sorted({*then, *now}) if then.get(key) != now.get(key)]
     settings = [key for key in changed if key != "spaces"]
     return [

@@ -27,7 +27,7 @@ class InterruptHandler:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle signals in the block; does nothing outside the main thread, which gets them."""
+        """Handle signals in the block; does nothing in other threads, which receive no signals."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

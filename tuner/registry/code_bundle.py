@@ -18,7 +18,7 @@ from ..methods import catalog
 _ROOT = Path(__file__).parents[1]
 _DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 _PACKAGE = "tuner"
-_ALWAYS = ("mlflow", "numpy", "safetensors", "torch")
+_BASE_REQUIREMENTS = ("mlflow", "numpy", "safetensors", "torch")
 
 
 def copy_source(method: str, into: Path) -> str:
@@ -50,7 +50,7 @@ def pip_requirements(method: str) -> list[str]:
         return [f"mlflow{_specifier('mlflow')}", f"{distribution}=={version(distribution)}"]
     files = _required_files(method)
     imported = {name for path in files for name in _third_party_imports(_ROOT / path)}
-    names = {_DISTRIBUTIONS.get(name, name) for name in imported} | set(_ALWAYS)
+    names = {_DISTRIBUTIONS.get(name, name) for name in imported} | set(_BASE_REQUIREMENTS)
     return sorted(name + _specifier(name) for name in names)
 
 

@@ -30,7 +30,7 @@ _LOCK_SUFFIX = ".promotion"  # of the empty registered model that serves as a lo
 _LOCK_CONFLICTS = (
     "RESOURCE_ALREADY_EXISTS",
     "RESOURCE_DOES_NOT_EXIST",
-)  # the latter: just released
+)  # DOES_NOT_EXIST: the lock was just released
 _LOCK_TIMEOUT = 30.0  # seconds after which the owner of a lock is presumed dead
 
 

@@ -33,9 +33,10 @@ Plot = Callable[[], Figure | None]
 def draw(
     model: "Model", dataset: "Dataset", evaluations: Sequence["Evaluation"], folder: Path
 ) -> list[str]:
-    """Draw every picture of a model that applies; return a sentence per picture that failed.
+    """Draw every picture of a model that applies.
 
-    A fault in one picture, or a full disk, ends neither the training nor the other pictures.
+    Return an error message for each picture that failed. An error, such as a full disk, stops
+    neither the training nor the other pictures.
     """
     faults: list[str] = []
     try:
@@ -47,7 +48,7 @@ def draw(
 
 
 def _draw_picture(plot: Plot, path: Path) -> list[str]:
-    """Draw and save a picture; return the fault if there is one."""
+    """Draw and save a picture; return an error message if that fails."""
     try:
         figure = plot()
         if figure is not None:

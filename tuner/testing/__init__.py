@@ -2,8 +2,9 @@
 
 `check_method("NAME")` runs every check for the method's capabilities with its preset `tiny`, and
 again with each boolean setting in `clusterer_with` on. The first check that fails raises an
-AssertionError with a sentence that says what is wrong. `checks(subject)` returns the checks one by
-one for a test framework. Each takes a `Subject`, and its name and docstring say what must hold.
+AssertionError with a sentence that explains what is wrong. `checks(subject)` returns the checks
+one by one for a test framework. Each takes a `Subject`, and its name and docstring say what must
+hold.
 
 May import training and the layers below it.
 """

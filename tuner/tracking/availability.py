@@ -33,7 +33,7 @@ def call_with_timeout(call: Callable[[], T], *, uri: str, seconds: float = TIMEO
         thread.join(seconds)
     match outcome:
         case []:
-            raise tracking_error(uri, TimeoutError(f"no answer within {seconds:g} s"))
+            raise tracking_error(uri, TimeoutError(f"no response within {seconds:g} s"))
         case [(_, TunerError() as error)]:
             raise error
         case [(_, Exception() as error)]:

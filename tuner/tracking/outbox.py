@@ -25,7 +25,7 @@ class Outbox(Generic[T]):
 
     `send` sends one message and raises if it fails. The message is then retried after 1, 2, 4, …
     up to `max_retry_delay` seconds, or dropped if `is_permanent` says that the error would recur.
-    `problems` holds one sentence for each dropped message.
+    `problems` holds an error message for each dropped message.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Outbox(Generic[T]):
             key, message = taken
             try:
                 self._send(message)
-            except Exception as error:  # no error may end the thread
+            except Exception as error:  # the thread must survive any error
                 self._handle_failure(key, message, error)
             else:
                 self._handle_success()

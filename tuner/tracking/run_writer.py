@@ -13,7 +13,8 @@ from . import run_data
 from .records import RunRecord
 from .run_data import MetricPoint
 
-# pruning is a normal end, so the run is FINISHED; the tag tuner.state tells it from a complete one
+# pruning is not a failure, so the run is FINISHED; the tag tuner.state distinguishes it from a
+# complete one
 _STATUS = {"RUNNING": "RUNNING", "COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 _MAX_BATCH = 1000  # metrics that MLflow accepts in one call
 

@@ -81,7 +81,7 @@ class Tracker:
 
     @property
     def problems(self) -> list[str]:
-        """One sentence for each record that the server has rejected."""
+        """An error message for each record that the server has rejected."""
         return [] if self._outbox is None else list(self._outbox.problems)
 
     def _get_outbox(self) -> "Outbox[RunRecord | SearchSummary]":

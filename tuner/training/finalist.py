@@ -34,8 +34,8 @@ class Finalist:
 
     `values` are the objective of each replica on the training points of the graph. `scores` and
     `audits` are those of each replica on the test split, `guards` the means of `PartitionScores`
-    there, and `found` says which replicas found clusters there, however bad. `number` is the trial
-    whose configuration this is. `folder` holds a model per replica.
+    there, and `found` says which replicas found clusters there, whatever their score. `number` is
+    the trial whose configuration this is. `folder` holds a model per replica.
     """
 
     rank: int
@@ -106,7 +106,7 @@ class Finalist:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
         """Build a finalist from the result of `to_mapping`."""
-        # a score of 0 stood for no clusters before `found` was stored
+        # older versions did not store `found`; there, a score of 0 means no clusters
         values = {"found": [score > 0 for score in values["scores"]], **values}
         names = ("seeds", "values", "scores", "found", "audits")
         return cls(**{**values, **{name: tuple(values[name]) for name in names}})

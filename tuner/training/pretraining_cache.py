@@ -127,7 +127,7 @@ class CacheEntry:
     def store(self, state: "State") -> None:
         """Write the network, evict others if the cache is too large, and release the lock.
 
-        A full disk is no error: the network is not shared.
+        If the disk is full, the network is not shared and no error is raised.
         """
         tensors, scalars = checkpoint.split_state(state)
         with contextlib.suppress(DiskError):

@@ -1,4 +1,4 @@
-"""A trained model that answers on raw data, saved without pickle.
+"""A trained model that takes raw data, saved without pickle.
 
 This module is copied into registered models together with what it imports, so its imports stay
 relative and need only numpy, torch and safetensors.

@@ -263,7 +263,7 @@ def test_all_selects_every_method(tuner):
         (["-d", "nope.csv"], 3, "there is no file nope.csv"),
         (["-d", "."], 3, "is not an image that can be read"),
         (["-d", "plain.npy", "--labels", "y"], 3, "plain array"),
-        (["--labels", "y"], 3, "brings its own labels"),
+        (["--labels", "y"], 3, "already has labels"),
         (["--space", "nope.yaml"], 2, "cannot be read"),
         (["--storage", "tuner.db"], 2, "is not a database URL"),
         (["--storage", "nope://x/y"], 4, "cannot open the ledger"),

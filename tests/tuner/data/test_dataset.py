@@ -199,7 +199,7 @@ def test_labels_that_fit_no_points_are_refused(x, y, message):
 def test_a_test_part_of_another_kind_is_refused(x):
     for x_test, message in (
         (x[:, :2], "give both the same shape"),
-        (x[:0], "holds no points"),
+        (x[:0], "has no points"),
         (x.astype(np.uint8), "give both the same type"),
     ):
         with pytest.raises(DataError, match=message):

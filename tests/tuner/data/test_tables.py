@@ -80,7 +80,7 @@ def test_booleans_and_numbers_mix(tmp_path):
         (",a,b\n0,1,2\n1,3,4\n", "index=False"),
         ("a,b\n", "no points"),
         ("a,b\n1,2\n", "a single point"),
-        ("\n\n", "holds no table"),
+        ("\n\n", "does not contain a table"),
         ("a,b\n1,2\n1,2\n", "nothing to cluster"),
     ],
 )

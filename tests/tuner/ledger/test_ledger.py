@@ -235,7 +235,7 @@ def test_no_number_is_stored_that_is_none(value: float, ledger: Ledger, url: str
     ledger.ask()
     assert not ledger.report(0, 1, value)
     assert ledger.trial(0).intermediate_values == {}
-    with pytest.raises(ValueError, match="needs a number"):
+    with pytest.raises(ValueError, match="give a finite number"):
         ledger.tell(0, "COMPLETE", value=value, outcome={})
     with pytest.raises(ValueError, match="JSON"):
         ledger.tell(0, "FAIL", value=None, outcome={"metrics": {"loss": value}})

@@ -90,7 +90,7 @@ def test_a_study_survives_json():
         ({"methods": ("gmm",), "objective": "elbo"}, UsageError, "--set n_components=VALUE"),
         ({"dataset": "digts"}, DataError, "did you mean 'digits'"),
         ({"dataset": "missing.npz"}, DataError, "there is no file missing.npz"),
-        ({"labels": "y"}, DataError, "brings its own labels"),
+        ({"labels": "y"}, DataError, "already has labels"),
         (
             {"spaces": {"kmeans": {"space": {"starts": {"int": [5, 1]}}}}},
             UsageError,

@@ -17,7 +17,7 @@ def test_a_result_is_returned():
 
 def test_a_timeout_is_a_service_error():
     began, release = time.monotonic(), threading.Event()
-    with pytest.raises(ServiceError, match=r"no answer within.*MLFLOW_TRACKING_URI"):
+    with pytest.raises(ServiceError, match=r"no response within.*MLFLOW_TRACKING_URI"):
         call_with_timeout(release.wait, uri=URI, seconds=0.1)
     assert time.monotonic() - began < 5
     release.set()

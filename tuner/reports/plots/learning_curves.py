@@ -85,7 +85,7 @@ def _draw_levels(axes: Axes, levels: Mapping[str, float]) -> None:
 
 
 def _shade_stages(axes: Axes, epochs: Array, stages: Sequence[str]) -> None:
-    """Shade each stage; an evaluation stands for the epochs since the previous one."""
+    """Shade each stage; an evaluation covers the epochs since the previous one."""
     names = list(dict.fromkeys(stages))
     if len(names) < 2:
         return
