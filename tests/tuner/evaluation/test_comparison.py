@@ -141,8 +141,9 @@ def test_few_points_have_a_score_but_cannot_decide() -> None:
         PromotionRefusedError, match="12 test points are too few to compare two models"
     ):
         comparison.compare(labels, labels, x, fingerprint="f")
+    assert comparison.interval(labels[:4], x[:4], score=0.5, fingerprint="f") is None
     with pytest.raises(DataError, match="4 test points are too few for a score"):
-        comparison.interval(labels[:4], x[:4], score=0.5, fingerprint="f")
+        comparison.scores_over_draws([labels[:4]], x[:4], fingerprint="f")
 
 
 def test_clusters_of_other_points_are_refused(digits: tuple[Array, Labels]) -> None:
