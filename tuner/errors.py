@@ -15,6 +15,17 @@ class NoUsableTrialError(TunerError):
     """No trial of the search found clusters."""
 
 
+class UnclusteredError(TunerError):
+    """The data show no clusters, so that the search has registered nothing.
+
+    `result` is the `tuner.study.result.Result` of the search.
+    """
+
+    def __init__(self, message: str, result: object) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 class UsageError(TunerError):
     """A flag, setting or search space is invalid."""
 

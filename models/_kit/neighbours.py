@@ -18,13 +18,16 @@ def neighbours(x: Tensor, *, limit: int = 3000, k: int = 10) -> tuple[Tensor, Te
     return index, distance.topk(min(k, max(n - 1, 1)), largest=False).indices
 
 
-def modularity(labels: Tensor, nearest: Tensor, components: int) -> Tensor:
+def assortativity(labels: Tensor, nearest: Tensor, components: int) -> Tensor:
     """Return how well clusters (…, n) agree with nearest neighbours (n, k), shape (…).
 
     The share of edges within a cluster, minus its expectation for random edges between the same
-    ends. Finding and Evaluating Community Structure in Networks (Newman & Girvan, 2004), eq. 5.
+    ends, over the most that this difference can be; 0 for a single cluster. Unlike the difference
+    itself, the modularity, it does not favour clusters of equal size. Mixing Patterns in Networks
+    (Newman, 2003), equation 2.
     """
     own = F.one_hot(labels, components).float()
     neighbour = own[..., nearest, :].mean(dim=-2)
     inside = (own * neighbour).sum(dim=-1).mean(dim=-1)
-    return inside - (own.mean(dim=-2) * neighbour.mean(dim=-2)).sum(dim=-1)
+    expected = (own.mean(dim=-2) * neighbour.mean(dim=-2)).sum(dim=-1)
+    return (inside - expected) / (1 - expected).clamp_min(1e-6)

@@ -182,7 +182,7 @@ STRUCTURELESS: Mapping[str, Family] = {
     "student": student,
     "sheet": sheet,
 }
-UNSCALED = ("digits", "embeddings")
+UNSCALED = ("digits", "embeddings", "chain")
 """Families whose features share a unit; those of the others are standardised one by one."""
 
 

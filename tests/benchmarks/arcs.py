@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from tests.benchmarks._common import argument_parser
 from tuner.data import Dataset, load
+from tuner.evaluation.graph import neighbour_graph
 from tuner.evaluation.metrics import contingency, majority
-from tuner.evaluation.objective import modularity, neighbour_graph
+from tuner.evaluation.separation import modularity
 from tuner.models.gmvae.method import GMVAE, GMVAEClusterer, GMVAEConfig
 
 COLOURS = mpl.colormaps["tab10"]

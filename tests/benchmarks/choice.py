@@ -1,55 +1,65 @@
-"""Which rule chooses best without labels: candidate scores on classical partitions.
+"""Which rule chooses best without labels: candidate scores on stored and on classical partitions.
 
-    python -m tests.benchmarks.choice [--families A,B] [--seeds 0,1] [--out FILE]
+    python -m tests.benchmarks.choice families [--families A,B] [--seeds 0,1] [--out FILE]
+    python -m tests.benchmarks.choice clouds [--seeds 0,1] [--out FILE]
+    python -m tests.benchmarks.choice methods --store FOLDER [--out FILE]
 
-For every member of a family, partitions are made by k-means, diagonal Gaussian mixtures, Ward,
-average and single linkage and at random, with 2 to 40 clusters. Every rule then picks one of them
-without labels. The figure is the AMI of the best partition less that of the pick, so 0 is perfect.
-For structureless data it is the highest separation of any partition, which should stay near 0.
+`families`: for every member of a family of data, partitions are made by k-means, Gaussian mixtures
+with diagonal and full covariances, Ward, average and single linkage and at random, with 2 to 40
+clusters. Every rule then picks one of them without labels. The figure is the AMI of the best
+partition less that of the pick, so 0 is perfect.
 
-The candidates, for a partition with shares a_c of the edge ends, modularity Q and effective number
-of clusters K_eff = exp(entropy of its masses):
+`clouds`: the test for clusters, for the partition with the highest separation of every member of
+the structureless families, and of the clustered ones. A false verdict is marked.
+
+`methods`: the same for partitions of this package's methods, which `partitions.py` has stored:
+random configurations, three seeds each. The figures are the rank correlation of the mean score of
+a configuration with its mean quality, accuracy for equal K and else AMI, and the quality of the
+best partition less that of the pick. Then the rules that choose among finalists.
+
+The candidates, for a partition with shares a_c of the edge ends, modularity Q, entropy H of its
+masses and K_eff = exp(H):
 
 - Q, Finding and Evaluating Community Structure in Networks (Newman, Girvan, 2004), equation 5;
 - r = Q / (1 - Σ a_c²), the assortativity coefficient, Mixing Patterns in Networks (Newman, 2003),
   equation 2;
-- S = (r - r₀) / (1 - r₀), with r₀ the r that k-means with equal K_eff reaches on structureless
-  data: Gaussian with the data's covariance, and uniform in the box of its principal axes;
-- S · (1 - 1/K_eff)^0.1, which discounts trivial splits;
-- among the partitions with S within a tolerance of the best, the one with the largest entropy.
+- S = (r - r₀) / (1 - r₀), with r₀ the r that structureless clouds reach at equal entropy;
+- S^β = S · (1 - 1/K_eff)^β; β = 1/2 is the separation by which searches choose;
+- S - t: among the partitions with S within a tolerance of the best, that with the largest entropy.
 """
 
+import argparse
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr
+from scipy.stats import spearmanr
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from tests.benchmarks._common import argument_parser
 from tests.benchmarks._families import CLUSTERED, STRUCTURELESS, member
-from tuner.evaluation.metrics import ami, contingency
-from tuner.evaluation.objective import (
-    NeighbourGraph,
-    modularity,
-    neighbour_graph,
-    reduce_dimensions,
-)
+from tests.benchmarks._finalists import finalist_table
+from tests.benchmarks.partitions import stored, subset
+from tuner.evaluation.graph import NeighbourGraph, reduce_dimensions
+from tuner.evaluation.metrics import ami, contingency, hungarian
+from tuner.evaluation.separation import assortativity, mass_entropy, modularity, separation
+from tuner.evaluation.structureless import cloud_test, scored_graph
 
 Labels = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 SIZES = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 40)
-REFERENCE_SIZES = (2, 3, 4, 6, 8, 12, 20, 32, 48)
-TOLERANCES = (0.03, 0.05, 0.07, 0.1)
+BETAS = (0.1, 0.3, 0.7, 1.0)
+TOLERANCES = (0.05, 0.07)
 MAX_LINKAGE = 2000  # points, since its memory grows with their square
+DATASETS = ("digits", "mnist", "fashion_mnist")
 
 
 @dataclass(frozen=True)
@@ -60,152 +70,215 @@ class Figures:
     r: Floats
     s: Floats
     entropy: Floats
+    separation: Floats
 
-    @property
-    def discounted(self) -> Floats:
-        """S · (1 - 1/K_eff)^0.1, and S itself where that is negative."""
-        return np.where(self.s > 0, self.s * (1 - np.exp(-self.entropy)) ** 0.1, self.s)
+    def discounted(self, beta: float) -> Floats:
+        """Return S · (1 - 1/K_eff)^β, and S / 10 where that is negative."""
+        discounted = self.s * (1 - np.exp(-self.entropy)) ** beta
+        return np.where(self.s > 0, discounted, np.maximum(self.s, -1) / 10)
 
-    def tolerant(self, tolerance: float) -> int:
-        """Return the partition with the largest entropy among those with S near the best."""
-        near = self.s >= self.s.max() - tolerance
-        return int(np.where(near, self.entropy, -np.inf).argmax())
+    def tolerant(self, tolerance: float) -> Floats:
+        """Return the entropy of the partitions with S near the best, and -1 for others."""
+        return np.where(self.s >= self.s.max() - tolerance, self.entropy, -1.0)
+
+    def scores(self) -> dict[str, Floats]:
+        """Return the value that each rule maximises, by its name."""
+        named = {"Q": self.q, "r": self.r, "S": self.s}
+        named |= {f"S^{beta:g}": self.discounted(beta) for beta in BETAS}
+        named["separation"] = self.separation
+        return named | {f"S - {t:g}": self.tolerant(t) for t in TOLERANCES}
 
 
-def rules() -> dict[str, Callable[[Figures], int]]:
-    """Return the candidate rules by name."""
-    plain: dict[str, Callable[[Figures], int]] = {
-        "Q": lambda f: int(f.q.argmax()),
-        "r": lambda f: int(f.r.argmax()),
-        "S": lambda f: int(f.s.argmax()),
-        "S discounted": lambda f: int(f.discounted.argmax()),
-    }
-    tolerant = {
-        f"tolerance {t:g}": (lambda f, t=t: f.tolerant(t))  # type: ignore[misc]
-        for t in TOLERANCES
-    }
-    return plain | tolerant
+def figures(graph: NeighbourGraph, labels: Labels) -> Figures:
+    """Return the figures of partitions (P, n) of the points of a graph with a reference."""
+    assert graph.reference is not None
+    r, entropy = assortativity(graph, labels), mass_entropy(labels)
+    r0 = graph.reference(entropy)
+    s = np.where(entropy > 0, (r - r0) / (1 - r0), 0.0)
+    return Figures(modularity(graph, labels), r, s, entropy, separation(graph, labels))
 
 
 def partitions(x: NDArray[np.float32], seed: int) -> Iterator[Labels]:
     """Yield classical partitions of points (N, F)."""
     rng = np.random.default_rng(seed)
     for k in (k for k in SIZES if k < len(x) // 2):
-        yield KMeans(k, n_init=3, random_state=seed).fit_predict(x).astype(np.int64)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            mixture = GaussianMixture(k, covariance_type="diag", reg_covar=1e-4, random_state=seed)
-            yield mixture.fit_predict(x).astype(np.int64)
+        yield KMeans(k, n_init=3, random_state=seed).fit_predict(x)
+        for covariance in ("diag", "full"):
+            mixture = GaussianMixture(
+                k, covariance_type=covariance, reg_covar=1e-4, random_state=seed
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                yield mixture.fit_predict(x)
         if len(x) <= MAX_LINKAGE:
             for linkage in ("ward", "average", "single"):
-                linked = AgglomerativeClustering(k, linkage=linkage).fit_predict(x)
-                yield linked.astype(np.int64)
+                yield AgglomerativeClustering(k, linkage=linkage).fit_predict(x)
         yield rng.integers(k, size=len(x))
 
 
-def assortativity(graph: NeighbourGraph, labels: Labels) -> tuple[float, float]:
-    """Return Q and r of a partition; r is 0 where one cluster has all edges."""
-    q = float(modularity(graph, labels))
-    shares = np.bincount(labels, graph.degrees) / graph.total
-    rest = 1 - float((shares**2).sum())
-    return q, q / rest if rest > 1e-12 else 0.0
+@dataclass(frozen=True)
+class Member:
+    """One member of a family with its classical partitions (P, n)."""
+
+    x: NDArray[np.float32]
+    classes: Labels
+    found: Labels
+    figures: Figures
 
 
-def entropy(labels: Labels) -> float:
-    """Return the entropy of the clusters' masses, in nats."""
-    return float(entr(np.bincount(labels) / len(labels)).sum())
-
-
-def structureless(x: NDArray[np.float32], seed: int) -> list[NDArray[np.float32]]:
-    """Return as many points without clusters: Gaussian, and uniform in the principal axes."""
-    rng = np.random.default_rng(seed)
-    centred = x - x.mean(axis=0)
-    _, scale, axes = np.linalg.svd(centred, full_matrices=False)
-    sd = scale / np.sqrt(len(x))
-    normal = rng.normal(size=(len(x), len(sd))) * sd
-    along = centred @ axes.T
-    uniform = rng.uniform(along.min(axis=0), along.max(axis=0), size=along.shape)
-    return [(cloud @ axes).astype(np.float32) for cloud in (normal, uniform)]
-
-
-def reference(x: NDArray[np.float32], seed: int) -> Callable[[float], float]:
-    """Return r₀ as a function of the entropy: the highest over the structureless clouds."""
-    curves = []
-    for cloud in structureless(x, seed):
-        graph = neighbour_graph(cloud, fingerprint="reference")
-        found = []
-        for k in (k for k in REFERENCE_SIZES if k < len(cloud) // 2):
-            labels = KMeans(k, n_init=1, random_state=seed).fit_predict(cloud).astype(np.int64)
-            found.append((entropy(labels), assortativity(graph, labels)[1]))
-        curves.append(np.array(sorted(found)))
-    return lambda h: max(float(np.interp(h, curve[:, 0], curve[:, 1])) for curve in curves)
-
-
-def figures(
-    graph: NeighbourGraph, found: Sequence[Labels], r0: Callable[[float], float]
-) -> Figures:
-    """Return the figures of partitions of the points of a graph."""
-    pairs = np.array([assortativity(graph, labels) for labels in found])
-    entropies = np.array([entropy(labels) for labels in found])
-    base = np.array([r0(h) for h in entropies])
-    s = np.where(entropies > 0, (pairs[:, 1] - base) / (1 - base), 0.0)
-    return Figures(pairs[:, 0], pairs[:, 1], s, entropies)
-
-
-def measure(family: str, seed: int) -> dict[str, Any]:
-    """Return what every rule loses on one member of a family, and the K that it picks."""
+def prepared(family: str, seed: int) -> Member:
+    """Return a member of a family, with partitions of the points of its graph and their scores."""
     x, y = member(family, seed)
-    graph = neighbour_graph(x, fingerprint=f"{family}/{seed}")
-    points, classes = reduce_dimensions(x[graph.index]), y[graph.index]
-    found = list(partitions(points, seed))
-    figs = figures(graph, found, reference(points, seed))
-    if family in STRUCTURELESS:
-        return {"family": family, "seed": seed, "highest_separation": float(figs.s.max())}
-    quality = np.array([ami(contingency(labels, classes)) for labels in found])
-    picked = {name: rule(figs) for name, rule in rules().items()}
+    graph = scored_graph(x, fingerprint=f"{family}/{seed}")
+    points = reduce_dimensions(x[graph.index])
+    found = np.stack([renumbered(labels) for labels in partitions(points, seed)])
+    return Member(x[graph.index], y[graph.index], found, figures(graph, found))
+
+
+def renumbered(labels: Labels) -> Labels:
+    """Return clusters numbered from 0 without gaps."""
+    numbers: Labels = np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    return numbers
+
+
+def measure_family(family: str, seed: int) -> dict[str, Any]:
+    """Return what every rule loses on one member of a family, and the K that it picks."""
+    one = prepared(family, seed)
+    quality = np.array([ami(contingency(labels, one.classes)) for labels in one.found])
+    picked = {name: int(score.argmax()) for name, score in one.figures.scores().items()}
     return {
-        "family": family,
-        "seed": seed,
-        "classes": len(np.unique(classes)),
-        "best_ami": float(quality.max()),
-        "separation": float(figs.s.max()),
+        "family": f"{family} {seed}",
+        "classes": len(np.unique(one.classes)),
+        "best": float(quality.max()),
         "regret": {name: float(quality.max() - quality[i]) for name, i in picked.items()},
-        "k": {name: len(np.unique(found[i])) for name, i in picked.items()},
+        "k": {name: len(np.unique(one.found[i])) for name, i in picked.items()},
     }
 
 
-def show(rows: Sequence[dict[str, Any]]) -> None:
-    """Print the regret of every rule by family, its mean and worst, and the structureless data."""
-    names = list(rules())
-    clustered = [row for row in rows if "regret" in row]
-    print("family           classes best  " + " ".join(f"{name:>14}" for name in names))
-    for row in clustered:
-        cells = [f"{row['regret'][n]:.3f} (K={row['k'][n]})" for n in names]
-        head = f"{row['family']:16} {row['classes']:7} {row['best_ami']:.2f}  "
-        print(head + " ".join(f"{cell:>14}" for cell in cells), flush=True)
-    if clustered:
-        for title, reduce in (("mean", np.mean), ("worst", np.max)):
-            values = [reduce([row["regret"][n] for row in clustered]) for n in names]
-            print(f"{title:31}" + " ".join(f"{value:14.3f}" for value in values))
-        lowest = min(clustered, key=lambda row: row["separation"])
-        print(f"lowest separation with clusters: {lowest['separation']:.3f}, {lowest['family']}")
-    for row in (row for row in rows if "highest_separation" in row):
-        print(f"{row['family']:16} no clusters, separation {row['highest_separation']:.3f}")
+def measure_cloud(family: str, seed: int) -> dict[str, Any]:
+    """Return the verdict on the best separated partition of one member of a family."""
+    one = prepared(family, seed)
+    best = one.found[int(one.figures.separation.argmax())]
+    test = cloud_test(one.x, fingerprint=f"{family}/{seed}")
+    structure = test.structure(best[test.index])
+    wrong = structure.clustered is not (family in CLUSTERED)
+    return {"family": f"{family} {seed}", "false": wrong, **structure.to_mapping()}
+
+
+def measure_methods(store: Path, dataset: str, mode: str) -> dict[str, Any]:
+    """Return rank correlation and regret of every rule on stored partitions of one dataset."""
+    data = subset(dataset, len(stored(store, dataset, mode)[0]["labels"][0]))
+    assert data.train_labels is not None
+    classes = data.train_labels
+    graph = scored_graph(data.train, fingerprint=data.fingerprint)
+    rows = stored(store, dataset, mode)
+    found = np.concatenate([[renumbered(labels) for labels in row["labels"]] for row in rows])
+    tables = [contingency(labels, classes) for labels in found]
+    information = np.array([ami(table) for table in tables])
+    accuracy = np.array([hungarian(table) for table in tables])
+    quality = accuracy if mode == "fixed" else information
+    replicas = len(rows[0]["labels"])
+    result: dict[str, Any] = {"dataset": dataset, "mode": mode, "configurations": len(rows)}
+    result |= {"methods": len({row["method"] for row in rows}), "rules": {}}
+    for name, score in figures(graph, found).scores().items():
+        i, means = int(score.argmax()), score.reshape(-1, replicas).mean(axis=1)
+        ranks = spearmanr(means, quality.reshape(-1, replicas).mean(axis=1)).statistic
+        result["rules"][name] = {
+            "rank": float(ranks),
+            "accuracy": float(accuracy[i]),
+            "accuracy_regret": float(accuracy.max() - accuracy[i]),
+            "ami": float(information[i]),
+            "ami_regret": float(information.max() - information[i]),
+            "k": len(np.unique(found[i])),
+        }
+    return result
+
+
+def show_families(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the regret of every rule by member, its mean and worst."""
+    names = list(rows[0]["regret"])
+    print(f"{'family':16} classes best  " + " ".join(f"{name:>11}" for name in names))
+    for row in rows:
+        cells = [f"{row['regret'][n]:.3f} ({row['k'][n]})" for n in names]
+        head = f"{row['family']:16} {row['classes']:7} {row['best']:.2f}  "
+        print(head + " ".join(f"{cell:>11}" for cell in cells))
+    for title, reduce in (("mean", np.mean), ("worst", np.max)):
+        values = [reduce([row["regret"][n] for row in rows]) for n in names]
+        print(f"{title:31}" + " ".join(f"{value:11.3f}" for value in values))
+
+
+def show_clouds(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the verdicts, and how many are false."""
+    for row in rows:
+        mark = "FALSE" if row["false"] else ""
+        verdict = "clusters" if row["clustered"] else "none"
+        print(
+            f"{row['family']:16} {verdict:9} p {row['p_value']:.2f}, excess "
+            f"{row['excess']:6.3f} over {row['cloud']:7} {mark}"
+        )
+    print(f"{sum(row['false'] for row in rows)} of {len(rows)} verdicts are false")
+
+
+def show_methods(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the figures of every rule by dataset and mode."""
+    for row in rows:
+        print(
+            f"{row['dataset']}, K {row['mode']}: {row['configurations']} configurations of "
+            f"{row['methods']} methods"
+        )
+        for name, rule in row["rules"].items():
+            print(
+                f"  {name:11} rank {rule['rank']:.3f}  accuracy {rule['accuracy']:.3f} "
+                f"(-{rule['accuracy_regret']:.3f})  AMI {rule['ami']:.3f} "
+                f"(-{rule['ami_regret']:.3f})  K {rule['k']}"
+            )
+
+
+def families(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure and show the families."""
+    chosen = (args.families or ",".join(CLUSTERED)).split(",")
+    rows = [measure_family(family, seed) for family in chosen for seed in args.seeds]
+    show_families(rows)
+    return rows
+
+
+def clouds(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure and show the verdicts."""
+    chosen = (args.families or ",".join(STRUCTURELESS)).split(",")
+    rows = [measure_cloud(family, seed) for family in chosen for seed in args.seeds]
+    show_clouds(rows)
+    return rows
+
+
+def methods(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure and show the stored partitions and the rules for finalists."""
+    pairs = [(dataset, mode) for dataset in DATASETS for mode in ("fixed", "searched")]
+    pairs = [pair for pair in pairs if stored(args.store, *pair)]
+    rows = [measure_methods(args.store, *pair) for pair in pairs]
+    show_methods(rows)
+    print(finalist_table(args.store, pairs))
+    return rows
+
+
+PARTS: Mapping[str, Callable[[argparse.Namespace], list[dict[str, Any]]]] = {
+    "families": families,
+    "clouds": clouds,
+    "methods": methods,
+}
 
 
 def main() -> None:
-    """Measure the families and print the table."""
+    """Measure one part and print its table."""
     parser = argument_parser(__doc__)
-    parser.add_argument("--families", default=",".join([*CLUSTERED, *STRUCTURELESS]))
-    parser.add_argument("--seeds", default="0")
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--families")
+    parser.add_argument("--seeds", type=lambda t: [int(s) for s in t.split(",")], default=[0])
+    parser.add_argument("--store", type=Path)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    rows = [
-        measure(family, int(seed))
-        for family in args.families.split(",")
-        for seed in args.seeds.split(",")
-    ]
-    show(rows)
+    if args.part == "methods" and args.store is None:
+        parser.error("methods needs --store, the folder that partitions.py has filled")
+    rows = PARTS[args.part](args)
     if args.out is not None:
         args.out.write_text(json.dumps(rows, indent=1))
 

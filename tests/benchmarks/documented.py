@@ -51,7 +51,7 @@ def gmvae(config: dict[str, Any]) -> None:
     import torch
 
     from tuner.data import load
-    from tuner.evaluation.objective import neighbour_graph
+    from tuner.evaluation.graph import neighbour_graph
     from tuner.study.seeds import trial_seeds
     from tuner.training.trial import Trial
     from tuner.training.trial_inputs import TrialSpec, trial_data
@@ -67,7 +67,7 @@ def gmvae(config: dict[str, Any]) -> None:
         method="gmvae",
         settings={"architecture": "perceptron", "likelihood": "bernoulli", **settings},
         seeds=trial_seeds(0, number, 3),
-        objective="score",
+        objective="modularity",
         folder=f"{folder}/{number}",
     )
     trial = Trial(spec, trial_data(data, graph))

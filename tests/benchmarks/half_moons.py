@@ -22,8 +22,9 @@ from torch import Tensor
 
 from tests.benchmarks._common import argument_parser
 from tuner.data import load
+from tuner.evaluation.graph import NeighbourGraph, neighbour_graph
 from tuner.evaluation.metrics import contingency, hungarian
-from tuner.evaluation.objective import NeighbourGraph, modularity, neighbour_graph
+from tuner.evaluation.separation import modularity
 from tuner.models.em_vae.method import EMVAE, EMVAEClusterer, EMVAEConfig
 from tuner.study.space import method_space
 

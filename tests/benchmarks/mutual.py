@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from tests.benchmarks._common import argument_parser
 from tuner.data import Dataset, load
+from tuner.evaluation.graph import NeighbourGraph, neighbour_graph
 from tuner.evaluation.metrics import contingency, hungarian
-from tuner.evaluation.objective import NeighbourGraph, modularity, neighbour_graph
+from tuner.evaluation.separation import modularity
 from tuner.models.mutual_vae_gmm import MutualVAEGMM, MutualVAEGMMConfig
 from tuner.study.space import method_space
 

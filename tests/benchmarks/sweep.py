@@ -25,8 +25,9 @@ from tests.benchmarks._common import argument_parser, mean_and_sd
 from tests.benchmarks.tables import first_points, settings
 from tuner.cli.values import fixed
 from tuner.data import Dataset, load
+from tuner.evaluation.graph import NeighbourGraph, neighbour_graph
 from tuner.evaluation.metrics import audit, calibration_error
-from tuner.evaluation.objective import NeighbourGraph, evaluate, neighbour_graph
+from tuner.evaluation.objective import evaluate
 from tuner.methods import catalog
 from tuner.methods.config import Config
 

@@ -29,8 +29,8 @@ import torch
 from tests.benchmarks._common import argument_parser, mean_and_sd
 from tuner.cli.values import fixed
 from tuner.data import Dataset, load
+from tuner.evaluation.graph import neighbour_graph
 from tuner.evaluation.metrics import audit
-from tuner.evaluation.objective import neighbour_graph
 from tuner.methods import catalog
 from tuner.methods.config import Config
 from tuner.study.space import method_space
@@ -100,7 +100,7 @@ def train(
         method=options["method"],
         settings=config.to_mapping(),
         seeds=tuple(range(options["replicas"])),
-        objective="score",
+        objective="modularity",
         folder=str(folder),
         device=options["device"],
     )

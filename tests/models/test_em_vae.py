@@ -11,11 +11,12 @@ from torch.distributions import MultivariateNormal
 
 from tuner.data import load
 from tuner.errors import DataError
+from tuner.evaluation.graph import neighbour_graph
 from tuner.evaluation.metrics import ari, contingency, hungarian
-from tuner.evaluation.objective import evaluate, neighbour_graph
+from tuner.evaluation.objective import evaluate
 from tuner.models._kit.draws import Draws
 from tuner.models._kit.mixtures import fit_mixture
-from tuner.models._kit.neighbours import modularity, neighbours
+from tuner.models._kit.neighbours import assortativity, neighbours
 from tuner.models._kit.starts import initial_responsibilities
 from tuner.models.em_vae import steps as _em_vae_steps
 from tuner.models.em_vae.method import EMVAE, EMVAEClusterer, EMVAEConfig
@@ -212,7 +213,7 @@ def test_a_pretrained_start_uses_the_best_mixture_until_the_first_e_step():
             normal = MultivariateNormal(fitted.means[r, m], fitted.covariances[r, m])
             joint = normal.log_prob(codes[r].unsqueeze(1)) + fitted.log_weights[r, m]
             found.append(joint.softmax(-1))
-        scores = [float(modularity(u.argmax(-1), nearest, 3)) for u in found]
+        scores = [float(assortativity(u.argmax(-1), nearest, 3)) for u in found]
         expected.append(found[scores.index(max(scores))])
     next(training)
     u = shares(method).clone()

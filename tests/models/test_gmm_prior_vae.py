@@ -14,7 +14,7 @@ from tuner.models._kit.distributions import rsample
 from tuner.models._kit.draws import Draws
 from tuner.models._kit.layers import initialise
 from tuner.models._kit.mixtures import GaussianMixture
-from tuner.models._kit.neighbours import modularity, neighbours
+from tuner.models._kit.neighbours import assortativity, neighbours
 from tuner.models._kit.prior_vae import assignment_metrics
 from tuner.models._kit.trainable_mixture import TrainableMixture
 from tuner.models.gmm_prior_vae import GMMPriorVAE, GMMPriorVAEConfig, GMMPriorVAENetwork
@@ -149,7 +149,7 @@ def test_blobs_are_found_and_the_mixture_raises_the_bound() -> None:
     x, y = blobs()
     method, reports = trained(CONFIG, [0, 1, 2, 3])
     labels = method.predict_log_proba(x).argmax(2)
-    chosen = modularity(labels, neighbours(x)[1], 3).argmax()
+    chosen = assortativity(labels, neighbours(x)[1], 3).argmax()
     assert adjusted_rand_score(y, labels[chosen]) > 0.95
     assert [r.stage for r in reports] == ["pretraining"] * 10 + ["joint"] * 10
     assert [r.clusters for r in reports] == [False] * 10 + [True] * 10

@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from tuner.methods.contract import Report
-from tuner.models._kit.neighbours import modularity, neighbours
+from tuner.models._kit.neighbours import assortativity, neighbours
 from tuner.models.mutual_vae_gmm import MutualVAEGMM, MutualVAEGMMConfig
 from tuner.models.vae_gmm import VAEGMM
 
@@ -28,7 +28,7 @@ def test_blobs_are_found_and_chosen_without_labels() -> None:
     x, y = blobs()
     labels = trained(CONFIG, [0, 1, 2, 3])[0].predict_log_proba(x).argmax(2)
     _, nearest = neighbours(x)
-    chosen = modularity(labels, nearest, 3).argmax()
+    chosen = assortativity(labels, nearest, 3).argmax()
     assert adjusted_rand_score(y, labels[chosen]) > 0.95
 
 

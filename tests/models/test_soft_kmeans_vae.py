@@ -12,7 +12,7 @@ from tuner.methods.contract import Report
 from tuner.models._kit.distributions import rsample
 from tuner.models._kit.draws import Draws
 from tuner.models._kit.layers import initialise, replica
-from tuner.models._kit.neighbours import modularity, neighbours
+from tuner.models._kit.neighbours import assortativity, neighbours
 from tuner.models.gmm_prior_vae import GMMPriorVAEConfig
 from tuner.models.soft_kmeans_vae import (
     SoftKMeansVAE,
@@ -189,7 +189,7 @@ def test_blobs_are_found_and_samples_are_assigned_to_them(prior: str) -> None:
     x, y = blobs()
     method, reports = trained(replace(CONFIG, prior=prior), [0, 1, 2])
     labels = method.predict_log_proba(x).argmax(2)
-    chosen = int(modularity(labels, neighbours(x)[1], 3).argmax())
+    chosen = int(assortativity(labels, neighbours(x)[1], 3).argmax())
     assert adjusted_rand_score(y, labels[chosen]) > 0.95
     clusterer = method.clusterers()[chosen]
     for cluster in range(3):

@@ -21,7 +21,7 @@ from tuner.models._kit.bounds import antithetic_noise
 from tuner.models._kit.distributions import diagonal_normal
 from tuner.models._kit.draws import Draws
 from tuner.models._kit.layers import initialise, replica
-from tuner.models._kit.neighbours import modularity, neighbours
+from tuner.models._kit.neighbours import assortativity, neighbours
 from tuner.models._kit.trainable_mixture import TrainableMixture
 from tuner.models.vade import VaDE, VaDEClusterer, VaDEConfig, VaDENetwork
 
@@ -218,7 +218,7 @@ def test_training_raises_the_bound_and_finds_blobs_without_labels() -> None:
     curve = torch.stack([report.metrics["elbo"] for report in reports])
     assert (curve[-1] > curve[0] + 1).all()
     labels = method.predict_log_proba(x).argmax(2)
-    chosen = modularity(labels, neighbours(x)[1], 3).argmax()
+    chosen = assortativity(labels, neighbours(x)[1], 3).argmax()
     assert adjusted_rand_score(y, labels[chosen]) > 0.95
     clusterer = method.clusterers()[int(chosen)]
     for cluster in range(3):

@@ -5,7 +5,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
-from tuner.models._kit.neighbours import modularity, neighbours
+from tuner.models._kit.neighbours import assortativity, neighbours
 from tuner.models.vae_gmm import VAEGMM, VAEGMMConfig
 
 CONFIG = VAEGMMConfig(
@@ -31,7 +31,7 @@ def test_blobs_are_found_and_chosen_without_labels() -> None:
     list(method.fit(x))
     labels = method.predict_log_proba(x).argmax(2)
     _, nearest = neighbours(x)
-    chosen = modularity(labels, nearest, 3).argmax()
+    chosen = assortativity(labels, nearest, 3).argmax()
     assert adjusted_rand_score(y, labels[chosen]) > 0.95
 
 

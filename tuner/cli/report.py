@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from ..study.study import Plan
 
 
+_SHOWN_COMPONENTS = 5
+
+
 def show_result(result: "Result") -> None:
     """Show what a search found, where it is stored, and which commands to run next."""
-    best, champion = result.best, result.champion
-    outcome = "promoted" if champion["promoted"] else "not promoted"
+    best = result.best
     facts = [
         (
             "search",
@@ -29,11 +31,9 @@ def show_result(result: "Result") -> None:
         ("settings", settings_text(best["params"])),
         *_finalist_facts(result.finalists),
         ("baselines", ", ".join(f"{k} {v:.3f}" for k, v in result.baselines.items())),
-        (
-            "champion",
-            f"{champion['name']} version {champion['version']}, {outcome}: score "
-            f"{champion['score']:.3f}{_interval_text(champion['interval'])} on the test split",
-        ),
+        ("structure", _structure_text(result.structure)),
+        ("champion", _champion_text(result.champion)),
+        *_components_facts(result.components),
         ("audit", audit_text(result.audit)),
         *(("note", note) for note in result.notes),
         ("MLflow", redact(result.tracking_uri)),
@@ -41,9 +41,55 @@ def show_result(result: "Result") -> None:
     show_facts((name, text) for name, text in facts if text)
     show("")
     show("next")
-    show(f"  python -c 'import tuner; print(tuner.load(\"{champion['uri']}\"))'")
-    show(f"  tuner predict {champion['uri']} FILE")
+    if result.champion is None:
+        show(f"  tuner resume {result.search} --allow-unclustered")
+    else:
+        uri = result.champion["uri"]
+        show(f"  python -c 'import tuner; print(tuner.load(\"{uri}\"))'")
+        show(f"  tuner predict {uri} FILE")
     show("  tuner ui")
+
+
+def _champion_text(champion: Mapping[str, Any] | None) -> str:
+    if champion is None:
+        return "none, nothing was registered"
+    outcome = "promoted" if champion["promoted"] else "not promoted"
+    return (
+        f"{champion['name']} version {champion['version']}, {outcome}: score "
+        f"{champion['score']:.3f}{_interval_text(champion['interval'])} on the test split"
+        + _confidence_text(champion.get("confidence"))
+    )
+
+
+def _confidence_text(confidence: float | None) -> str:
+    """Return how sure the choice of the replica is, nothing where it was not tested."""
+    return "" if confidence is None else f", ahead of the runner-up in {confidence:.0%} of halves"
+
+
+def _structure_text(structure: Mapping[str, Any] | None) -> str:
+    """Return the verdict of the test for clusters."""
+    if structure is None:
+        return ""
+    if structure["clustered"] is None:
+        return "too few points to test for clusters"
+    verdict = "clusters" if structure["clustered"] else "no clusters"
+    return (
+        f"{verdict}: p = {structure['p_value']:.2f} against structureless clouds, excess "
+        f"{structure['excess']:.2f} over the closest kind ({structure['cloud']})"
+    )
+
+
+def _components_facts(components: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return the number of clusters with its uncertainty, and the best scores by number."""
+    if components is None:
+        return []
+    low, high = components["plausible"]
+    best = sorted(components["scores"], key=lambda row: -row["score"])[:_SHOWN_COMPONENTS]
+    scores = [f"{row['n_components']}: {score_text(row)}" for row in best]
+    return [
+        ("K", f"{components['chosen']}, plausible {low} to {high} (one standard error)"),
+        ("best by K", ", ".join(scores)),
+    ]
 
 
 def _interval_text(interval: Sequence[float]) -> str:

@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
@@ -41,6 +42,7 @@ from .output import log, show, show_json
 if TYPE_CHECKING:
     from ..execution.cluster import Resources
     from ..orchestration.locations import Locations
+    from ..orchestration.search import Session
     from ..study.result import Result
     from ..study.study import Study
 
@@ -50,6 +52,14 @@ DryRun = Annotated[
         "--dry-run",
         metavar=SWITCH,
         help="Check the options and print the plan, without writing anything.",
+    ),
+]
+AllowUnclustered = Annotated[
+    bool,
+    Option(
+        "--allow-unclustered",
+        metavar=SWITCH,
+        help="Register the best model even if the data show no clusters.",
     ),
 ]
 MoreTrials = Annotated[
@@ -88,6 +98,7 @@ def search(
     storage: Storage = None,
     artifacts: Artifacts = None,
     tracking: Tracking = None,
+    allow_unclustered: AllowUnclustered = False,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -122,7 +133,8 @@ def search(
     if dry_run:
         _show_plan(study, locations, resources, json=json)
     else:
-        _run(study, locations, resources, limit, json=json)
+        session = _session(locations, resources, limit, allow_unclustered)
+        _run(study, session, json=json)
 
 
 def resume(
@@ -136,6 +148,7 @@ def resume(
     storage: Storage = None,
     artifacts: Artifacts = None,
     tracking: Tracking = None,
+    allow_unclustered: AllowUnclustered = False,
     json: Json = False,
 ) -> None:
     """Resume a search, or extend it with more trials."""
@@ -145,7 +158,8 @@ def resume(
     locations = values.locations(storage, tracking, artifacts)
     Ledger.load(locations.storage, name)  # fails fast, before Ray is imported
     resources = values.resources(address, workers, cpus, gpus)
-    _run(name, locations, resources, limit, trials=trials, json=json)
+    session = _session(locations, resources, limit, allow_unclustered)
+    _run(name, session, trials=trials, json=json)
 
 
 def status(name: AnySearch = None, storage: Storage = None, json: Json = False) -> None:
@@ -183,22 +197,29 @@ def sync(
     show(f"{name}: MLflow has all {count} runs")
 
 
+def _session(
+    locations: "Locations", resources: "Resources", limit: float | None, allow_unclustered: bool
+) -> "Session":
+    from ..orchestration.search import Session
+
+    return Session(
+        locations=locations,
+        resources=resources,
+        time_budget=limit,
+        allow_unclustered=allow_unclustered,
+    )
+
+
 def _run(
-    study_or_name: "Study | str",
-    locations: "Locations",
-    resources: "Resources",
-    limit: float | None,
-    *,
-    trials: int | None = None,
-    json: bool,
+    study_or_name: "Study | str", session: "Session", *, trials: int | None = None, json: bool
 ) -> None:
-    """Run or resume a search and show its result, even if MLflow is missing part of it."""
-    from ..errors import SyncError
+    """Run or resume a search and show its result, even if MLflow or a champion is missing."""
+    from ..errors import SyncError, UnclusteredError
     from ..study.result import Result
 
     try:
-        result = _run_with_view(study_or_name, locations, resources, limit, trials)
-    except SyncError as error:
+        result = _run_with_view(study_or_name, session, trials)
+    except (SyncError, UnclusteredError) as error:
         if isinstance(error.result, Result):
             _show_result(error.result, json=json)
         raise
@@ -206,26 +227,15 @@ def _run(
 
 
 def _run_with_view(
-    study_or_name: "Study | str",
-    locations: "Locations",
-    resources: "Resources",
-    limit: float | None,
-    trials: int | None,
+    study_or_name: "Study | str", session: "Session", trials: int | None
 ) -> "Result":
     """Run or resume a search; its progress and what libraries print go to stderr."""
-    from ..orchestration.search import Session
     from ..orchestration.search import resume as resume_search
     from ..orchestration.search import search as start_search
     from .progress import view
 
     with redirect_stdout(sys.stderr), view(sys.stderr) as progress:
-        session = Session(
-            locations=locations,
-            resources=resources,
-            time_budget=limit,
-            on_progress=progress.update,
-            on_message=progress.log,
-        )
+        session = replace(session, on_progress=progress.update, on_message=progress.log)
         if isinstance(study_or_name, str):
             return resume_search(study_or_name, session, trials=trials)
         return start_search(study_or_name, session)

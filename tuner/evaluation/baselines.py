@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..methods import catalog
-from .objective import NeighbourGraph, evaluate
+from .graph import NeighbourGraph
+from .objective import evaluate
 
 if TYPE_CHECKING:
     from ..data import Dataset

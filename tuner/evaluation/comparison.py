@@ -14,21 +14,24 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from ..errors import DataError, PromotionRefusedError
-from .objective import (
+from .graph import (
     Floats,
     Integers,
+    Reference,
     jaccard_graph,
-    modularity,
     neighbour_count,
     reduce_dimensions,
     sample_indices,
 )
+from .objective import partition_score
+from .structureless import reference
 
 MAX_POINTS = 10_000
 MIN_POINTS = 25
 MIN_SCORED = 6
 MIN_WINS = 0.95
 MIN_DIFFERENCE = 0.005
+_ROUNDING = 1e-9
 
 _CANDIDATES = 80  # nearest neighbours kept per point: ten of them are almost surely in each half
 
@@ -53,6 +56,7 @@ def compare(
     x_test: NDArray[np.float32],
     *,
     fingerprint: str,
+    objective: str = "separation",
     draws: int = 200,
 ) -> Verdict:
     """Return whether the challenger is better: in 95 % of the draws and by 0.005 on average.
@@ -67,10 +71,15 @@ def compare(
             f"{MIN_POINTS}"
         )
     scores = scores_over_draws(
-        [challenger_labels, champion_labels], x_test, fingerprint=fingerprint, draws=draws
+        [challenger_labels, champion_labels],
+        x_test,
+        fingerprint=fingerprint,
+        objective=objective,
+        draws=draws,
     )
     difference = scores[:, 0] - scores[:, 1]
-    wins, mean = float((difference > 0).mean()), float(difference.mean())
+    wins = float((difference > _ROUNDING).mean())
+    mean = float(difference.mean())
     return Verdict(
         wins=wins,
         mean_difference=mean,
@@ -84,6 +93,7 @@ def interval(
     *,
     score: float,
     fingerprint: str,
+    objective: str = "separation",
     draws: int = 200,
 ) -> tuple[float, float] | None:
     """Return a 95 % interval of the score of labels (N,) from its spread over the same draws.
@@ -94,7 +104,9 @@ def interval(
     """
     if len(x_test) < MIN_SCORED:
         return None
-    scores = scores_over_draws([labels], x_test, fingerprint=fingerprint, draws=draws)[:, 0]
+    scores = scores_over_draws(
+        [labels], x_test, fingerprint=fingerprint, objective=objective, draws=draws
+    )[:, 0]
     low, high = np.quantile(scores, [0.025, 0.975]) - scores.mean()
     return float(score + low), float(score + high)
 
@@ -104,12 +116,13 @@ def scores_over_draws(
     x_test: NDArray[np.float32],
     *,
     fingerprint: str,
+    objective: str = "separation",
     draws: int = 200,
 ) -> Floats:
-    """Return the modularity of each partition (N,) in each draw of half the points, (draws, P).
+    """Return the score of each partition (N,) in each draw of half the points, (draws, P).
 
-    At most 10,000 points are used. The graph has 10 neighbours, or a quarter of the points of a
-    draw if that is fewer, because modularity is meaningless on a nearly complete graph.
+    The score is the separation, or the modularity if that is the objective. At most 10,000 points
+    are used. The draws share one reference, since they have equally many points.
     """
     if len(x_test) < MIN_SCORED:
         raise DataError(
@@ -119,18 +132,26 @@ def scores_over_draws(
     index = sample_indices(len(x_test), fingerprint, MAX_POINTS)
     labels, points = labels[:, index], reduce_dimensions(x_test[index])
     nearest = _neighbours(points, min(_CANDIDATES, len(points) - 1))
-    halves = (
+    halves = [
         sample_indices(len(points), f"{fingerprint}/{i}", len(points) // 2) for i in range(draws)
-    )
-    return np.stack([_score(points, nearest, half, labels[:, half]) for half in halves])
+    ]
+    clouds = None
+    if objective != "modularity":
+        clouds = reference(points, halves[0], fingerprint=f"{fingerprint}/half")
+    return np.stack([_score(points, nearest, half, labels[:, half], clouds) for half in halves])
 
 
 def _score(
-    points: NDArray[np.float32], nearest: Integers, half: Integers, labels: Integers
+    points: NDArray[np.float32],
+    nearest: Integers,
+    half: Integers,
+    labels: Integers,
+    clouds: Reference | None,
 ) -> Floats:
-    """Return the modularity of partitions (P, n) on the graph of the n points of a half, (P,)."""
+    """Return the score of partitions (P, n) on the graph of the n points of a half, (P,)."""
     k = neighbour_count(len(half))
-    return modularity(jaccard_graph(_neighbours_within(points, nearest, half, k), half), labels)
+    graph = jaccard_graph(_neighbours_within(points, nearest, half, k), half)
+    return partition_score(graph.with_reference(clouds), labels)
 
 
 def _neighbours_within(

@@ -1,46 +1,34 @@
 """The objective of a search: how well clusters match the neighbourhoods of the data.
 
-The default objective, `score`, is the modularity of the clusters on one nearest-neighbour graph
-that all trials and methods share. It needs no labels, is 0 for a single cluster and in
-expectation for random ones, and does not favour spherical clusters. Only the objectives `acc`,
-`nmi`, `ami` and `ari` use labels.
+The default objective is the separation of the clusters on one nearest-neighbour graph that all
+trials and methods share. It needs no labels, is 0 for what cutting a structureless cloud earns,
+and favours neither spherical nor balanced clusters. `modularity` was the default of earlier
+versions. Only the objectives `acc`, `nmi`, `ami` and `ari` use labels.
 """
 
-import hashlib
 from dataclasses import dataclass
 from itertools import combinations
 from typing import final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
 from scipy.special import entr
-from sklearn.decomposition import PCA
-from sklearn.neighbors import NearestNeighbors
 
-from ..errors import DataError, UsageError, did_you_mean
+from ..errors import UsageError, did_you_mean
+from ..study.study import LABEL_OBJECTIVES, OBJECTIVES
+from .graph import Floats, Integers, NeighbourGraph
 from .metrics import ami, contingency
+from .separation import LOWEST, modularity, separation
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
-PCA_COMPONENTS = 50
-NEIGHBOURS = 10
-_LABEL_OBJECTIVES = {"acc": "hungarian", "nmi": "nmi", "ami": "ami", "ari": "ari"}
-
-
-def objective_names() -> tuple[str, ...]:
-    """Return the names of all objectives, the default first."""
-    return ("score", "elbo", *_LABEL_OBJECTIVES)
+_AUDIT_NAMES = {"acc": "hungarian"}
 
 
 def needs_labels(name: str) -> bool:
     """Return whether an objective uses labels, or raise UsageError if it does not exist."""
-    if name not in objective_names():
-        allowed = ", ".join(objective_names())
-        hint = did_you_mean(name, objective_names())
+    if name not in OBJECTIVES:
+        allowed, hint = ", ".join(OBJECTIVES), did_you_mean(name, OBJECTIVES)
         raise UsageError(f"unknown objective {name!r}{hint}; allowed: {allowed}")
-    return name in _LABEL_OBJECTIVES
+    return name in LABEL_OBJECTIVES
 
 
 def audit_name(name: str) -> str:
@@ -48,117 +36,7 @@ def audit_name(name: str) -> str:
 
     `acc` is the accuracy of the hungarian protocol.
     """
-    return _LABEL_OBJECTIVES[name]
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class NeighbourGraph:
-    """Weighted nearest neighbours of n points, as arrays that are cheap to send.
-
-    `index` (n,) are the indices of the points in the data, `neighbours` (n, k) are positions in
-    `index`, and `weights` (n, k) are the Jaccard overlaps. An edge weighs the mean of its two
-    directions; `degrees` (n,) are the sums of the edges at each point, `total` is their sum 2m.
-    """
-
-    index: Integers
-    neighbours: NDArray[np.int32]
-    weights: Floats
-    degrees: Floats
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    @property
-    def total(self) -> float:
-        """The sum of the degrees, 2m."""
-        return float(self.degrees.sum())
-
-
-def neighbour_graph(
-    x: NDArray[np.float32], *, fingerprint: str, k: int | None = None, limit: int = 20_000
-) -> NeighbourGraph:
-    """Return the graph of the k nearest neighbours of the scaled points x, shape (N, *shape).
-
-    At most `limit` points are used, sampled by the fingerprint of the data alone. Neighbours are
-    searched in the space of x, or in its first 50 principal components if it has more dimensions.
-    k is `neighbour_count` of the points used, unless it is given. Raises DataError for fewer than
-    3 points.
-    """
-    if len(x) < 3:
-        raise DataError(f"{len(x)} points are too few for a neighbour graph: give at least 3")
-    index = sample_indices(len(x), fingerprint, limit)
-    points = reduce_dimensions(x[index])
-    count = neighbour_count(len(points)) if k is None else min(k, len(points) - 1)
-    search = NearestNeighbors(n_neighbors=count).fit(points)
-    return jaccard_graph(search.kneighbors(return_distance=False), index)
-
-
-def neighbour_count(n: int) -> int:
-    """Return how many neighbours a graph of n points has: 10, or a quarter of n if that is fewer.
-
-    With more, the graph of a few points is nearly complete, and every partition of a complete
-    graph has a modularity of at most 0.
-    """
-    return max(1, min(NEIGHBOURS, n // 4))
-
-
-def sample_indices(n: int, fingerprint: str, limit: int) -> Integers:
-    """Return at most `limit` of n positions, ascending, that depend only on the fingerprint."""
-    if n <= limit:
-        return np.arange(n)
-    seed = int.from_bytes(hashlib.sha256(fingerprint.encode()).digest())
-    return np.sort(np.random.default_rng(seed).choice(n, limit, replace=False))
-
-
-def reduce_dimensions(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return x as (n, F), or its first 50 principal components (n, 50) if F is larger."""
-    flat = x.reshape(len(x), -1)
-    if flat.shape[1] <= PCA_COMPONENTS:
-        return flat
-    pca = PCA(min(PCA_COMPONENTS, len(flat)), random_state=0)
-    components: NDArray[np.float32] = pca.fit_transform(flat)
-    return components
-
-
-def jaccard_graph(neighbours: ArrayLike, index: Integers) -> NeighbourGraph:
-    """Return the graph of neighbour lists (n, k) with edges weighted by the overlap of the lists.
-
-    w_ij = |N_i ∩ N_j| / |N_i ∪ N_j|, with N_i the list of i and i itself. An edge weighs the mean
-    of its two directions. Data-Driven Phenotypic Dissection of AML Reveals Progenitor-like Cells
-    (Levine et al., 2015), the graph of PhenoGraph.
-    """
-    lists = np.asarray(neighbours, dtype=np.int32)
-    n, k = lists.shape
-    closed = np.column_stack([np.arange(n, dtype=np.int32), lists])
-    shared = np.empty((n, k))
-    for start in range(0, n, 1024):  # in chunks, to bound the memory
-        chunk = slice(start, start + 1024)
-        theirs, ours = closed[lists[chunk]], closed[chunk, None, :]
-        shared[chunk] = sum((theirs == ours[..., [i]]).sum(axis=2) for i in range(k + 1))
-    weights = shared / (2 * (k + 1) - shared)
-    incoming = np.bincount(lists.ravel(), weights.ravel(), minlength=n)
-    return NeighbourGraph(index, lists, weights, (weights.sum(axis=1) + incoming) / 2)
-
-
-def modularity(graph: NeighbourGraph, labels: ArrayLike) -> Floats:
-    """Return the modularity of clusters: shape () for labels (n,), (R,) for labels (R, n).
-
-    Q = Σ_c [ e_cc / 2m - (a_c / 2m)² ], with e_cc the edge ends inside cluster c, a_c all its edge
-    ends and 2m the total; labels are 0 … K - 1. Finding and Evaluating Community Structure in
-    Networks (Newman, Girvan, 2004), equation 5.
-    """
-    clusters = np.asarray(labels)
-    stacked = clusters.reshape(-1, len(graph))
-    inside = np.array(
-        [
-            (row[graph.neighbours] == row[:, None]).ravel() @ graph.weights.ravel()
-            for row in stacked
-        ]
-    )
-    ends = np.array([(np.bincount(row, graph.degrees) ** 2).sum() for row in stacked])
-    q = inside / graph.total - ends / graph.total**2
-    return q.reshape(clusters.shape[:-1])
+    return _AUDIT_NAMES.get(name, name)
 
 
 @final
@@ -166,12 +44,13 @@ def modularity(graph: NeighbourGraph, labels: ArrayLike) -> Floats:
 class PartitionScores:
     """The scores of R replicas and the signs of a bad partition, each (R,).
 
-    `score` is the modularity, or 0 for a replica that collapsed (fewer than two clusters in use)
-    or diverged (a log-probability that is not finite). Over the n points of the graph,
-    `largest_mass` is the share of the largest cluster, `clusters_in_use` the number of clusters
-    with a point, `effective_k` the exponential of the entropy of the shares, and `entropy` the
-    mean entropy of an assignment in nats. These four are 0 for a diverged replica, which has no
-    partition. `labels` (R, n) are the most probable clusters.
+    `score` is the separation, or the modularity on a graph without a reference. A replica that
+    collapsed (fewer than two clusters in use) or diverged (a log-probability that is not finite)
+    has `lowest_score`. Over the n points of the graph, `largest_mass` is the share of the largest
+    cluster, `clusters_in_use` the number of clusters with a point, `effective_k` the exponential
+    of the entropy of the shares, and `entropy` the mean entropy of an assignment in nats. These
+    four are 0 for a diverged replica, which has no partition. `labels` (R, n) are the most
+    probable clusters.
     """
 
     score: Floats
@@ -232,7 +111,7 @@ def evaluate(graph: NeighbourGraph, log_proba: ArrayLike) -> PartitionScores:
     mass = counts / len(graph)
     valid = ~diverged
     return PartitionScores(
-        score=np.where(valid & ~collapsed, modularity(graph, labels), 0.0),
+        score=np.where(valid & ~collapsed, partition_score(graph, labels), lowest_score(graph)),
         collapsed=collapsed,
         diverged=diverged,
         largest_mass=valid * mass.max(axis=1),
@@ -243,25 +122,18 @@ def evaluate(graph: NeighbourGraph, log_proba: ArrayLike) -> PartitionScores:
     )
 
 
+def partition_score(graph: NeighbourGraph, labels: ArrayLike) -> Floats:
+    """Return the separation of clusters, (n,) or (R, n), or modularity without a reference."""
+    measure = modularity if graph.reference is None else separation
+    return measure(graph, labels)
+
+
+def lowest_score(graph: NeighbourGraph) -> float:
+    """Return the score of no clusters: that of a single cluster."""
+    return 0.0 if graph.reference is None else LOWEST
+
+
 def agreement(labels: ArrayLike) -> float:
     """Return the mean AMI over all pairs of partitions (R, n); 1 for a single partition."""
     pairs = list(combinations(np.asarray(labels), 2))
     return float(np.mean([ami(contingency(a, b)) for a, b in pairs])) if pairs else 1.0
-
-
-def louvain(graph: NeighbourGraph, *, seed: int) -> Integers:
-    """Return the communities of a graph, (n,), found by maximising the score itself.
-
-    They are a reference for scores: one above theirs is not evidence of better clusters. Fast
-    Unfolding of Communities in Large Networks (Blondel et al., 2008).
-    """
-    import networkx  # takes a quarter of a second, and only this baseline needs it
-
-    n, k = graph.neighbours.shape
-    ends = np.arange(0, n * k + 1, k)
-    directed = csr_array((graph.weights.ravel(), graph.neighbours.ravel(), ends), shape=(n, n))
-    network = networkx.from_scipy_sparse_array((directed + directed.T) / 2)
-    labels = np.empty(n, dtype=np.int64)
-    for cluster, members in enumerate(networkx.community.louvain_communities(network, seed=seed)):
-        labels[list(members)] = cluster
-    return labels

@@ -44,7 +44,7 @@ from .worker import TrialTrainable, train_finalist
 
 if TYPE_CHECKING:
     from ..data import Dataset
-    from ..evaluation.objective import NeighbourGraph
+    from ..evaluation.graph import NeighbourGraph
 
 _MAX_RETRIES = 2
 _MAX_IDLE_RUNS = 5

@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import LeaseError, ServiceError
 from ..redaction import redact
+from ..study.record import upgraded
 from .lease import Lease
 from .records import State, Suggestion, TrialRecord, trial_record
 from .retry import retried
@@ -85,8 +86,8 @@ class Ledger:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What the search was started with."""
-        return dict(self.attribute(RECORD))
+        """What the search was started with, as this version would have written it."""
+        return upgraded(self.attribute(RECORD))
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Store an attribute of the whole search."""

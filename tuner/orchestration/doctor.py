@@ -184,13 +184,18 @@ def _models_intact(state: SearchState) -> str:
 def _version_intact(state: SearchState) -> str:
     if not state.result:
         return "no version is registered yet"
-    name, number = state.result["champion"]["name"], state.result["champion"]["version"]
+    champion = state.result["champion"]
+    if champion is None:  # the data show no clusters
+        return ""
+    name, number = champion["name"], champion["version"]
     return _version_problem(state, name, lambda registry: registry.version(name, number))
 
 
 def _champion_intact(state: SearchState) -> str:
     if not state.result:
         return "no version is registered yet"
+    if state.result["champion"] is None:
+        return ""
     name = state.result["champion"]["name"]
     return _version_problem(
         state, name, lambda registry: registry.version_by_alias(name, CHAMPION)

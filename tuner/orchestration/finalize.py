@@ -1,14 +1,23 @@
 """The end of a search: trains finalists, registers the challenger and records the result."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from ..errors import NoUsableTrialError
-from ..evaluation.audit import CompleteTrial, search_audit
+from ..evaluation.audit import search_audit
 from ..evaluation.baselines import kmeans_on_test, test_score
-from ..evaluation.objective import NeighbourGraph, louvain, modularity, neighbour_graph
+from ..evaluation.comparison import MIN_POINTS, compare
+from ..evaluation.graph import NeighbourGraph, louvain
+from ..evaluation.objective import partition_score
+from ..evaluation.structureless import (
+    CloudTest,
+    Structure,
+    cloud_test,
+    scored_graph,
+)
 from ..redaction import redact
 from ..registry import Registry
 from ..registry.challenger import Challenger, PromotionOutcome, register_challenger
@@ -17,11 +26,19 @@ from ..study.result import Result
 from ..study.seeds import finalist_seeds
 from ..tracking.records import finalist_run_record, plan_tags, trial_run_record
 from ..training.evaluations import Evaluation, read_evaluations
-from ..training.finalist import Finalist
+from ..training.finalist import Candidate, Finalist, ranked_candidates
 from ..training.pretraining_cache import CACHE_FOLDER
 from ..training.saved_model import Model
 from ..training.trial_inputs import TrialSpec
+from .components import components
 from .locations import finalist_folder, trial_folder
+from .result_rows import (
+    best_row,
+    champion_row,
+    complete,
+    finalist_row,
+    unclustered_sentence,
+)
 from .run_summary import log_result
 from .snapshot import is_usable, state_counts
 
@@ -39,7 +56,8 @@ class Finalizer:
     """Takes a search from its last trial to its result.
 
     Every finalist is stored in the ledger as soon as it is trained, so that an interrupted search
-    resumes with the remaining ones.
+    resumes with the remaining ones. Nothing is registered where the data show no clusters, unless
+    `allow_unclustered` is set.
     """
 
     def __init__(
@@ -50,6 +68,8 @@ class Finalizer:
         locations: "Locations",
         parent_run: str,
         on_message: Callable[[str], None],
+        *,
+        allow_unclustered: bool,
     ) -> None:
         self._plan = plan
         self._ledger = ledger
@@ -57,47 +77,81 @@ class Finalizer:
         self._locations = locations
         self._parent_run = parent_run
         self._on_message = on_message
+        self._allow_unclustered = allow_unclustered
         self._folder = locations.artifacts / ledger.name
 
     def run(self, cluster: "Cluster", *, seconds: float) -> Result:
         """Complete the search and return its result; `seconds` is the time that trials took."""
-        dataset = self._plan.dataset
+        plan, dataset = self._plan, self._plan.dataset
         trials = self._ledger.trials()
         best = self._best(trials)
-        test_graph = neighbour_graph(dataset.test, fingerprint=f"{dataset.fingerprint}/test")
-        finalists = self._train_finalists(cluster, best, test_graph)
-        challenger = self._challenger(finalists)
-        for finalist in finalists:
-            self._log_finalist(finalist, best[0], cluster.device)
-        model = Model.load(challenger.model_folder(challenger.best))
-        kmeans = kmeans_on_test(dataset, model.n_components, self._plan.study.seed)
+        with ThreadPoolExecutor(1) as pool:  # the cores are busy with finalists, but not all of it
+            clouds = pool.submit(cloud_test, dataset.train, fingerprint=dataset.fingerprint)
+            test_graph = scored_graph(
+                dataset.test,
+                fingerprint=f"{dataset.fingerprint}/test",
+                objective=plan.study.objective,
+            )
+            finalists = self._train_finalists(cluster, best, test_graph)
+            candidates = self._candidates(finalists)
+            challenger = candidates[0].finalist
+            for finalist in finalists:
+                self._log_finalist(finalist, best[0], cluster.device)
+            model = Model.load(candidates[0].folder)
+            structure = self._structure(clouds.result(), model)
+        kmeans = kmeans_on_test(dataset, model.n_components, plan.study.seed)
         challenger_audit = challenger.audits[challenger.best] if challenger.audits else {}
-        audit = search_audit(dataset, _complete(trials), best[0].number, challenger_audit, kmeans)
-        decision = register_challenger(
+        audit = search_audit(dataset, complete(trials), best[0].number, challenger_audit, kmeans)
+        champion, note = None, unclustered_sentence(structure)
+        if structure.clustered is not False or self._allow_unclustered:
+            decision = self._register(model, challenger, n_trials=len(trials), audit=audit)
+            champion, note = champion_row(challenger, decision), decision.reason
+            champion["confidence"] = self._confidence(model, candidates)
+        result = Result(
+            search=self._ledger.name,
+            trials=state_counts(trials),
+            best=best_row(best[0]),
+            champion=champion,
+            audit=audit,
+            seconds=seconds,
+            tracking_uri=redact(self._locations.tracking_uri),
+            finalists=[finalist_row(finalist) for finalist in finalists],
+            baselines={
+                "kmeans": test_score(test_graph, kmeans),
+                "louvain": float(partition_score(test_graph, louvain(test_graph, seed=0))),
+            },
+            structure=structure.to_mapping(),
+            components=components(
+                trials,
+                chosen=int(challenger.settings["n_components"]),
+                replicas=plan.study.replicas,
+            ),
+            notes=[note],
+        )
+        self._record(result)
+        return result
+
+    def _structure(self, clouds: CloudTest, model: Model) -> Structure:
+        """Return whether the clusters of the challenger are more than those of a cloud."""
+        dataset = self._plan.dataset
+        return clouds.structure(model.predict(dataset.scaling.invert(dataset.train[clouds.index])))
+
+    def _register(
+        self,
+        model: Model,
+        challenger: Finalist,
+        *,
+        n_trials: int,
+        audit: Mapping[str, Any] | None,
+    ) -> PromotionOutcome:
+        return register_challenger(
             Registry(self._locations.tracking_uri),
             model,
-            challenger=self._candidate(challenger, n_trials=len(trials)),
+            challenger=self._candidate(challenger, n_trials=n_trials),
             plan=self._plan,
             run_id=self._parent_run,
             audit=audit,
         )
-        result = Result(
-            search=self._ledger.name,
-            trials=state_counts(trials),
-            best=_best_row(best[0]),
-            champion=_champion_row(challenger, decision),
-            audit=audit,
-            seconds=seconds,
-            tracking_uri=redact(self._locations.tracking_uri),
-            finalists=[_finalist_row(finalist) for finalist in finalists],
-            baselines={
-                "kmeans": test_score(test_graph, kmeans),
-                "louvain": float(modularity(test_graph, louvain(test_graph, seed=0))),
-            },
-            notes=[decision.reason],
-        )
-        self._record(result)
-        return result
 
     def _best(self, trials: Sequence["TrialRecord"]) -> list["TrialRecord"]:
         """Return the best complete trials with different params, best first."""
@@ -144,14 +198,33 @@ class Finalizer:
             pretraining_cache=str(self._folder.parent / CACHE_FOLDER),
         )
 
-    def _challenger(self, finalists: Sequence[Finalist]) -> Finalist:
-        usable = [f for f in finalists if f.is_usable]
-        if not usable:
+    def _candidates(self, finalists: Sequence[Finalist]) -> list[Candidate]:
+        """Return the replicas that find clusters, best first, or raise if there is none."""
+        candidates = ranked_candidates(finalists)
+        if not candidates:
             raise NoUsableTrialError(
                 f"no finalist of {self._ledger.name!r} found clusters on fresh seeds: "
                 f"{'; '.join(f.failure or 'no clusters' for f in finalists)}"
             )
-        return max(usable, key=lambda f: f.best_value)
+        return candidates
+
+    def _confidence(self, model: Model, candidates: Sequence[Candidate]) -> float | None:
+        """Return in which share of draws the challenger scores above the runner-up.
+
+        It is None without a runner-up, or with too few test points.
+        """
+        dataset = self._plan.dataset
+        if len(candidates) < 2 or len(dataset.test) < MIN_POINTS:
+            return None
+        raw = dataset.scaling.invert(dataset.test)
+        runner_up = Model.load(candidates[1].folder)
+        return compare(
+            model.predict(raw),
+            runner_up.predict(raw),
+            dataset.test,
+            fingerprint=dataset.fingerprint,
+            objective=self._plan.study.objective,
+        ).wins
 
     def _log_finalist(self, finalist: Finalist, best: "TrialRecord", device: str) -> None:
         """Log a finalist and its plots to MLflow; the best trial shares those of the first one."""
@@ -183,7 +256,8 @@ class Finalizer:
             selection=(
                 f"The best of {len(challenger.seeds)} fresh seeds of trial {challenger.number}, "
                 f"which is one of the {study.finalists} best of {n_trials} trials, by the "
-                f"objective {study.objective} on the training points. The score on the test split "
+                f"objective {study.objective} on the training points, its value and the mean over "
+                f"the seeds counting half each. The score on the test split "
                 f"is {challenger.mean:.3f} ± {challenger.sd:.3f} over these seeds."
             ),
         )
@@ -194,56 +268,3 @@ class Finalizer:
         for checkpoints in self._folder.glob("*/checkpoints"):
             shutil.rmtree(checkpoints, ignore_errors=True)
         self._ledger.set_attribute("result", result.to_mapping())
-
-
-def _complete(trials: Sequence["TrialRecord"]) -> list[CompleteTrial]:
-    """Return the complete trials in the form that the audit needs."""
-    return [
-        CompleteTrial(
-            number=trial.number,
-            value=trial.value or 0.0,
-            n_components=trial.params.get("n_components"),  # type: ignore[arg-type]  # an int
-            metrics=trial.outcome["metrics"],
-        )
-        for trial in trials
-        if trial.state == "COMPLETE" and "metrics" in trial.outcome
-    ]
-
-
-def _best_row(trial: "TrialRecord") -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "method": trial.method,
-        "params": dict(trial.params),
-        "score": trial.value,
-        "sd": trial.outcome.get("sd", 0.0),
-    }
-
-
-def _champion_row(challenger: Finalist, decision: PromotionOutcome) -> dict[str, Any]:
-    name, number = decision.version.name, decision.version.number
-    return {
-        "name": name,
-        "version": number,
-        "uri": f"models:/{name}@champion" if decision.promoted else f"models:/{name}/{number}",
-        "promoted": decision.promoted,
-        "score": challenger.scores[challenger.best],
-        "interval": list(decision.interval or ()),
-        "n_components": challenger.settings["n_components"],
-        "trial": challenger.number,
-    }
-
-
-def _finalist_row(finalist: Finalist) -> dict[str, Any]:
-    row = {
-        "trial": finalist.number,
-        "method": finalist.method,
-        "score": finalist.mean,
-        "sd": finalist.sd,
-        "best": finalist.scores[finalist.best] if finalist.is_usable else 0.0,
-        "failure": finalist.failure,
-    }
-    hungarian = [audit["hungarian"] for audit in finalist.audits]
-    if hungarian:
-        row |= {"hungarian": sum(hungarian) / len(hungarian), "hungarian_each": hungarian}
-    return row

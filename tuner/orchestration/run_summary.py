@@ -1,8 +1,11 @@
 """The outcome of a search as its parent run in MLflow shows it."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import DiskError
+from ..reports import plots
 from .locations import finalist_pictures
 
 if TYPE_CHECKING:
@@ -13,33 +16,41 @@ if TYPE_CHECKING:
 def log_result(tracker: "Tracker", result: "Result", folder: Path) -> None:
     """Finish the parent run with a result's scores and audit, its tags and the champion's plots.
 
-    `folder` holds the files of the search.
+    `folder` holds the files of the search. Without a champion the plots are those of the first
+    finalist.
     """
     ranks = {finalist["trial"]: rank for rank, finalist in enumerate(result.finalists)}
-    tracker.finish(
-        metrics=_metrics(result),
-        tags=_tags(result),
-        artifacts=finalist_pictures(folder, ranks[result.champion["trial"]]),
-    )
+    champion = result.champion
+    rank = 0 if champion is None else ranks[champion["trial"]]
+    pictures = finalist_pictures(folder, rank)
+    if pictures is not None and result.components is not None:
+        with suppress(DiskError):  # the result matters more than its picture
+            plots.save(plots.components(result.components), pictures / "score_by_k.png")
+    tracker.finish(metrics=_metrics(result), tags=_tags(result), artifacts=pictures)
 
 
 def _metrics(result: "Result") -> dict[str, float]:
-    scores = {
-        "best": result.best["score"],
-        "champion": result.champion["score"],
-        **result.baselines,
-    }
+    scores = {"best": result.best["score"], **result.baselines}
+    if result.champion is not None:
+        scores["champion"] = result.champion["score"]
+    structure = result.structure or {}
+    tests = {k: float(structure[k]) for k in ("p_value", "excess") if structure.get(k) is not None}
     audit = {k: v for k, v in (result.audit or {}).items() if isinstance(v, float)}
     return {
         **{f"score/{name}": value for name, value in scores.items()},
+        **{f"structure/{name}": value for name, value in tests.items()},
         **{f"audit/{name}": value for name, value in audit.items()},
     }
 
 
 def _tags(result: "Result") -> dict[str, str]:
-    champion = result.champion
-    return {
-        "best_trial": str(result.best["number"]),
-        "champion": f"{champion['name']}/{champion['version']}",
-        "promoted": str(champion["promoted"]).lower(),
-    }
+    tags = {"best_trial": str(result.best["number"])}
+    if result.structure is not None:
+        tags["clustered"] = str(result.structure["clustered"]).lower()
+    if result.components is not None:
+        low, high = result.components["plausible"]
+        tags |= {"n_components": str(result.components["chosen"]), "plausible": f"{low} to {high}"}
+    if result.champion is not None:
+        tags["champion"] = f"{result.champion['name']}/{result.champion['version']}"
+    tags["promoted"] = str(result.champion is not None and result.champion["promoted"]).lower()
+    return tags

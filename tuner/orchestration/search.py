@@ -2,16 +2,25 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import DataError, InterruptedSearchError, NoUsableTrialError, SyncError, UsageError
-from ..evaluation.objective import neighbour_graph
+from ..errors import (
+    InterruptedSearchError,
+    NoUsableTrialError,
+    SyncError,
+    UnclusteredError,
+    UsageError,
+)
+from ..evaluation.structureless import scored_graph
 from ..execution.connection import check_address
 from ..ledger.ledger import Ledger
 from ..ledger.storage import name_taken, names_in, open_storage
 from ..redaction import redact
+from ..study.record import SCHEMA
 from ..study.result import Result
 from ..study.study import Plan, Study, prepare, slug
 from ..tracking import Tracker, check
@@ -20,6 +29,7 @@ from ..training.evaluations import read_evaluations
 from .controller import SearchController
 from .finalize import Finalizer
 from .locations import Locations, trial_folder
+from .plans import plan_of, search_spaces
 from .signals import InterruptHandler
 from .snapshot import ProgressCallback
 
@@ -28,17 +38,21 @@ if TYPE_CHECKING:
 
 _SYNC_SECONDS = 60.0
 _INTERRUPTED_SYNC_SECONDS = 3.0
-_SCHEMA = 1
 MessageCallback = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """How to run and show a search; nothing in it changes what the search finds."""
+    """How to run and show a search; nothing in it changes what the search finds.
+
+    With `allow_unclustered` the best model is registered even if the data show no clusters.
+    """
 
     locations: Locations
     resources: "Resources"
     time_budget: float | None = None
+    allow_unclustered: bool = False
     on_progress: ProgressCallback | None = None
     on_message: MessageCallback = print
 
@@ -70,14 +84,14 @@ def search(study: Study, session: Session | None = None) -> Result:
     record = {
         "study": plan.study.to_mapping(),
         "identity": plan.identity(),
-        "searched": _search_spaces(plan),
+        "searched": search_spaces(plan),
         "trials": plan.study.trials,
-        "schema": _SCHEMA,
+        "schema": SCHEMA,
     }
     ledger = Ledger.create(session.locations.storage, name, record)
     for line in _summary_lines(plan, session.locations):
         session.on_message(line)
-    return _run(plan, ledger, open_tracker(plan, session.locations), session)
+    return _clustered(_run(plan, ledger, open_tracker(plan, session.locations), session))
 
 
 def resume(name: str, session: Session | None = None, *, trials: int | None = None) -> Result:
@@ -92,9 +106,11 @@ def resume(name: str, session: Session | None = None, *, trials: int | None = No
             f"--trials {trials}: search {name!r} already has {ledger.size} trials, so give at "
             "least that many"
         )
-    result = ledger.attribute("result")
-    if result is not None and trials == ledger.size:
-        return Result.from_mapping(result)
+    found = ledger.attribute("result")
+    result = None if found is None else Result.from_mapping(found)
+    refused = result is not None and result.is_unclustered and session.allow_unclustered
+    if result is not None and trials == ledger.size and not refused:
+        return _clustered(result)
     ledger.lease.acquire()  # before anything is written to MLflow
     try:
         if trials > ledger.size:
@@ -106,55 +122,14 @@ def resume(name: str, session: Session | None = None, *, trials: int | None = No
     except BaseException:
         ledger.close()
         raise
-    return _run(plan, ledger, tracking, session)
+    return _clustered(_run(plan, ledger, tracking, session))
 
 
-def plan_of(ledger: Ledger) -> Plan:
-    """Return the plan of a search in the ledger; raise if data or search spaces have changed."""
-    record = ledger.record
-    if record.get("schema", _SCHEMA) > _SCHEMA:
-        raise UsageError(
-            f"search {ledger.name!r} has schema {record['schema']} but this version of tuner "
-            f"supports schemas up to {_SCHEMA}: upgrade tuner"
-        )
-    plan = prepare(Study.from_mapping(record["study"]))
-    now, then = plan.identity(), record["identity"]
-    if now["data"] != then["data"]:
-        raise DataError(
-            f"search {ledger.name!r} was started on data with fingerprint {then['data'][:12]}… "
-            f"but {plan.study.dataset} now has fingerprint {now['data'][:12]}…: restore the data, "
-            "or start a new search"
-        )
-    if now != then:
-        params = {**record.get("searched", {}), **then}
-        changed = _differences(params, {**_search_spaces(plan), **now})
-        raise UsageError(
-            f"search {ledger.name!r} was started with other settings ({'; '.join(changed)}): "
-            "restore them, or start a new search"
-        )
-    return plan
-
-
-def _search_spaces(plan: Plan) -> dict[str, Any]:
-    """Return the fixed value or search range of every setting of a plan, by METHOD.SETTING."""
-    found: dict[str, Any] = {}
-    for name, branch in plan.branches.items():
-        entries = {**branch.base, **branch.space.to_mapping()["space"]}
-        found |= {f"{name}.{key}": entry for key, entry in entries.items()}
-    return found
-
-
-def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return a description of each difference.
-
-    Hashes of spaces are included only if nothing else differs.
-    """
-    changed = [key for key in sorted({*then, *now}) if then.get(key) != now.get(key)]
-    settings = [key for key in changed if key != "spaces"]
-    return [
-        f"{key} was {then.get(key, 'absent')} and is {now.get(key, 'absent')}"
-        for key in settings or changed
-    ]
+def _clustered(result: Result) -> Result:
+    """Return a result, or raise UnclusteredError if nothing was registered."""
+    if result.is_unclustered:
+        raise UnclusteredError(f"search {result.search!r}: {result.notes[0]}", result)
+    return result
 
 
 def open_tracker(plan: Plan, locations: Locations) -> tuple[Tracker, str]:
@@ -228,12 +203,15 @@ def _run_on_cluster(
     tracker, parent_run = tracking
     locations = session.locations
     ledger.start(plan)
-    graph = neighbour_graph(plan.dataset.train, fingerprint=plan.dataset.fingerprint)
+    data, objective = plan.dataset, plan.study.objective
+    graph = _in_background(
+        partial(scored_graph, data.train, fingerprint=data.fingerprint, objective=objective)
+    )  # beside the start of Ray, which takes as long
     with Cluster(session.resources) as cluster:
         interrupts.install()  # Ray has replaced the handlers
         locations.check_nodes(cluster.nodes)
         cluster.check_machines(locations.artifacts)
-        cluster.put_data(plan.dataset, graph)
+        cluster.put_data(data, graph.result())
         controller = SearchController(
             plan,
             ledger,
@@ -246,8 +224,24 @@ def _run_on_cluster(
         with interrupts.closing(controller), _time_limit(controller, session.time_budget):
             cluster.run(controller)
         _check_trials(controller)
-        finalizer = Finalizer(plan, ledger, tracker, locations, parent_run, session.on_message)
+        finalizer = Finalizer(
+            plan,
+            ledger,
+            tracker,
+            locations,
+            parent_run,
+            session.on_message,
+            allow_unclustered=session.allow_unclustered,
+        )
         return finalizer.run(cluster, seconds=controller.snapshot().seconds)
+
+
+def _in_background(function: Callable[[], T]) -> Future[T]:
+    """Start a function in a thread of its own and return its future."""
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(function)
+    pool.shutdown(wait=False)
+    return future
 
 
 def _check_trials(controller: SearchController) -> None:

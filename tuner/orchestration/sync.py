@@ -11,8 +11,9 @@ from ..tracking.records import finalist_run_record, plan_tags, trial_run_record
 from ..training.evaluations import read_evaluations
 from ..training.finalist import Finalist
 from .locations import finalist_folder, finalist_pictures, trial_folder
+from .plans import plan_of
 from .run_summary import log_result
-from .search import open_tracker, plan_of
+from .search import open_tracker
 
 if TYPE_CHECKING:
     from ..study.study import Plan

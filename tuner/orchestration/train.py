@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 
 from ..errors import NoUsableTrialError, UsageError
-from ..evaluation.objective import neighbour_graph
+from ..evaluation.structureless import scored_graph
 from ..reports import model_pictures
 from ..training.evaluations import read_evaluations
 from ..training.finalist import Watch, fit_finalist
@@ -75,13 +75,13 @@ def train(
         method=branch.method,
         settings=branch.config({}).to_mapping(),
         seeds=tuple(range(seed, seed + study.replicas)),
-        objective="score",
+        objective="separation",
         folder=str(folder),
         device=_default_device() if device is None else device,
         pretraining_cache="" if pretraining_cache is None else str(pretraining_cache),
     )
-    graph = neighbour_graph(dataset.train, fingerprint=dataset.fingerprint)
-    test_graph = neighbour_graph(dataset.test, fingerprint=f"{dataset.fingerprint}/test")
+    graph = scored_graph(dataset.train, fingerprint=dataset.fingerprint)
+    test_graph = scored_graph(dataset.test, fingerprint=f"{dataset.fingerprint}/test")
     trained = fit_finalist(spec, 0, dataset, graph, test_graph, watch=watch)
     if trained.failure is not None:
         raise NoUsableTrialError(

@@ -60,7 +60,11 @@ def register_challenger(
     raw = dataset.scaling.invert(dataset.test)
     labels = model.predict(raw)
     score_interval = interval(
-        labels, dataset.test, score=challenger.score, fingerprint=dataset.fingerprint
+        labels,
+        dataset.test,
+        score=challenger.score,
+        fingerprint=dataset.fingerprint,
+        objective=_measure(plan),
     )
     version = registry.register(
         model,
@@ -104,13 +108,22 @@ def _promote_if_better(
     champion_labels = load(champion.uri, tracking_uri=registry.uri).predict(raw)
     try:
         verdict = compare(
-            labels, champion_labels, plan.dataset.test, fingerprint=plan.dataset.fingerprint
+            labels,
+            champion_labels,
+            plan.dataset.test,
+            fingerprint=plan.dataset.fingerprint,
+            objective=_measure(plan),
         )
     except PromotionRefusedError as refusal:  # the search itself has succeeded
         return False, str(refusal)
     if verdict.promoted:
         registry.promote(name, number, expected=champion.number)
     return verdict.promoted, _reason(verdict, champion.number)
+
+
+def _measure(plan: "Plan") -> str:
+    """Return the name of the score of partitions on the test split, whatever the objective is."""
+    return "modularity" if plan.study.objective == "modularity" else "separation"
 
 
 def _interval_tags(score_interval: tuple[float, float] | None) -> dict[str, float]:
@@ -134,7 +147,7 @@ def _card_data(
         train_points=len(dataset.train),
         test_points=len(dataset.test),
         source=catalog.method(challenger.finalist.method).source,
-        objective="score",
+        objective=_measure(plan),
         score=challenger.score,
         interval=score_interval,
         selection=challenger.selection,

@@ -12,21 +12,30 @@ class Result:
     """The outcome of a search.
 
     `trials` holds the number of trials by state, `best` the best trial, and `champion` the
-    registered version with its score on the test split and whether it was promoted. `finalists`
-    hold mean and sd over fresh seeds, `baselines` the scores of k-means and Louvain on the same
-    graph. `audit` says how well the choice without labels did, and is None without labels.
+    registered version with its score on the test split and whether it was promoted. It is None
+    where the data show no clusters, and nothing was registered. `finalists` hold mean and sd over
+    fresh seeds, `baselines` the scores of k-means and Louvain on the same graph. `structure` is
+    the test for clusters, `components` the score by number of clusters and the number chosen.
+    `audit` says how well the choice without labels did, and is None without labels.
     """
 
     search: str
     trials: Mapping[str, int]
     best: Mapping[str, Any]
-    champion: Mapping[str, Any]
+    champion: Mapping[str, Any] | None
     audit: Mapping[str, Any] | None
     seconds: float
     tracking_uri: str
     finalists: Sequence[Mapping[str, Any]] = ()
     baselines: Mapping[str, float] = field(default_factory=dict)
+    structure: Mapping[str, Any] | None = None
+    components: Mapping[str, Any] | None = None
     notes: Sequence[str] = ()
+
+    @property
+    def is_unclustered(self) -> bool:
+        """Whether nothing was registered because the data show no clusters."""
+        return self.champion is None
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the result as JSON values."""

@@ -106,6 +106,14 @@ class Space:
         left = {name: p for name, p in self.parameters.items() if name not in fixed}
         return replace(self, parameters=left)
 
+    def capped(self, name: str, high: int) -> Self:
+        """Return the space with an upper bound on one setting, no lower than its lower bound."""
+        parameter = self.parameters.get(name)
+        if parameter is None or parameter.kind == "choice" or parameter.high <= high:
+            return self
+        capped = replace(parameter, high=max(parameter.low, high))
+        return replace(self, parameters={**self.parameters, name: capped})
+
     def overridden(self, other: "Space") -> "Space":
         """Return the space with the entries and presets of another one added or replaced."""
         parameters = _sorted({**self.parameters, **other.parameters})

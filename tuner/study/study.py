@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "grid", "nsga2")
 SCHEDULERS = ("asha", "hyperband", "median", "none")
-OBJECTIVES = ("score", "elbo", "acc", "nmi", "ami", "ari")
-LABEL_OBJECTIVES = OBJECTIVES[2:]
+OBJECTIVES = ("separation", "modularity", "elbo", "acc", "nmi", "ami", "ari")
+GRAPH_OBJECTIVES = OBJECTIVES[:2]
+LABEL_OBJECTIVES = OBJECTIVES[3:]
 # bounds are comparable only between trials with equal values of these
 _ELBO_SETTINGS = ("n_components", "likelihood", "reconstruction_weight")
+_COMPONENTS = "n_components"
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -41,7 +44,7 @@ class Study:
     trials: int = 100
     replicas: int = 3
     epochs: int | None = None
-    objective: str = "score"
+    objective: str = "separation"
     use_labels: bool = False
     sampler: str = "tpe"
     scheduler: str = "asha"
@@ -64,7 +67,7 @@ class Study:
         _one_of("objective", self.objective, OBJECTIVES)
         if self.objective in LABEL_OBJECTIVES and not self.use_labels:
             raise UsageError(
-                f"objective {self.objective!r} uses labels: choose score or elbo, "
+                f"objective {self.objective!r} uses labels: choose separation or elbo, "
                 "or allow it with --use-labels"
             )
         for slug in (self.name, self.register):
@@ -155,6 +158,15 @@ def prepare(study: Study) -> Plan:
     return Plan(study=study, dataset=dataset, branches=branches)
 
 
+def most_components(points: int) -> int:
+    """Return the most clusters that a search looks for by itself: √n, but 2 to 100.
+
+    The clusters then have √n points each on average, and at least as many as a graph has
+    neighbours from 100 points on.
+    """
+    return min(100, max(2, math.isqrt(points)))
+
+
 def slug(text: str) -> str:
     """Return a valid name for a text such as a file name, without the other characters."""
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(text).stem).strip("-._")
@@ -198,6 +210,8 @@ def _branch(study: Study, dataset: "Dataset", name: str) -> Branch:
     settings = config_type.from_mapping(base).to_mapping()
     declared = space.without(fixed)
     searched = declared.without(forced)
+    if _COMPONENTS not in study.spaces.get(name, {}).get("space", {}):
+        searched = searched.capped(_COMPONENTS, most_components(len(dataset.train)))
     first = {
         key: settings[key]
         for key, parameter in searched.parameters.items()
@@ -254,7 +268,7 @@ def _check_objective(study: Study, dataset: "Dataset", branches: Mapping[str, Br
     if study.objective in LABEL_OBJECTIVES and dataset.train_labels is None:
         raise UsageError(
             f"objective {study.objective!r} needs labels, which {dataset.name} does not have: "
-            "choose score, or name the column of labels with --labels"
+            "choose separation, or name the column of labels with --labels"
         )
     if study.objective != "elbo":
         return
@@ -263,17 +277,17 @@ def _check_objective(study: Study, dataset: "Dataset", branches: Mapping[str, Br
 
     if len(branches) > 1:
         raise UsageError(
-            "objective 'elbo' is comparable within one method only: name one, or choose score"
+            "objective 'elbo' is comparable within one method only: name one, or choose separation"
         )
     ((name, branch),) = branches.items()
     method = catalog.method(name)
     if not issubclass(method.clusterer_of(branch.config({})), Bounds):
-        raise UsageError(f"{name} has no evidence lower bound: choose the objective score")
+        raise UsageError(f"{name} has no evidence lower bound: choose the objective separation")
     for setting in _ELBO_SETTINGS:
         if setting in branch.space.parameters:
             raise UsageError(
                 f"objective 'elbo' cannot compare trials that differ in {setting}: "
-                f"fix it with --set {setting}=VALUE, or choose score"
+                f"fix it with --set {setting}=VALUE, or choose separation"
             )
 
 

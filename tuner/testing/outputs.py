@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
+from ..evaluation.graph import neighbour_graph
 from ..evaluation.metrics import ari, contingency
-from ..evaluation.objective import evaluate, neighbour_graph
+from ..evaluation.objective import evaluate
 from ..methods.contract import Bounds, Decodes, Generates, Traverses
 from ..training import checkpoint
 from .subject import SEEDS, TOLERANCE, Subject, check_pure, check_tensor, distance

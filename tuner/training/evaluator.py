@@ -12,6 +12,7 @@ from torch import Tensor
 from ..evaluation.metrics import DIVERGED, audit
 from ..evaluation.objective import PartitionScores, audit_name, evaluate, needs_labels
 from ..methods.contract import Bounds, Method, Report
+from ..study.study import GRAPH_OBJECTIVES
 from .evaluations import Evaluation
 from .trial_inputs import TrialData
 
@@ -60,7 +61,7 @@ class TrialEvaluator:
             metrics["score/agreement"] = scores.agreement()
         metrics |= {f"audit/{name}": float(values.mean()) for name, values in audits.items()}
         replicas = self._replica_values(method, scores, audits)
-        value, sd = _mean_and_sd(replicas, _usable(scores), self._objective)
+        value, sd = self._mean_and_sd(replicas, _usable(scores))
         return replace(
             evaluation,
             value=value,
@@ -74,7 +75,7 @@ class TrialEvaluator:
         self, method: Method, scores: PartitionScores, audits: Audits
     ) -> NDArray[np.float64]:
         """Return the objective of each replica, shape (R,)."""
-        if self._objective == "score":
+        if self._objective in GRAPH_OBJECTIVES:
             return scores.score
         if needs_labels(self._objective):
             return audits[audit_name(self._objective)]
@@ -92,6 +93,22 @@ class TrialEvaluator:
         ]
         return {name: np.array([values[name] for values in audits]) for name in DIVERGED}
 
+    def _mean_and_sd(
+        self, replicas: NDArray[np.float64], usable: NDArray[np.bool_]
+    ) -> tuple[float | None, float]:
+        """Return mean and standard deviation over replicas, with the lowest for unusable ones.
+
+        A likelihood bound has no lowest value, so unusable replicas are left out of its mean.
+        """
+        if self._objective == "elbo":
+            replicas = replicas[usable]
+        elif self._objective not in GRAPH_OBJECTIVES:  # which score unusable replicas themselves
+            replicas = np.where(usable, replicas, 0.0)
+        if len(replicas) == 0 or not np.isfinite(replicas).all():
+            return None, 0.0
+        sd = float(replicas.std(ddof=1)) if len(replicas) > 1 else 0.0
+        return float(replicas.mean()), sd
+
 
 def all_diverged(report: Report) -> bool:
     """Return whether some metric of a report is finite in no replica."""
@@ -107,20 +124,6 @@ def _train_metrics(report: Report) -> dict[str, float]:
 
 def _usable(scores: PartitionScores) -> NDArray[np.bool_]:
     return ~(scores.diverged | scores.collapsed)
-
-
-def _mean_and_sd(
-    replicas: NDArray[np.float64], usable: NDArray[np.bool_], objective: str
-) -> tuple[float | None, float]:
-    """Return mean and standard deviation over replicas, where unusable replicas count as 0.
-
-    A likelihood bound has no natural zero, so unusable replicas are left out of its mean.
-    """
-    replicas = replicas[usable] if objective == "elbo" else np.where(usable, replicas, 0.0)
-    if len(replicas) == 0 or not np.isfinite(replicas).all():
-        return None, 0.0
-    sd = float(replicas.std(ddof=1)) if len(replicas) > 1 else 0.0
-    return float(replicas.mean()), sd
 
 
 def _failure(scores: PartitionScores) -> str | None:

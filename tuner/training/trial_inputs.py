@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluation.objective import NeighbourGraph
+from ..evaluation.graph import NeighbourGraph
 
 if TYPE_CHECKING:
     from ..data import Dataset

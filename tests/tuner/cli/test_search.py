@@ -1,6 +1,7 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from tests.tuner.in_process import blobs, finished_search, no_ray, run_search
@@ -44,6 +45,29 @@ def test_a_search_prints_its_result_as_json(tuner, here):
     again = tuner(*line, *fixed)
     assert again.code == 2
     assert "tuner resume first" in again.error_message
+
+
+def test_data_without_clusters_exit_with_1_and_print_the_result(tuner, here):
+    np.save(here / "cloud.npy", np.random.default_rng(0).normal(size=(200, 3)))
+    line = ["search", "-m", "kmeans", "-d", "cloud.npy", "-n", 3, "--replicas", 1, "--name", "s"]
+    with no_ray():
+        ran = tuner(*line, "--json")
+    assert ran.code == 1
+    assert "no clusters" in ran.err.splitlines()[-1]
+    found = json.loads(ran.out)
+    assert found["champion"] is None
+    assert found["structure"]["clustered"] is False
+    assert 0.05 < found["structure"]["p_value"] <= 1
+    low, high = found["components"]["plausible"]
+    assert low <= found["components"]["chosen"] <= high
+    text = tuner("resume", "s").out
+    assert "no clusters: p = " in text
+    assert "none, nothing was registered" in text
+    assert "tuner resume s --allow-unclustered" in text
+    with no_ray():
+        ran = tuner("resume", "s", "--allow-unclustered")
+    assert ran.code == 0, ran.err
+    assert "cloud version 1, promoted" in ran.out
 
 
 def test_an_interrupted_search_is_resumed_to_exactly_n_trials(tuner, here):
@@ -233,7 +257,7 @@ def test_all_selects_every_method(tuner):
         (["--seed", "-1"], 2, "seed=-1 is not usable"),
         (["--sampler", "tpee"], 2, "did you mean 'tpe'"),
         (["--scheduler", "ash"], 2, "did you mean 'asha'"),
-        (["--objective", "scor"], 2, "did you mean 'score'"),
+        (["--objective", "separated"], 2, "did you mean 'separation'"),
         (["--objective", "acc"], 2, "allow it with --use-labels"),
         (["--objective", "acc", "--use-labels", "-d", "plain.npy"], 2, "needs labels"),
         (["--objective", "elbo", "-m", "kmeans"], 2, "has no evidence lower bound"),

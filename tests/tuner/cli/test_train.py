@@ -52,8 +52,8 @@ def test_the_folder_of_a_training_loads_as_its_best_model(tuner, here):
 
 def test_evaluations_go_to_stderr_and_the_result_to_stdout(tuner, here):
     ran = tuner(*arguments(here, "--replicas", 1))
-    assert "epoch 1/1, kmeans: score 0.6" in ran.err
-    assert "replica 0  seed 0: score 0.6" in ran.out
+    assert "epoch 1/1, kmeans: score 0.8" in ran.err
+    assert "replica 0  seed 0: score 0.8" in ran.out
     assert "hungarian 1.000" in ran.out
     assert "tuner predict" in ran.out
 

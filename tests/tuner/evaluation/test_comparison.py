@@ -5,7 +5,8 @@ from sklearn.datasets import load_digits
 
 from tuner.errors import DataError, PromotionRefusedError
 from tuner.evaluation import comparison
-from tuner.evaluation.objective import neighbour_graph, sample_indices
+from tuner.evaluation.graph import neighbour_graph, sample_indices
+from tuner.evaluation.separation import modularity
 
 Array = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -76,7 +77,9 @@ def test_both_conditions_must_hold(
 def test_each_draw_is_a_half_with_its_own_graph(digits: tuple[Array, Labels]) -> None:
     x, truth = digits
     other = wrong(truth, 0.1)
-    scores = comparison.scores_over_draws([truth, other], x, fingerprint="f", draws=5)
+    scores = comparison.scores_over_draws(
+        [truth, other], x, fingerprint="f", objective="modularity", draws=5
+    )
     nearest = comparison._neighbours(comparison.reduce_dimensions(x), 80)
     for i in range(5):
         half = sample_indices(len(x), f"f/{i}", len(x) // 2)
@@ -88,7 +91,7 @@ def test_each_draw_is_a_half_with_its_own_graph(digits: tuple[Array, Labels]) ->
             direct == within
         ).mean() > 0.999  # points at equal distances may be in another order
         graph = comparison.jaccard_graph(direct, half)
-        assert scores[i, 0] == pytest.approx(comparison.modularity(graph, truth[half]), abs=1e-3)
+        assert scores[i, 0] == pytest.approx(modularity(graph, truth[half]), abs=1e-3)
 
 
 def test_too_few_candidate_neighbours_are_recomputed(
@@ -105,7 +108,7 @@ def test_the_interval_holds_the_score_and_shrinks_with_the_data(
     digits: tuple[Array, Labels],
 ) -> None:
     x, truth = digits
-    score = float(comparison.modularity(neighbour_graph(x, fingerprint="f"), truth))
+    score = float(modularity(neighbour_graph(x, fingerprint="f"), truth))
     low, high = comparison.interval(truth, x, score=score, fingerprint="f")
     assert low < score < high
     few_low, few_high = comparison.interval(truth[:60], x[:60], score=score, fingerprint="f")

@@ -31,9 +31,12 @@ from tuner.errors import (
 from tuner.execution.cluster import Resources
 from tuner.ledger.ledger import Ledger
 from tuner.ledger.storage import search_names
+from tuner.orchestration import plans
 from tuner.orchestration.controller import SearchController
 from tuner.orchestration.locations import Locations
-from tuner.orchestration.search import Session, plan_of, resume
+from tuner.orchestration.plans import plan_of, search_spaces
+from tuner.orchestration.search import Session, resume
+from tuner.study.record import SCHEMA
 from tuner.study.result import Result
 from tuner.study.study import Plan, Study
 
@@ -112,10 +115,11 @@ class Stage:
         self.tracker, self.opened = Tracker(), 0
         self.plan = _plan("plain", trials=4, scheduler="none", sampler="random")
         self.finished = 0
-        monkeypatch.setattr(search, "prepare", lambda study: self._prepared(study))
+        for module in (search, plans):
+            monkeypatch.setattr(module, "prepare", lambda study: self._prepared(study))
         monkeypatch.setattr(search, "check", lambda uri: None)
         monkeypatch.setattr(search, "open_tracker", self._open)
-        monkeypatch.setattr(search, "Finalizer", lambda *_: SimpleNamespace(run=self._run))
+        monkeypatch.setattr(search, "Finalizer", lambda *_, **__: SimpleNamespace(run=self._run))
         monkeypatch.setattr("tuner.execution.cluster.Cluster", Executor)
         self.does = lambda act: monkeypatch.setattr(Executor, "act", staticmethod(act))
 
@@ -357,7 +361,7 @@ def test_a_signal_ends_what_is_no_trial(stage: Stage, monkeypatch: pytest.Monkey
         time.sleep(60)
         return RESULT
 
-    monkeypatch.setattr(search, "Finalizer", lambda *_: SimpleNamespace(run=run))
+    monkeypatch.setattr(search, "Finalizer", lambda *_, **__: SimpleNamespace(run=run))
     with pytest.raises(InterruptedSearchError, match="0 of 4 trials to go") as caught:
         stage.search()
     assert caught.value.exit_code == 143
@@ -448,7 +452,7 @@ def _untouched(stage: Stage) -> None:
 def test_the_record_is_plain(begun: Stage) -> None:
     record = begun.ledger().record
     assert json.loads(json.dumps(record)) == record
-    assert record["schema"] == 1
+    assert record["schema"] == SCHEMA
     assert record["searched"]["plain.width"] == {"float": [0.1, 10.0], "log": True}
 
 
@@ -459,8 +463,9 @@ def test_a_real_study_resumes(tmp_path: Path) -> None:
     record = {
         "study": made.study.to_mapping(),
         "identity": made.identity(),
-        "searched": search._search_spaces(made),
+        "searched": search_spaces(made),
         "trials": 4,
+        "schema": SCHEMA,
     }
     ledger = Ledger.create(f"sqlite:///{tmp_path / 'tuner.db'}", "real", record)
     again = plan_of(ledger)

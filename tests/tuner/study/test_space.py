@@ -249,4 +249,4 @@ def test_every_space_that_ships_is_sound_and_has_a_preset_for_tests(name):
     space = method_space(name)
     assert "tiny" in space.presets
     parameter = space.parameters["n_components"]
-    assert (parameter.low, parameter.high) == (5, 30)
+    assert (parameter.low, parameter.high, parameter.log) == (2, 100, True)

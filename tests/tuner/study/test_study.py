@@ -29,7 +29,10 @@ KMEANS = Study(methods=("kmeans",))
         ({"sampler": "TPE"}, "no sampler 'TPE'; choose one of tpe, gp"),
         ({"sampler": "tpee"}, "did you mean 'tpe'"),
         ({"scheduler": "hyperban"}, "did you mean 'hyperband'"),
-        ({"objective": "accuracy"}, "choose one of score, elbo, acc, nmi, ami, ari"),
+        (
+            {"objective": "accuracy"},
+            "choose one of separation, modularity, elbo, acc, nmi, ami, ari",
+        ),
         *(({"objective": name}, "--use-labels") for name in ("acc", "nmi", "ami", "ari")),
         ({"methods": ()}, "no method is named"),
         *(
@@ -117,9 +120,25 @@ def test_labels_are_needed_where_they_decide(tmp_path):
 def test_more_clusters_than_points_in_the_range_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(20, 3)))
     study = replace(KMEANS, dataset=str(tmp_path / "x.npy"))
+    space = {"kmeans": {"space": {"n_components": {"int": [2, 30]}}}}
     with pytest.raises(DataError, match="up to 30 clusters in 16 training points"):
-        prepare(study)
+        prepare(replace(study, spaces=space))
     prepare(replace(study, fixed={"n_components": 16}))
+
+
+@pytest.mark.parametrize(
+    ("points", "most"), [(4, 2), (80, 8), (500, 20), (10_000, 89), (50_000, 100)]
+)
+def test_the_most_clusters_grow_with_the_data(points, most, tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(points, 2)))
+    plan = prepare(replace(KMEANS, dataset=str(tmp_path / "x.npy")))
+    branch = plan.branches["kmeans"]
+    parameter = branch.space.parameters["n_components"]
+    assert (parameter.low, parameter.high) == (2, most)
+    assert branch.declared.parameters["n_components"].high == 100, "the identity stays"
+    own = {"kmeans": {"space": {"n_components": {"int": [2, 3]}}}}
+    plan = prepare(replace(KMEANS, dataset=str(tmp_path / "x.npy"), spaces=own))
+    assert plan.branches["kmeans"].space.parameters["n_components"].high == 3
 
 
 def test_a_single_trial_may_have_nothing_to_search():

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from tuner.data import load
-from tuner.evaluation.objective import modularity, neighbour_graph
-from tuner.training.finalist import Finalist, fit_finalist
+from tuner.evaluation.graph import neighbour_graph
+from tuner.evaluation.separation import modularity
+from tuner.training.finalist import Finalist, fit_finalist, ranked_candidates
 from tuner.training.saved_model import Model
 from tuner.training.trial_inputs import TrialSpec
 
@@ -32,7 +33,15 @@ FINALIST = Finalist(
 
 def test_the_best_replica_is_chosen_on_training_points_not_on_test_points():
     assert FINALIST.best == 1
-    assert FINALIST.best_value == 0.7
+
+
+def test_the_value_of_a_replica_counts_half_and_the_mean_of_its_finalist_the_other_half():
+    lucky = replace(FINALIST, rank=1, values=(0.1, 0.75, 0.1))
+    assert FINALIST.shrunk_value(1) == pytest.approx((0.7 + 0.6) / 2)
+    ranked = [(c.finalist.rank, c.replica) for c in ranked_candidates([lucky, FINALIST])]
+    assert ranked == [(0, 1), (0, 0), (1, 1), (1, 0)], "replicas without clusters are left out"
+    assert ranked_candidates([replace(FINALIST, found=(False,) * 3)]) == []
+    assert ranked_candidates([FINALIST])[0].folder == FINALIST.model_folder(1)
 
 
 def test_a_replica_that_collapses_on_the_test_split_is_not_chosen():
@@ -72,7 +81,7 @@ def test_values_are_of_training_points_and_scores_of_test_points(tmp_path):
         method="kmeans",
         settings={"n_components": 4},
         seeds=(0, 1),
-        objective="score",
+        objective="modularity",
         folder=str(tmp_path / "finalist"),
     )
     watched = []

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tuner.evaluation.objective import neighbour_graph
+from tuner.evaluation.graph import neighbour_graph
 from tuner.methods import catalog
 from tuner.methods.contract import Pretrains
 from tuner.study.seeds import finalist_seeds, trial_seeds
@@ -156,7 +156,7 @@ def trained(tmp_path: Path, name: str, **settings: Any) -> list[str]:
         method="ae_gmm",
         settings=small | settings,
         seeds=(1, 2),
-        objective="score",
+        objective="modularity",
         folder=str(tmp_path / name),
         pretraining_cache=str(tmp_path / "cache"),
     )

@@ -12,7 +12,7 @@ import torch
 from tuner.data.dataset import Dataset
 from tuner.data.scaling import Scaling
 from tuner.errors import DiskError
-from tuner.evaluation.objective import neighbour_graph
+from tuner.evaluation.graph import neighbour_graph
 from tuner.methods import catalog
 from tuner.study.seeds import finalist_seeds, trial_seeds
 from tuner.study.space import method_space
@@ -69,7 +69,7 @@ def spec(folder: Path, method: str = "idle", **settings: Any) -> TrialSpec:
         method=method,
         settings={"n_components": 3, **settings},
         seeds=(1, 2),
-        objective="score",
+        objective="modularity",
         folder=str(folder),
     )
 

@@ -6,11 +6,13 @@ with another marker or line style.
 """
 
 from .charts import confusion, scatter
+from .component_scores import components
 from .figures import save
 from .grids import is_image, members, samples, traversals
 from .learning_curves import curves
 
 __all__ = [
+    "components",
     "confusion",
     "curves",
     "is_image",

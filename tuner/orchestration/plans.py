@@ -1,0 +1,57 @@
+"""The plan of a search in the ledger, which must be the one that it was started with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import DataError, UsageError
+from ..ledger.ledger import Ledger
+from ..study.record import SCHEMA
+from ..study.study import Plan, Study, prepare
+
+
+def plan_of(ledger: Ledger) -> Plan:
+    """Return the plan of a search in the ledger; raise if data or search spaces have changed."""
+    record = ledger.record
+    if record["schema"] > SCHEMA:
+        raise UsageError(
+            f"search {ledger.name!r} has schema {record['schema']} but this version of tuner "
+            f"supports schemas up to {SCHEMA}: upgrade tuner"
+        )
+    plan = prepare(Study.from_mapping(record["study"]))
+    now, then = plan.identity(), record["identity"]
+    if now["data"] != then["data"]:
+        raise DataError(
+            f"search {ledger.name!r} was started on data with fingerprint {then['data'][:12]}… "
+            f"but {plan.study.dataset} now has fingerprint {now['data'][:12]}…: restore the data, "
+            "or start a new search"
+        )
+    if now != then:
+        params = {**record.get("searched", {}), **then}
+        changed = _differences(params, {**search_spaces(plan), **now})
+        raise UsageError(
+            f"search {ledger.name!r} was started with other settings ({'; '.join(changed)}): "
+            "restore them, or start a new search"
+        )
+    return plan
+
+
+def search_spaces(plan: Plan) -> dict[str, Any]:
+    """Return the fixed value or search range of every setting of a plan, by METHOD.SETTING."""
+    found: dict[str, Any] = {}
+    for name, branch in plan.branches.items():
+        entries = {**branch.base, **branch.space.to_mapping()["space"]}
+        found |= {f"{name}.{key}": entry for key, entry in entries.items()}
+    return found
+
+
+def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return a description of each difference.
+
+    Hashes of spaces are included only if nothing else differs.
+    """
+    changed = [key for key in sorted({*then, *now}) if then.get(key) != now.get(key)]
+    settings = [key for key in changed if key != "spaces"]
+    return [
+        f"{key} was {then.get(key, 'absent')} and is {now.get(key, 'absent')}"
+        for key in settings or changed
+    ]

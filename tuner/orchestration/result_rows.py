@@ -1,0 +1,80 @@
+"""The parts of a search's result, from what the ledger and the registry hold."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..evaluation.audit import CompleteTrial
+from ..evaluation.structureless import MIN_EXCESS, Structure
+
+if TYPE_CHECKING:
+    from ..ledger.records import TrialRecord
+    from ..registry.challenger import PromotionOutcome
+    from ..training.finalist import Finalist
+
+
+def unclustered_sentence(structure: Structure) -> str:
+    """Return that the data show no clusters, in one sentence."""
+    if structure.p_value is None or structure.excess is None:
+        return "too few points to test for clusters"
+    return (
+        f"no clusters: the best partition is not separated clearly better than those of "
+        f"structureless clouds (p = {structure.p_value:.2f}; excess {structure.excess:.2f} over "
+        f"the kind {structure.cloud}, required: {MIN_EXCESS:.2f}), so nothing was registered; "
+        "register it anyway with --allow-unclustered"
+    )
+
+
+def complete(trials: Sequence["TrialRecord"]) -> list[CompleteTrial]:
+    """Return the complete trials in the form that the audit needs."""
+    return [
+        CompleteTrial(
+            number=trial.number,
+            value=trial.value or 0.0,
+            n_components=trial.params.get("n_components"),  # type: ignore[arg-type]  # an int
+            metrics=trial.outcome["metrics"],
+        )
+        for trial in trials
+        if trial.state == "COMPLETE" and "metrics" in trial.outcome
+    ]
+
+
+def best_row(trial: "TrialRecord") -> dict[str, Any]:
+    """Return the best trial."""
+    return {
+        "number": trial.number,
+        "method": trial.method,
+        "params": dict(trial.params),
+        "score": trial.value,
+        "sd": trial.outcome.get("sd", 0.0),
+    }
+
+
+def champion_row(challenger: "Finalist", decision: "PromotionOutcome") -> dict[str, Any]:
+    """Return the registered version, and whether it was promoted."""
+    name, number = decision.version.name, decision.version.number
+    return {
+        "name": name,
+        "version": number,
+        "uri": f"models:/{name}@champion" if decision.promoted else f"models:/{name}/{number}",
+        "promoted": decision.promoted,
+        "score": challenger.scores[challenger.best],
+        "interval": list(decision.interval or ()),
+        "n_components": challenger.settings["n_components"],
+        "trial": challenger.number,
+    }
+
+
+def finalist_row(finalist: "Finalist") -> dict[str, Any]:
+    """Return the scores of a finalist, and its accuracy where there are labels."""
+    row = {
+        "trial": finalist.number,
+        "method": finalist.method,
+        "score": finalist.mean,
+        "sd": finalist.sd,
+        "best": finalist.scores[finalist.best] if finalist.is_usable else 0.0,
+        "failure": finalist.failure,
+    }
+    hungarian = [audit["hungarian"] for audit in finalist.audits]
+    if hungarian:
+        row |= {"hungarian": sum(hungarian) / len(hungarian), "hungarian_each": hungarian}
+    return row

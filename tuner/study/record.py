@@ -1,0 +1,40 @@
+"""The record of a search in the ledger, and how those of earlier versions are read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+SCHEMA = 2
+_SEARCHED_SINCE = {"em_vae.revive_below": 0.02, "em_flow.revive_below": 0.02}
+"""Settings that no search of schema 1 varied, and the values that they had."""
+
+
+def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of a search as this version would have written it.
+
+    In schema 1 the objective `score` was modularity. What was searched is kept as spaces given by
+    the user, because the ranges of the methods have changed, that of K among them.
+    """
+    schema = record.get("schema", 1)
+    if schema != 1 or "study" not in record:
+        return {**record, "schema": schema}
+    study, identity = dict(record["study"]), dict(record.get("identity", {}))
+    for document in (study, identity):
+        if document.get("objective") == "score":
+            document["objective"] = "modularity"
+    study["spaces"] = _with_ranges(study.get("spaces", {}), record.get("searched", {}))
+    study["fixed"] = {
+        **{k: v for k, v in _SEARCHED_SINCE.items() if k.split(".")[0] in study["methods"]},
+        **study.get("fixed", {}),
+    }
+    return {**record, "study": study, "identity": identity, "schema": SCHEMA}
+
+
+def _with_ranges(spaces: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the spaces that a user gave, with all ranges that were searched."""
+    found = {name: dict(document) for name, document in spaces.items()}
+    for key, entry in searched.items():
+        method, setting = key.rsplit(".", 1)
+        if isinstance(entry, dict):  # else it is the value of a setting that was fixed
+            document = found.setdefault(method, {"space": {}})
+            document["space"] = {setting: entry, **document["space"]}
+    return found
