@@ -63,7 +63,9 @@ def _champion_text(champion: Mapping[str, Any] | None) -> str:
 
 def _confidence_text(confidence: float | None) -> str:
     """Return how sure the choice of the replica is, nothing where it was not tested."""
-    return "" if confidence is None else f", ahead of the runner-up in {confidence:.0%} of halves"
+    return (
+        "" if confidence is None else f", at least the runner-up's in {confidence:.0%} of halves"
+    )
 
 
 def _structure_text(structure: Mapping[str, Any] | None) -> str:

@@ -52,10 +52,10 @@ _REFERENCE_RANGE = (0.01, 0.999)  # a handful of points can reach 0 and 1
 @final
 @dataclass(frozen=True, kw_only=True)
 class Structure:
-    """Whether a partition is separated better than the best ones of structureless clouds.
+    """Whether any partition is separated better than the best ones of structureless clouds.
 
     `p_value` is that of the kind of cloud that comes closest, `cloud`, over `draws` draws of each
-    kind, and `excess` how far the partition is above its mean, 1 being perfect separation.
+    kind, and `excess` how far the best partition is above its mean, 1 being perfect separation.
     `clustered` and `p_value` are None where there are too few points for a test.
     """
 
@@ -120,31 +120,33 @@ def _cube_cuts(points: Points, rng: np.random.Generator) -> Floats:
 @final
 @dataclass(frozen=True, eq=False)
 class CloudTest:
-    """Points (n, F) of a dataset, and the best cuts (draws, G) of clouds like them, by kind.
+    """Points (n, F) of a dataset, their best cuts (G,), and those of clouds like them.
 
-    `index` (n,) are the indices of the points in the data. The cuts take seconds and do not depend
-    on a partition.
+    `index` (n,) are the indices of the points in the data. `clouds` are the best cuts (draws, G)
+    by kind of cloud. They take seconds and do not depend on a partition.
     """
 
     index: Integers
     points: Points
-    cuts: Mapping[str, Floats]
+    cuts: Floats
+    clouds: Mapping[str, Floats]
 
     def structure(self, labels: ArrayLike) -> Structure:
-        """Return whether the clusters (n,) of the points are more than those of a cloud.
+        """Return whether the points have clusters, such as these labels (n,).
 
         For every kind of cloud and draw b, T_b is the highest excess (r - r₀) / (1 - r₀) of a
-        partition of it over r₀, the mean over draws at equal entropy, and T that of the clusters.
-        p = (1 + #{T_b ≥ T}) / (1 + draws), Bootstrap Methods and Their Application (Davison,
-        Hinkley, 1997), equation 4.11. They are clustered if the largest p is at most 0.05 and the
-        smallest T at least 1/3.
+        partition of it over r₀, the mean over draws at equal entropy, and T that of the points, by
+        the same cuts or by the labels. p = (1 + #{T_b ≥ T}) / (1 + draws), Bootstrap Methods and
+        Their Application (Davison, Hinkley, 1997), equation 4.11. There are clusters if the
+        largest p is at most 0.05 and the smallest T at least 1/3.
         """
-        if not self.cuts:
+        if not self.clouds:
             return Structure(clustered=None, p_value=None)
         clusters = np.unique(np.asarray(labels), return_inverse=True)[1]
         graph = neighbour_graph(self.points, fingerprint="points")
-        entropy, r = float(mass_entropy(clusters)), float(assortativity(graph, clusters))
-        results = {kind: _p_value(cuts, entropy, r) for kind, cuts in self.cuts.items()}
+        entropy = np.append(_ENTROPIES, mass_entropy(clusters))
+        r = np.append(self.cuts, assortativity(graph, clusters))
+        results = {kind: _p_value(cuts, entropy, r) for kind, cuts in self.clouds.items()}
         p_value = max(p for p, _ in results.values())
         kind, (_, excess) = min(results.items(), key=lambda item: item[1][1])
         return Structure(
@@ -152,7 +154,7 @@ class CloudTest:
             p_value=p_value,
             excess=excess,
             cloud=kind,
-            draws=len(self.cuts[kind]),
+            draws=len(self.clouds[kind]),
         )
 
 
@@ -164,21 +166,24 @@ def cloud_test(x: NDArray[np.float32], *, fingerprint: str, draws: int = DRAWS) 
     index = sample_indices(len(x), f"{fingerprint}/structure", _MAX_TESTED)
     points = reduce_dimensions(x[index])
     if len(points) < MIN_POINTS:
-        return CloudTest(index, points, {})
+        return CloudTest(index, points, np.zeros(0), {})
     rng = generator(f"{fingerprint}/structure")
-    cuts = {
+    clouds = {
         kind: np.stack([best_cuts(cloud()) for _ in range(draws)])
         for kind, cloud in kinds(points, rng).items()
     }
-    return CloudTest(index, points, cuts)
+    return CloudTest(index, points, best_cuts(points), clouds)
 
 
-def _p_value(cuts: Floats, entropy: float, r: float) -> tuple[float, float]:
-    """Return the p-value and the excess of a partition over the cuts (draws, G) of clouds."""
+def _p_value(cuts: Floats, entropy: ArrayLike, r: ArrayLike) -> tuple[float, float]:
+    """Return the p-value and the excess over the cuts (draws, G) of clouds.
+
+    They are those of the best of P partitions with this entropy and assortativity, each (P,).
+    """
     r0 = cuts.mean(axis=0)
     highest = ((cuts - r0) / (1 - r0)).max(axis=1)
-    mean = float(np.interp(entropy, _ENTROPIES, r0))
-    excess = (r - mean) / (1 - mean)
+    mean = np.interp(np.asarray(entropy), _ENTROPIES, r0)
+    excess = float(((np.asarray(r) - mean) / (1 - mean)).max())
     return (1 + int((highest >= excess).sum())) / (1 + len(cuts)), excess
 
 

@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import NoUsableTrialError
 from ..evaluation.audit import search_audit
 from ..evaluation.baselines import kmeans_on_test, test_score
@@ -20,7 +23,7 @@ from ..evaluation.structureless import (
 )
 from ..redaction import redact
 from ..registry import Registry
-from ..registry.challenger import Challenger, PromotionOutcome, register_challenger
+from ..registry.challenger import Challenger, register_challenger
 from ..reports import model_pictures
 from ..study.result import Result
 from ..study.seeds import finalist_seeds
@@ -94,19 +97,13 @@ class Finalizer:
             )
             finalists = self._train_finalists(cluster, best, test_graph)
             candidates = self._candidates(finalists)
-            challenger = candidates[0].finalist
             for finalist in finalists:
                 self._log_finalist(finalist, best[0], cluster.device)
             model = Model.load(candidates[0].folder)
             structure = self._structure(clouds.result(), model)
         kmeans = kmeans_on_test(dataset, model.n_components, plan.study.seed)
-        challenger_audit = challenger.audits[challenger.best] if challenger.audits else {}
-        audit = search_audit(dataset, complete(trials), best[0].number, challenger_audit, kmeans)
-        champion, note = None, unclustered_sentence(structure)
-        if structure.clustered is not False or self._allow_unclustered:
-            decision = self._register(model, challenger, n_trials=len(trials), audit=audit)
-            champion, note = champion_row(challenger, decision), decision.reason
-            champion["confidence"] = self._confidence(model, candidates)
+        audit = self._audit(trials, best[0], candidates[0], kmeans)
+        champion, note = self._champion(model, candidates, structure, trials, audit)
         result = Result(
             search=self._ledger.name,
             trials=state_counts(trials),
@@ -121,37 +118,52 @@ class Finalizer:
                 "louvain": float(partition_score(test_graph, louvain(test_graph, seed=0))),
             },
             structure=structure.to_mapping(),
-            components=components(
-                trials,
-                chosen=int(challenger.settings["n_components"]),
-                replicas=plan.study.replicas,
-            ),
+            components=components(trials, chosen=model.n_components, replicas=plan.study.replicas),
             notes=[note],
         )
         self._record(result)
         return result
 
-    def _structure(self, clouds: CloudTest, model: Model) -> Structure:
-        """Return whether the clusters of the challenger are more than those of a cloud."""
-        dataset = self._plan.dataset
-        return clouds.structure(model.predict(dataset.scaling.invert(dataset.train[clouds.index])))
+    def _audit(
+        self,
+        trials: Sequence["TrialRecord"],
+        best: "TrialRecord",
+        challenger: Candidate,
+        kmeans: NDArray[np.float32],
+    ) -> dict[str, Any] | None:
+        audits = challenger.finalist.audits
+        own = audits[challenger.replica] if audits else {}
+        return search_audit(self._plan.dataset, complete(trials), best.number, own, kmeans)
 
-    def _register(
+    def _champion(
         self,
         model: Model,
-        challenger: Finalist,
-        *,
-        n_trials: int,
+        candidates: Sequence[Candidate],
+        structure: Structure,
+        trials: Sequence["TrialRecord"],
         audit: Mapping[str, Any] | None,
-    ) -> PromotionOutcome:
-        return register_challenger(
+    ) -> tuple[dict[str, Any] | None, str]:
+        """Register the challenger; return the row of the version and a note.
+
+        Without clusters in the data, return None and why, unless they are allowed to have none.
+        """
+        if structure.clustered is False and not self._allow_unclustered:
+            return None, unclustered_sentence(structure)
+        decision = register_challenger(
             Registry(self._locations.tracking_uri),
             model,
-            challenger=self._candidate(challenger, n_trials=n_trials),
+            challenger=self._candidate(candidates[0].finalist, n_trials=len(trials)),
             plan=self._plan,
             run_id=self._parent_run,
             audit=audit,
         )
+        row = champion_row(candidates[0].finalist, decision)
+        return {**row, "confidence": self._confidence(model, candidates)}, decision.reason
+
+    def _structure(self, clouds: CloudTest, model: Model) -> Structure:
+        """Return whether the data have clusters, those of the challenger among others."""
+        dataset = self._plan.dataset
+        return clouds.structure(model.predict(dataset.scaling.invert(dataset.train[clouds.index])))
 
     def _best(self, trials: Sequence["TrialRecord"]) -> list["TrialRecord"]:
         """Return the best complete trials with different params, best first."""
@@ -209,7 +221,7 @@ class Finalizer:
         return candidates
 
     def _confidence(self, model: Model, candidates: Sequence[Candidate]) -> float | None:
-        """Return in which share of draws the challenger scores above the runner-up.
+        """Return in which share of draws the runner-up does not score above the challenger.
 
         It is None without a runner-up, or with too few test points.
         """
@@ -218,13 +230,14 @@ class Finalizer:
             return None
         raw = dataset.scaling.invert(dataset.test)
         runner_up = Model.load(candidates[1].folder)
-        return compare(
-            model.predict(raw),
+        verdict = compare(
             runner_up.predict(raw),
+            model.predict(raw),
             dataset.test,
             fingerprint=dataset.fingerprint,
             objective=self._plan.study.objective,
-        ).wins
+        )
+        return 1 - verdict.wins
 
     def _log_finalist(self, finalist: Finalist, best: "TrialRecord", device: str) -> None:
         """Log a finalist and its plots to MLflow; the best trial shares those of the first one."""
