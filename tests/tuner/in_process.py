@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tuner.evaluation.structureless import cloud_test, scored_graph
 from tuner.orchestration.locations import Locations
 from tuner.study.result import Result
 from tuner.study.study import Study
@@ -49,8 +50,15 @@ class Cluster:
     def check_machines(self, folder: Any) -> None:
         """Do nothing: one machine sees its own folder."""
 
-    def put_data(self, dataset: Any, graph: Any) -> None:
-        self.dataset, self.graph = dataset, graph
+    def put_data(self, dataset: Any, *, objective: str) -> None:
+        self.dataset = dataset
+        self.graph = scored_graph(
+            dataset.train, fingerprint=dataset.fingerprint, objective=objective
+        )
+
+    def begin_cloud_test(self) -> Any:
+        data = self.dataset
+        return functools.partial(cloud_test, data.train, fingerprint=data.fingerprint)
 
     def run(self, controller: Any) -> None:
         shared, done = trial_data(self.dataset, self.graph), 0

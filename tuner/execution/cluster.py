@@ -10,10 +10,10 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 # read by Ray at import: no usage report, no snapshots, no loggers, no signal handlers
 os.environ.update(
@@ -40,11 +40,12 @@ from .adapters import ControllerScheduler, ControllerSearcher, ControllerStopper
 from .connection import connecting
 from .nodes import alive_nodes, check_nodes
 from .trial_controller import TrialController
-from .worker import TrialTrainable, train_finalist
+from .worker import TrialTrainable, make_cloud_test, make_graph, train_finalist
 
 if TYPE_CHECKING:
     from ..data import Dataset
     from ..evaluation.graph import NeighbourGraph
+    from ..evaluation.structureless import CloudTest
 
 _MAX_RETRIES = 2
 _MAX_IDLE_RUNS = 5
@@ -114,9 +115,18 @@ class Cluster:
         if self.nodes > 1:
             check_nodes(folder)
 
-    def put_data(self, dataset: "Dataset", graph: "NeighbourGraph") -> None:
-        """Put the data that all trials share into the object store."""
-        self._dataset, self._graph = ray.put(dataset), ray.put(graph)
+    def put_data(self, dataset: "Dataset", *, objective: str) -> None:
+        """Put the data that all trials share into the object store, and begin to make the graph.
+
+        It is made while workers start, and trials wait for it.
+        """
+        self._dataset = ray.put(dataset)
+        self._graph = _beside_trials(make_graph).remote(self._dataset, objective)
+
+    def begin_cloud_test(self) -> "Callable[[], CloudTest]":
+        """Begin the test for clusters beside other work; return what waits for its result."""
+        test = _beside_trials(make_cloud_test).remote(self._dataset)
+        return lambda: cast("CloudTest", ray.get(test))
 
     def run(self, controller: TrialController) -> None:
         """Run trials until the controller has none left or closes the search."""
@@ -239,6 +249,11 @@ class Cluster:
                 f"the connection to the Ray cluster was lost ({type(error).__name__}): start a "
                 "cluster and resume the search"
             ) from None
+
+
+def _beside_trials(function: Callable[..., Any]) -> Any:
+    """Return a remote function that runs for some seconds, without a core of its own."""
+    return ray.remote(function).options(num_cpus=0, max_retries=_MAX_RETRIES)
 
 
 @contextlib.contextmanager

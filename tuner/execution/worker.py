@@ -1,10 +1,12 @@
-"""What runs in a worker process on some machine of the cluster: trials and finalists.
+"""What runs in a worker process on some machine of the cluster: trials, finalists, references.
 
 The process imports this module and what training needs, nothing else, so that it starts fast.
+References of scores are made here and not in a thread of the driver, because the driver forks when
+Ray starts, and OpenBLAS hangs if another thread is computing at that moment.
 """
 
 import contextlib
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from ray import tune
@@ -13,6 +15,11 @@ from ..errors import DiskError
 from ..training.finalist import Finalist, fit_finalist
 from ..training.trial import Trial
 from ..training.trial_inputs import TrialSpec, trial_data
+
+if TYPE_CHECKING:
+    from ..data import Dataset
+    from ..evaluation.graph import NeighbourGraph
+    from ..evaluation.structureless import CloudTest
 
 
 def cap_memory(gpu_share: float) -> None:
@@ -25,6 +32,20 @@ def train_finalist(gpu_share: float, *args: Any, **options: Any) -> Finalist:
     """Train a finalist in this process."""
     cap_memory(gpu_share)
     return fit_finalist(*args, **options)
+
+
+def make_graph(dataset: "Dataset", objective: str) -> "NeighbourGraph":
+    """Return the graph on which the training points of a dataset are scored."""
+    from ..evaluation.structureless import scored_graph
+
+    return scored_graph(dataset.train, fingerprint=dataset.fingerprint, objective=objective)
+
+
+def make_cloud_test(dataset: "Dataset") -> "CloudTest":
+    """Return the test for clusters in the training points of a dataset."""
+    from ..evaluation.structureless import cloud_test
+
+    return cloud_test(dataset.train, fingerprint=dataset.fingerprint)
 
 
 @final

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -18,7 +17,6 @@ from ..evaluation.objective import partition_score
 from ..evaluation.structureless import (
     CloudTest,
     Structure,
-    cloud_test,
     scored_graph,
 )
 from ..redaction import redact
@@ -88,19 +86,18 @@ class Finalizer:
         plan, dataset = self._plan, self._plan.dataset
         trials = self._ledger.trials()
         best = self._best(trials)
-        with ThreadPoolExecutor(1) as pool:  # the cores are busy with finalists, but not all of it
-            clouds = pool.submit(cloud_test, dataset.train, fingerprint=dataset.fingerprint)
-            test_graph = scored_graph(
-                dataset.test,
-                fingerprint=f"{dataset.fingerprint}/test",
-                objective=plan.study.objective,
-            )
-            finalists = self._train_finalists(cluster, best, test_graph)
-            candidates = self._candidates(finalists)
-            for finalist in finalists:
-                self._log_finalist(finalist, best[0], cluster.device)
-            model = Model.load(candidates[0].folder)
-            structure = self._structure(clouds.result(), model)
+        clouds = cluster.begin_cloud_test()
+        test_graph = scored_graph(
+            dataset.test,
+            fingerprint=f"{dataset.fingerprint}/test",
+            objective=plan.study.objective,
+        )
+        finalists = self._train_finalists(cluster, best, test_graph)
+        candidates = self._candidates(finalists)
+        for finalist in finalists:
+            self._log_finalist(finalist, best[0], cluster.device)
+        model = Model.load(candidates[0].folder)
+        structure = self._structure(clouds(), model)
         kmeans = kmeans_on_test(dataset, model.n_components, plan.study.seed)
         audit = self._audit(trials, best[0], candidates[0], kmeans)
         champion, note = self._champion(model, candidates, structure, trials, audit)

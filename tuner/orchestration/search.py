@@ -3,10 +3,8 @@
 import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..errors import (
     InterruptedSearchError,
@@ -15,7 +13,6 @@ from ..errors import (
     UnclusteredError,
     UsageError,
 )
-from ..evaluation.structureless import scored_graph
 from ..execution.connection import check_address
 from ..ledger.ledger import Ledger
 from ..ledger.storage import name_taken, names_in, open_storage
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
 _SYNC_SECONDS = 60.0
 _INTERRUPTED_SYNC_SECONDS = 3.0
 MessageCallback = Callable[[str], None]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,15 +199,11 @@ def _run_on_cluster(
     tracker, parent_run = tracking
     locations = session.locations
     ledger.start(plan)
-    data, objective = plan.dataset, plan.study.objective
-    graph = _in_background(
-        partial(scored_graph, data.train, fingerprint=data.fingerprint, objective=objective)
-    )  # beside the start of Ray, which takes as long
     with Cluster(session.resources) as cluster:
         interrupts.install()  # Ray has replaced the handlers
         locations.check_nodes(cluster.nodes)
         cluster.check_machines(locations.artifacts)
-        cluster.put_data(data, graph.result())
+        cluster.put_data(plan.dataset, objective=plan.study.objective)
         controller = SearchController(
             plan,
             ledger,
@@ -234,14 +226,6 @@ def _run_on_cluster(
             allow_unclustered=session.allow_unclustered,
         )
         return finalizer.run(cluster, seconds=controller.snapshot().seconds)
-
-
-def _in_background(function: Callable[[], T]) -> Future[T]:
-    """Start a function in a thread of its own and return its future."""
-    pool = ThreadPoolExecutor(1)
-    future = pool.submit(function)
-    pool.shutdown(wait=False)
-    return future
 
 
 def _check_trials(controller: SearchController) -> None:

@@ -93,7 +93,7 @@ class Executor:
     def check_machines(self, *_: object) -> None:
         pass
 
-    def put_data(self, *_: object) -> None:
+    def put_data(self, *_: object, **__: object) -> None:
         pass
 
     def run(self, controller: SearchController) -> None:
