@@ -17,18 +17,23 @@ Points = NDArray[np.float32]
 Cloud = Callable[[], Points]
 
 _MAX_UNROLLED = 1_000
+_MAX_FLAT = 10  # dimensions
 _MAX_CENTRES = 300
 _QUANTILES = (0.01, 0.99)
 _DIMENSIONS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
 def kinds(points: Points, rng: np.random.Generator) -> Mapping[str, Cloud]:
-    """Return the kinds of cloud that data with clusters have to beat, by name."""
-    return {
-        "normal": normal(points, rng),
-        "box": box(points, rng),
-        "flat": box(_unrolled(points, rng), rng),
-    }
+    """Return the kinds of cloud that data with clusters have to beat, by name.
+
+    Points with ten or more dimensions locally lie on no manifold that so few could show, so they
+    have no flat one.
+    """
+    found = {"normal": normal(points, rng), "box": box(points, rng)}
+    dimension = local_dimension(points)
+    if dimension < _MAX_FLAT:
+        found["flat"] = box(_unrolled(points, round(dimension), rng), rng)
+    return found
 
 
 def normal(points: Points, rng: np.random.Generator) -> Cloud:
@@ -51,12 +56,12 @@ def _principal_axes(points: Points) -> tuple[Floats, Floats]:
     return scale / np.sqrt(len(points)), centred @ axes.T
 
 
-def _unrolled(points: Points, rng: np.random.Generator) -> Points:
-    """Return points unrolled to as many dimensions as they have locally.
+def _unrolled(points: Points, dimensions: int, rng: np.random.Generator) -> Points:
+    """Return points (n, F) unrolled to some dimensions, at most F.
 
     At most 1,000 are unrolled, and repeated, since only their quantiles are used.
     """
-    dimensions = max(1, min(points.shape[1], round(local_dimension(points))))
+    dimensions = min(points.shape[1], dimensions)
     some = points[np.sort(rng.permutation(len(points))[:_MAX_UNROLLED])]
     squared = _geodesic_distances(some) ** 2
     means = squared.mean(axis=0)

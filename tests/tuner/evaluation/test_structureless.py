@@ -10,7 +10,7 @@ from sklearn.datasets import make_moons
 
 from tests.benchmarks._families import gaussian, member, sheet
 from tuner.evaluation import structureless
-from tuner.evaluation.clouds import local_dimension
+from tuner.evaluation.clouds import kinds, local_dimension
 from tuner.evaluation.graph import neighbour_graph
 from tuner.evaluation.separation import assortativity, mass_entropy, separation
 from tuner.evaluation.structureless import cloud_test, reference, scored_graph
@@ -111,6 +111,12 @@ def test_clusters_are_found(family: str) -> None:
     assert (found.p_value, found.draws) == (0.05, 19)
     assert found.excess is not None
     assert found.excess > 1 / 3
+
+
+def test_points_of_many_dimensions_have_no_manifold() -> None:
+    rng = np.random.default_rng(0)
+    assert list(kinds(cloud(300, 3), rng)) == ["normal", "box", "flat"]
+    assert list(kinds(cloud(300, 40), rng)) == ["normal", "box"]
 
 
 def test_few_points_are_not_tested() -> None:
