@@ -11,7 +11,7 @@ clusters. There are four kinds:
   Geometric Framework for Nonlinear Dimensionality Reduction (Tenenbaum, de Silva, Langford, 2000).
 
 The first three are the reference of scores, since flat follows outliers. The test for clusters
-uses normal, box and flat, which the data have to beat one and all.
+uses normal, box and, in few dimensions, flat; the data have to beat all of them.
 """
 
 from collections.abc import Callable, Mapping
