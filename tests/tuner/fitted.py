@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tuner.data.encoding import ArrayEncoder
+from tuner.data.preprocessor import Preprocessor
 from tuner.data.scaling import Scaling
 from tuner.methods import catalog
 from tuner.training.saved_model import Model
@@ -29,9 +31,10 @@ def fitted_model(
     """Return a model of `raw_points` with three clusters."""
     raw = raw_points(shape=shape)
     scaling = Scaling(raw.mean(axis=0), raw.std(axis=0))
+    preprocessor = Preprocessor(ArrayEncoder(shape), scaling)
     owner = catalog.method(method)
     config = owner.config_type.from_mapping({"n_components": 3})
     trained = owner(config, shape, (0,))
     for _ in trained.fit(torch.from_numpy(scaling.apply(raw))):
         pass
-    return Model(method, config, shape, trained.clusterers()[0], scaling, labels_used)
+    return Model(method, config, trained.clusterers()[0], preprocessor, labels_used)

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from ..errors import TunerError, did_you_mean
-from . import config_file, doctor, listing, output, registry, search, train, ui
+from . import config_file, data, doctor, listing, output, registry, search, train, ui
 from .options import SWITCH
 
 _INTERNAL, _INTERRUPTED = 70, 130
@@ -47,7 +47,7 @@ for panel, commands in {
         registry.predict,
         registry.sample,
     ),
-    "Methods and datasets": (listing.methods, listing.space, listing.datasets),
+    "Methods and data": (listing.methods, listing.space, listing.datasets, data.data),
 }.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)

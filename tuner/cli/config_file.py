@@ -17,7 +17,7 @@ from ..errors import UsageError, did_you_mean
 
 Flags = Mapping[str, Mapping[str, bool]]
 _TUNER, _PYPROJECT = "tuner.toml", "pyproject.toml"
-_REPEATABLE = ("set", "space")
+_REPEATABLE = ("set", "space", "ordinal", "missing_value")
 
 
 def read(folder: Path, flags: Flags) -> tuple[dict[str, dict[str, Any]], str]:

@@ -4,13 +4,15 @@ from typing import Annotated
 
 from typer import Option
 
+from ..data.preparation import MISSING, SCALES
 from ..study.study import OBJECTIVES, SAMPLERS, SCHEDULERS, Study
 
 DEFAULTS = Study()
 METHOD = DEFAULTS.methods[0]
 SWITCH = " "  # an empty metavar for flags without a value
 
-_STUDY, _EXECUTION, _STORAGE = "Study options", "Execution options", "Storage options"
+_STUDY, _DATA = "Study options", "Data options"
+_EXECUTION, _STORAGE = "Execution options", "Storage options"
 
 
 def _complete_methods(incomplete: str) -> list[str]:
@@ -39,7 +41,7 @@ Data = Annotated[
         "-d",
         metavar="NAME|PATH",
         help="Built-in dataset (see `tuner datasets`), folder of images, or .npy, .npz, .csv, "
-        ".parquet, .arrow or .feather file.",
+        ".parquet, .arrow, .feather or .h5ad file.",
         rich_help_panel=_STUDY,
     ),
 ]
@@ -50,6 +52,89 @@ Labels = Annotated[
         metavar="COLUMN",
         help="Table column with the classes, used for audits but never for training.",
         rich_help_panel=_STUDY,
+    ),
+]
+Columns = Annotated[
+    str | None,
+    Option(
+        "--columns",
+        metavar="A,B",
+        help="Columns of a table to use.",
+        show_default="all",
+        rich_help_panel=_DATA,
+    ),
+]
+Drop = Annotated[
+    str | None,
+    Option(
+        "--drop",
+        metavar="A,B",
+        help="Columns of a table to leave out.",
+        rich_help_panel=_DATA,
+    ),
+]
+Ordinal = Annotated[
+    list[str] | None,
+    Option(
+        "--ordinal",
+        metavar="COLUMN=A,B",
+        help="Categories of a column from lowest to highest (repeatable).",
+        rich_help_panel=_DATA,
+    ),
+]
+Missing = Annotated[
+    str,
+    Option(
+        "--missing",
+        metavar="NAME",
+        help=f"What to do about missing values: {', '.join(MISSING)}.",
+        rich_help_panel=_DATA,
+    ),
+]
+MissingValue = Annotated[
+    list[str] | None,
+    Option(
+        "--missing-value",
+        metavar="VALUE",
+        help="A value that means missing, such as -999 (repeatable).",
+        rich_help_panel=_DATA,
+    ),
+]
+Scale = Annotated[
+    str,
+    Option(
+        "--scale",
+        metavar="NAME",
+        help=f"How values are scaled: {', '.join(SCALES)}.",
+        rich_help_panel=_DATA,
+    ),
+]
+Layer = Annotated[
+    str | None,
+    Option(
+        "--layer",
+        metavar="NAME",
+        help="Layer of an .h5ad file.",
+        show_default="X",
+        rich_help_panel=_DATA,
+    ),
+]
+Header = Annotated[
+    bool | None,
+    Option(
+        "--header/--no-header",
+        help="Whether the first row of a .csv file holds the names of the columns.",
+        show_default="unless it consists of numbers",
+        rich_help_panel=_DATA,
+    ),
+]
+Strict = Annotated[
+    bool,
+    Option(
+        "--strict",
+        metavar=SWITCH,
+        help="Refuse data that would only be warned about.",
+        rich_help_panel=_DATA,
     ),
 ]
 Fixed = Annotated[

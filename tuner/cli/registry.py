@@ -1,13 +1,14 @@
 """The commands that promote registered models and apply them to data."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
 from . import values
-from .options import SWITCH, Json, Storage, Tracking
-from .output import show, show_json
+from .options import SWITCH, Json, Layer, Storage, Tracking
+from .output import log, show, show_json
 
 ModelName = Annotated[
     str, Argument(metavar="NAME", help="Name of the registered model.", show_default=False)
@@ -25,8 +26,8 @@ File = Annotated[
     Path,
     Argument(
         metavar="FILE",
-        help="Raw points: a .npy, .npz, .csv, .parquet, .arrow or .feather file, or a folder of "
-        "images.",
+        help="Raw points: a .npy, .npz, .csv, .parquet, .arrow, .feather or .h5ad file, or a "
+        "folder of images.",
         show_default=False,
     ),
 ]
@@ -55,7 +56,10 @@ SampleSeed = Annotated[int, Option("--seed", metavar="N", help="Random seed.")]
 Picture = Annotated[
     Path,
     Option(
-        "--out", "-o", metavar="FILE", help="Output file: .png for a picture, .npy for the points."
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Output file: .png for a picture; .npy, .csv or .parquet for the points.",
     ),
 ]
 
@@ -103,6 +107,7 @@ def predict(
     out: Table = Path("predictions.parquet"),
     proba: Proba = False,
     labels: LabelColumn = None,
+    layer: Layer = None,
     tracking: Tracking = None,
     json: Json = False,
 ) -> None:
@@ -110,11 +115,15 @@ def predict(
     from ..orchestration import prediction
 
     prediction.check_ending(out, prediction.TABLES)
-    points = prediction.read_points(file, labels=labels)
+    points = prediction.read_points(file, labels=labels, layer=layer)
     from ..registry import load
 
     loaded = load(model, tracking_uri=values.locations(None, tracking, None).tracking_uri)
-    clusters = loaded.predict(points)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clusters = loaded.predict(points)
+    for warning in caught:
+        log(f"warning: {warning.message}")
     prediction.write_table(out, clusters, loaded.predict_proba(points) if proba else None)
     counts = [int((clusters == k).sum()) for k in range(loaded.n_components)]
     if json:
@@ -136,7 +145,7 @@ def sample(
     """Sample new points from one cluster or from all clusters."""
     from ..orchestration import prediction
 
-    prediction.check_ending(out, prediction.PICTURES)
+    prediction.check_ending(out, prediction.SAMPLES)
     from ..registry import load
 
     loaded = load(model, tracking_uri=values.locations(None, tracking, None).tracking_uri)

@@ -157,6 +157,9 @@ def show_plan(plan: "Plan", locations: "Locations", resources: "Resources", *, j
             f"{data['name']}: {data['train']:,} + {data['test']:,} points of shape "
             f"{data['shape']}, {labels}",
         ),
+        ("data", data["description"]),
+        *(("note", note) for note in data["notes"]),
+        *(("warning", warning) for warning in data["warnings"]),
         ("objective", f"{study.objective}, sampler {study.sampler}, scheduler {study.scheduler}"),
         ("model", str(study.register)),
         ("ledger", document["storage"]),
@@ -191,6 +194,9 @@ def plan_document(plan: "Plan", locations: "Locations", resources: "Resources") 
             "shape": list(dataset.shape),
             "labels": dataset.train_labels is not None,
             "fingerprint": dataset.fingerprint,
+            "description": dataset.description,
+            "notes": list(dataset.notes),
+            "warnings": list(dataset.warnings),
         },
         "methods": {
             name: {

@@ -8,7 +8,27 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from . import values
-from .options import DEFAULTS, METHOD, Artifacts, Data, Epochs, Fixed, Json, Labels, Replicas, Seed
+from .options import (
+    DEFAULTS,
+    METHOD,
+    Artifacts,
+    Columns,
+    Data,
+    Drop,
+    Epochs,
+    Fixed,
+    Header,
+    Json,
+    Labels,
+    Layer,
+    Missing,
+    MissingValue,
+    Ordinal,
+    Replicas,
+    Scale,
+    Seed,
+    Strict,
+)
 from .output import log, show, show_facts, show_json
 
 if TYPE_CHECKING:
@@ -40,6 +60,15 @@ def train(
     method: OneMethod = METHOD,
     dataset: Data = DEFAULTS.dataset,
     labels: Labels = None,
+    columns: Columns = None,
+    drop: Drop = None,
+    ordinal: Ordinal = None,
+    missing: Missing = DEFAULTS.preparation.missing,
+    missing_value: MissingValue = None,
+    scale: Scale = DEFAULTS.preparation.scale,
+    layer: Layer = None,
+    header: Header = None,
+    strict: Strict = False,
     fixed: Fixed = None,
     replicas: Replicas = DEFAULTS.replicas,
     epochs: Epochs = None,
@@ -62,6 +91,9 @@ def train(
         methods=names,
         dataset=dataset,
         labels=labels,
+        preparation=values.preparation(
+            columns, drop, ordinal, missing, missing_value, scale, layer, header, strict
+        ),
         trials=1,
         replicas=replicas,
         epochs=epochs,
@@ -74,6 +106,11 @@ def train(
 
     locations = values.locations(None, None, artifacts)
     folder = training.free_folder(locations.artifacts, plan) if out is None else out.resolve()
+    log(f"data: {plan.dataset.description}")
+    for note in plan.dataset.notes:
+        log(f"note: {note}")
+    for warning in plan.dataset.warnings:
+        log(f"warning: {warning}")
     log(f"training {method} on {plan.dataset.name} with {replicas} replicas in {folder}")
     with redirect_stdout(sys.stderr):
         result = training.train(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..data.preparation import Preparation, split_names
 from ..errors import UsageError, did_you_mean
 from ..orchestration.locations import Locations
 
@@ -34,6 +35,37 @@ def fixed(pairs: Sequence[str] | None) -> dict[str, "Scalar"]:
             raise UsageError(f"--set {key.strip()} is given twice: give it once")
         settings[key.strip()] = scalar(value.strip())
     return settings
+
+
+def preparation(
+    columns: str | None,
+    drop: str | None,
+    ordinal: Sequence[str] | None,
+    missing: str,
+    missing_value: Sequence[str] | None,
+    scale: str,
+    layer: str | None,
+    header: bool | None,
+    strict: bool,
+) -> Preparation:
+    """Return how the data are to be prepared, from the flags that say so."""
+    orders: dict[str, tuple[str, ...]] = {}
+    for text in ordinal or ():
+        name, equals, categories = text.partition("=")
+        if not equals or name in orders:
+            raise UsageError(f"--ordinal {text!r}: write COLUMN=LOWEST,…,HIGHEST once per column")
+        orders[name] = split_names(categories)
+    return Preparation(
+        columns=split_names(columns or ""),
+        drop=split_names(drop or ""),
+        ordinal=orders,
+        missing=missing,
+        missing_values=tuple(missing_value or ()),
+        scale=scale,
+        layer=layer,
+        header=header,
+        strict=strict,
+    )
 
 
 def scalar(text: str) -> "Scalar":

@@ -1,10 +1,34 @@
-"""Datasets by name or from files, split and scaled without using labels.
+"""Datasets by name, from files or in memory, encoded, split and scaled without using labels.
 
 Imports only `tuner.errors`.
 """
 
-from .dataset import Dataset
-from .library import DatasetInfo, catalog, load
-from .scaling import Scaling
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Dataset", "DatasetInfo", "Scaling", "catalog", "load"]
+if TYPE_CHECKING:
+    from .dataset import Dataset as Dataset
+    from .library import DatasetInfo as DatasetInfo
+    from .library import catalog as catalog
+    from .library import load as load
+    from .preparation import Preparation as Preparation
+    from .preprocessor import Preprocessor as Preprocessor
+
+__all__ = ["Dataset", "DatasetInfo", "Preparation", "Preprocessor", "catalog", "load"]
+
+# imported on first use, because a study needs no more than its preparation
+_LAZY = {
+    "Dataset": "dataset",
+    "DatasetInfo": "library",
+    "Preparation": "preparation",
+    "Preprocessor": "preprocessor",
+    "catalog": "library",
+    "load": "library",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..errors import DataError
 from . import checks
-from .dataset import Content
+from .content import Content
+from .preparation import Preparation
 from .scaling import Array, Shape
 
 _Header = tuple[np.dtype[Any], Shape]
@@ -29,8 +30,9 @@ _READ_ERRORS = (
 )
 
 
-def read_npy(path: Path, labels: str | None, where: str) -> Content:
+def read_npy(path: Path, labels: str | None, where: str, preparation: Preparation) -> Content:
     """Return the points (N, *shape) of a .npy file."""
+    del preparation
     if labels is not None:
         raise DataError(
             f"labels={labels!r} names a column of a table, but {where} is a plain array: save the "
@@ -44,8 +46,12 @@ def read_npy(path: Path, labels: str | None, where: str) -> Content:
         return Content(_read_body(stream, where))
 
 
-def read_npz(path: Path, labels: str | None, where: str) -> Content:
-    """Return the points `x` of an .npz file, with `y`, `x_test` and `y_test` if present."""
+def read_npz(path: Path, labels: str | None, where: str, preparation: Preparation) -> Content:
+    """Return the points `x` of an .npz file, with `y`, `x_test` and `y_test` if present.
+
+    A sparse matrix of SciPy is returned as the points.
+    """
+    del preparation
     if labels is not None:
         raise DataError(
             f"labels={labels!r} names a column of a table, but an .npz file stores labels "
@@ -54,6 +60,8 @@ def read_npz(path: Path, labels: str | None, where: str) -> Content:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+            if {"data", "format", "shape"} <= set(members):
+                return Content(_read_sparse(archive, path, members, where))
             _require_members(members, where)
             _require_usable(archive, members, where)
             parts = {key: _read_member(archive, members.get(key), where) for key in _MEMBERS}
@@ -65,17 +73,27 @@ def read_npz(path: Path, labels: str | None, where: str) -> Content:
 
 
 def _require_members(members: Mapping[str, str], where: str) -> None:
-    if {"data", "format", "shape"} <= set(members):
-        raise DataError(
-            f"{where} is a sparse matrix of SciPy: save its .toarray() or its first principal "
-            "components as x"
-        )
     if "x" not in members:
         present = ", ".join(sorted(members)[:8])
         raise DataError(
             f"{where} has no array x ({f'it has {present}' if present else 'it is empty'}): save "
             "the points as x, and optionally y, x_test and y_test"
         )
+
+
+def _read_sparse(
+    archive: zipfile.ZipFile, path: Path, members: Mapping[str, str], where: str
+) -> Array:
+    """Return a sparse matrix of SciPy with its zeros."""
+    from scipy import sparse
+
+    with archive.open(members["shape"]) as stream:
+        rows, columns = (int(size) for size in _read_body(stream, where))
+    with archive.open(members["data"]) as stream:
+        dtype, _ = _read_header(stream, where)
+    checks.require_points(dtype, (rows, columns), where)
+    checks.require_memory(rows * columns, dtype.itemsize, where)
+    return np.asarray(sparse.load_npz(path).toarray())
 
 
 def _require_usable(archive: zipfile.ZipFile, members: Mapping[str, str], where: str) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import DataError
 from . import checks
-from .dataset import Content
+from .content import Content
+from .preparation import Preparation
 from .scaling import Array
 from .tables import from_columns
 
@@ -22,8 +23,9 @@ _FEATHER_V1_MAGIC = b"FEA1"
 _INDEX = re.compile(r"__index_level_\d+__")  # the column of an unnamed pandas index
 
 
-def read_parquet(path: Path, labels: str | None, where: str) -> Content:
+def read_parquet(path: Path, labels: str | None, where: str, preparation: Preparation) -> Content:
     """Return the numbers and vectors of a .parquet file."""
+    del preparation
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
@@ -42,8 +44,9 @@ def read_parquet(path: Path, labels: str | None, where: str) -> Content:
     return _content(table, labels, where)
 
 
-def read_ipc(path: Path, labels: str | None, where: str) -> Content:
+def read_ipc(path: Path, labels: str | None, where: str, preparation: Preparation) -> Content:
     """Return the numbers and vectors of an .arrow or .feather file, in file or stream format."""
+    del preparation
     import pyarrow as pa
 
     try:
@@ -92,11 +95,6 @@ def _require_columns(schema: "pa.Schema", where: str) -> None:
     for field in schema:
         if counts[field.name] > 1:
             raise DataError(f"{where} has several columns {field.name!r}: rename all but one")
-        if _INDEX.fullmatch(field.name):
-            raise DataError(
-                f"column {field.name!r} of {where} is a pandas index, not a feature: "
-                "save the table with index=False"
-            )
         storage = getattr(field.type, "storage_type", field.type)
         if pa.types.is_nested(storage) and not _is_vector(field.type):
             raise DataError(
@@ -106,12 +104,15 @@ def _require_columns(schema: "pa.Schema", where: str) -> None:
 
 
 def _content(table: "pa.Table", labels: str | None, where: str) -> Content:
+    index = [name for name in table.schema.names if _INDEX.fullmatch(name)]
+    table = table.drop_columns(index)
     plain = [field.name for field in table.schema if not _is_vector(field.type)]
     frame = table.select(plain).to_pandas(ignore_metadata=True)
     columns: dict[str, Any] = {}
     for name in table.schema.names:
         columns[name] = frame[name] if name in frame else _vectors(table[name], name, where)
-    return from_columns(columns, labels, where)
+    notes = [f"column {name!r} is a pandas index, and is left out" for name in index]
+    return from_columns(columns, labels, where, notes=tuple(notes))
 
 
 def _is_vector(kind: "pa.DataType") -> bool:

@@ -1,5 +1,6 @@
 """Checks of raw data. Every error names the value, what is allowed and what to do."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -7,9 +8,9 @@ import numpy as np
 import psutil
 
 from ..errors import DataError
+from .profile import MAX_VALUE
 from .scaling import Array, Shape, blocks
 
-_MAX_VALUE = 1e37  # well below the maximum of float32, so that scaling can be inverted
 _GIB = 2**30
 
 
@@ -52,23 +53,50 @@ def require_memory(values: int, itemsize: int, where: str) -> None:
 
 
 def points(x: Array, where: str, columns: tuple[str, ...]) -> Array:
-    """Return points as a contiguous array of finite numbers in native byte order.
-
-    Booleans become bytes and half precision becomes single precision.
-    """
+    """Return points as `native` finite numbers, or raise DataError with the first that is not."""
     require_points(x.dtype, x.shape, where)
-    if x.dtype == np.bool_:
-        x = x.astype(np.uint8)
-    elif x.dtype.kind == "f" and x.dtype.itemsize not in (4, 8):
-        with np.errstate(over="ignore"):  # overflow to inf is rejected below
-            x = x.astype(np.float32 if x.dtype.itemsize < 4 else np.float64)
-    x = np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("="))
+    x = native(x)
     for rows in blocks(x) if x.dtype.kind == "f" else ():
-        usable = np.abs(x[rows]) <= _MAX_VALUE  # false for NaN as well
+        usable = np.abs(x[rows]) <= MAX_VALUE  # false for NaN as well
         if not usable.all():
             row, *index = np.argwhere(~usable)[0].tolist()
             _raise_unusable(x[rows][(row, *index)], rows.start + row, index, where, columns)
     return x
+
+
+def native(x: Array) -> Array:
+    """Return numbers as a contiguous array in native byte order, of a type that torch knows.
+
+    Booleans become bytes and half precision becomes single precision.
+    """
+    if x.dtype == np.bool_:
+        x = x.astype(np.uint8)
+    elif x.dtype.kind == "f" and x.dtype.itemsize not in (4, 8):
+        with np.errstate(over="ignore"):  # the caller refuses infinite values
+            x = x.astype(np.float32 if x.dtype.itemsize < 4 else np.float64)
+    return np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("="))
+
+
+def one_array(x: Array | Mapping[str, Any]) -> Array:
+    """Return points (N, F) of columns of numbers (N,) or (N, width), in their common type."""
+    if isinstance(x, np.ndarray):
+        return x
+    columns = [np.asarray(values) for values in x.values()]
+    kind = np.result_type(*[column.dtype for column in columns])
+    return np.concatenate([c.reshape(len(c), -1) for c in columns], axis=1, dtype=kind)
+
+
+def smallest_type(x: Array) -> np.dtype[Any]:
+    """Return the first of uint8, float32 and float64 that holds all numbers exactly."""
+    for kind in (np.uint8, np.float32):
+        if x.dtype == kind or all(_is_exact(x[rows], kind) for rows in blocks(x)):
+            return np.dtype(kind)
+    return np.dtype(np.float64)
+
+
+def _is_exact(x: Array, kind: type[np.generic]) -> bool:
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool((x.astype(kind) == x).all())
 
 
 def require_clusters(x: Array, where: str) -> None:
@@ -84,18 +112,13 @@ def require_clusters(x: Array, where: str) -> None:
 
 
 def require_compatible(train: Array, test: Array, where: str) -> None:
-    """Raise unless the test points have the shape and the scaling rule of the training points."""
+    """Raise unless the test points have the shape of the training points."""
     if len(test) == 0:
         raise DataError(f"the test part of {where} has no points: add some or leave it out")
     if train.shape[1:] != test.shape[1:]:
         raise DataError(
             f"{where} has training points of shape {train.shape[1:]} but test points of shape "
             f"{test.shape[1:]}: give both the same shape"
-        )
-    if (train.dtype == np.uint8) != (test.dtype == np.uint8):
-        raise DataError(
-            f"{where} has training points of type {train.dtype} but test points of type "
-            f"{test.dtype}, which are scaled differently: give both the same type"
         )
 
 
@@ -130,5 +153,5 @@ def _raise_unusable(
         position = f"position {tuple(index)}"
     raise DataError(
         f"{where} holds {value:g} in row {row}, {position} (counted from 0), which is not a "
-        f"finite number of at most {_MAX_VALUE:g}: fill it in or remove the row"
+        f"finite number of at most {MAX_VALUE:g}: fill it in or remove the row"
     )

@@ -1,41 +1,31 @@
 """Datasets: scaled points, their split, and labels that only audits use."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..errors import DataError
-from . import checks
-from .scaling import Array, Floats, Scaling, Shape, fit_scaling
+from ..errors import DataError, UsageError
+from . import rules
+from .columns import BOOLEAN, CATEGORY, CONSTANT, NUMBER, ORDINAL, VECTOR
+from .content import Content, Labels
+from .encoding import Encoder, TableEncoder
+from .parts import Parts, image_parts, inferred_parts, table_parts
+from .preparation import INFERRED, Preparation
+from .preprocessor import Preprocessor
+from .scaling import Array, Floats, Scaling, Shape, blocks
 
-Labels = NDArray[np.int64]
-
-SPLIT_SEED = 20170526
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Content:
-    """Raw data of a source: points (N, *shape), classes (N,), and a test part if published.
-
-    `unit` divides all features if the source knows it, such as the largest value of a pixel.
-    `columns` are the names of the features of a table. `widths` are the numbers of features of its
-    columns if at least one of them is a vector, whose features share a unit. `label_names` are
-    names of the sorted classes, if they have other names than their values.
-    """
-
-    x: Array
-    y: Array | None = None
-    x_test: Array | None = None
-    y_test: Array | None = None
-    unit: float | None = None
-    columns: tuple[str, ...] = ()
-    widths: tuple[int, ...] = ()
-    label_names: tuple[str, ...] = ()
+_PLURALS = {
+    NUMBER: "numbers",
+    BOOLEAN: "booleans",
+    CATEGORY: "categories",
+    ORDINAL: "ordinals",
+    VECTOR: "vectors",
+}
 
 
 @final
@@ -44,9 +34,11 @@ class Dataset:
     """Scaled training and test points (N, *shape), with labels if they are known.
 
     `train_labels` and `test_labels` are codes, indices into `label_names`. Neither training nor
-    model selection uses them. `scaling` maps raw data to scaled data. `fingerprint` is the sha256
-    of the raw points, the split and the scaling rule. It does not cover the labels, because they
-    do not affect training.
+    model selection uses them. `preprocessor` maps raw data to scaled data. `fingerprint` is the
+    sha256 of the encoded points, their split, their encoding and the scaling rule. It does not
+    cover the labels, because they do not affect training. `description`
+    says in words what the points are and how they are scaled. `notes` are sentences about what was
+    left out, and `warnings` about columns and values that are probably not meant.
     """
 
     name: str
@@ -55,8 +47,11 @@ class Dataset:
     train_labels: Labels | None
     test_labels: Labels | None
     label_names: tuple[str, ...]
-    scaling: Scaling
+    preprocessor: Preprocessor
     fingerprint: str
+    description: str = ""
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def shape(self) -> Shape:
@@ -70,74 +65,104 @@ class Dataset:
         return all(part.min() >= 0 and part.max() <= 1 for part in parts)
 
 
-def prepare_dataset(name: str, content: Content, *, where: str) -> Dataset:
-    """Check raw data, split them unless a test part is published, and scale them.
+def prepare_dataset(
+    name: str, content: Content, *, where: str, preparation: Preparation | None = None
+) -> Dataset:
+    """Check raw data, encode them, split them unless a test part is published, and scale them.
 
     `where` names the source in error messages. The split puts a fifth of the points into the test
     part, drawn with a fixed seed and without using labels.
     """
-    x, x_test = checks.points(content.x, where, content.columns), None
-    checks.require_clusters(x, where)
-    if content.x_test is not None:
-        x_test = checks.points(content.x_test, f"the test part of {where}", content.columns)
-        checks.require_compatible(x, x_test, where)
-    y, y_test, label_names = _encode_labels(content, where)
-    if x_test is None:
-        rows, test_rows = _split(len(x))
-        x, x_test, split = x[rows], x[test_rows], f"split {SPLIT_SEED}"
-        y, y_test = (None, None) if y is None else (y[rows], y[test_rows])
+    preparation = Preparation() if preparation is None else preparation
+    if preparation.scale == INFERRED:
+        parts = inferred_parts(content, where)
+    elif content.is_table:
+        parts = table_parts(content, preparation, where)
     else:
-        split = "published"
-    scaling, rule = fit_scaling(x, content.unit, content.widths)
+        parts = image_parts(content, preparation, where)
+    if preparation.strict and parts.warnings:
+        raise DataError(
+            f"{where} is refused, as --strict asks: {'; '.join(parts.warnings)}: or leave out "
+            "--strict"
+        )
+    scaling, rule, scaled = _scaling(parts, content, preparation)
     return Dataset(
         name=name,
-        train=scaling.apply(x),
-        test=scaling.apply(x_test),
-        train_labels=y,
-        test_labels=y_test,
-        label_names=label_names,
-        scaling=scaling,
-        fingerprint=_fingerprint(x, x_test, split, rule),
+        train=scaling.apply(parts.x),
+        test=scaling.apply(parts.x_test),
+        train_labels=parts.y,
+        test_labels=parts.y_test,
+        label_names=parts.label_names,
+        preprocessor=Preprocessor(parts.encoder, scaling),
+        fingerprint=_fingerprint(parts.x, parts.x_test, parts.split, rule, parts.kind),
+        description=f"{_points_text(parts.encoder)}, {scaled}",
+        notes=parts.notes,
+        warnings=parts.warnings,
     )
 
 
-def _split(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of the training part (four fifths) and of the test part."""
-    order = np.random.default_rng(SPLIT_SEED).permutation(n)
-    return order[: n * 4 // 5], order[n * 4 // 5 :]
+def _scaling(parts: Parts, content: Content, preparation: Preparation) -> tuple[Scaling, str, str]:
+    """Return the scaling of the training part, what identifies it, and what it is in words."""
+    encoder, rule = parts.encoder, preparation.scale
+    if rule == INFERRED:
+        widths = [v.shape[1] for v in _vectors(content)]
+        scaling, rule = rules.fit_inferred(parts.x, content.unit, widths)
+        return scaling, rule, rule
+    if rule == "auto" and content.unit is not None:
+        scaling, rule = rules.known_unit(content.unit)
+        return scaling, rule, rule
+    table = isinstance(encoder, TableEncoder)
+    segments = encoder.segments if isinstance(encoder, TableEncoder) else ()
+    if rule == "auto":
+        rule = "standard" if table else "range"
+    if rule == "log1p" and not table:
+        raise UsageError("--scale log1p is for tables of counts, not for images: choose range")
+    scaling = rules.fit_scaling(parts.x, rule, segments, others=parts.x_test)
+    text = "standardised" if rule == "standard" else rule
+    if isinstance(encoder, TableEncoder) and (
+        encoder.named or any(not column.plain for column in encoder.columns)
+    ):
+        described = [_identity(column.to_mapping()) for column in encoder.columns]
+        text += f"; {json.dumps([preparation.missing, list(encoder.missing), described])}"
+    return scaling, text, rules.words(rule, scaling, "column" if table else "pixel")
 
 
-def _encode_labels(
-    content: Content, where: str
-) -> tuple[Labels | None, Labels | None, tuple[str, ...]]:
-    """Return the labels of both parts as codes of the sorted classes, and the classes' names."""
-    if content.y_test is not None and content.x_test is None:
-        raise DataError(f"{where} has test labels but no test points: add x_test or remove y_test")
-    y = None if content.y is None else checks.labels(content.y, len(content.x), where)
-    y_test = None
-    if content.y_test is not None and content.x_test is not None:
-        y_test = checks.labels(content.y_test, len(content.x_test), f"the test part of {where}")
-    known = [part for part in (y, y_test) if part is not None]
-    if not known:
-        return None, None, ()
-    values, codes = np.unique(np.concatenate(known), return_inverse=True)
-    if len(values) < 2:
-        raise DataError(
-            f"the labels of {where} name a single class, {str(values[0])!r}: give labels of at "
-            "least 2 classes, or leave them out"
-        )
-    codes, n = codes.astype(np.int64), 0 if y is None else len(y)
-    names = content.label_names if content.label_names else tuple(map(str, values.tolist()))
-    return None if y is None else codes[:n], None if y_test is None else codes[n:], names
+def _points_text(encoder: Encoder) -> str:
+    """Return in words what the points are."""
+    if not isinstance(encoder, TableEncoder):
+        sizes = " × ".join(map(str, encoder.shape))
+        turned = ", given with channels last" if getattr(encoder, "channels_last", False) else ""
+        return f"points of {sizes}{turned}"
+    kinds = [column.kind for column in encoder.columns if column.kind != CONSTANT]
+    counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+    parts = [
+        f"{count:,} {_PLURALS[kind] if count > 1 else kind}" for kind, count in counts.items()
+    ]
+    return f"columns: {', '.join(parts)}"
 
 
-def _fingerprint(train: Array, test: Array, split: str, rule: str) -> str:
-    """Return the sha256 of both parts, the split and the scaling rule.
+def _identity(column: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in column.items() if key != "fill"}
+
+
+def _vectors(content: Content) -> list[Array]:
+    """Return the columns as vectors if any column is one."""
+    if not isinstance(content.x, Mapping):
+        return []
+    columns = [np.asarray(values) for values in content.x.values()]
+    if all(column.ndim == 1 for column in columns):
+        return []
+    return [column.reshape(len(column), -1) for column in columns]
+
+
+def _fingerprint(train: Array, test: Array, split: str, rule: str, kind: np.dtype[Any]) -> str:
+    """Return the sha256 of both parts as `kind`, the split, the encoding and the scaling rule.
 
     The rule is hashed instead of the fitted numbers, whose last bits may differ between machines.
     """
     digest = hashlib.sha256(f"{split}; {rule}".encode())
     for part in (train, test):
-        digest.update(f"; {part.dtype.str} {part.shape}; ".encode())
-        digest.update(np.ascontiguousarray(part).data)
+        digest.update(f"; {kind.str} {part.shape}; ".encode())
+        for rows in blocks(part):
+            digest.update(np.ascontiguousarray(part[rows], kind).data)
     return digest.hexdigest()

@@ -1,34 +1,40 @@
 """Reads data from a file or a folder, after checking that they fit in memory."""
 
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import DataError, did_you_mean
-from . import arrays, arrow, folders, tables
+from . import anndata, arrays, arrow, folders, tables
 from .checks import shown
-from .dataset import Content
+from .content import Content
+from .preparation import Preparation
 
-_READERS: dict[str, Callable[[Path, str | None, str], Content]] = {
+_Reader = Callable[[Path, str | None, str, Preparation], Content]
+_READERS: dict[str, _Reader] = {
     ".npy": arrays.read_npy,
     ".npz": arrays.read_npz,
     ".csv": tables.read_csv,
     ".parquet": arrow.read_parquet,
     ".arrow": arrow.read_ipc,
     ".feather": arrow.read_ipc,
+    ".h5ad": anndata.read_h5ad,
 }
 EXTENSIONS = tuple(_READERS)
+_SPREADSHEETS = (".xlsx", ".xls", ".ods")
 
 
-def read(path: Path, labels: str | None) -> Content:
+def read(path: Path, labels: str | None, preparation: Preparation | None = None) -> Content:
     """Return the content of a file with a known extension or of a folder of images.
 
-    Raises DataError.
+    Only the parts of the preparation that affect reading are used. Raises DataError.
     """
+    preparation = Preparation() if preparation is None else preparation
     where = shown(path)
     try:
         before = _status(path)
-        content = _reader(path)(path, labels, where)
+        content = _reader(path)(path, labels, where, preparation)
         after = _status(path)
     except OSError as error:
         raise DataError(
@@ -42,9 +48,19 @@ def read(path: Path, labels: str | None) -> Content:
     return content
 
 
-def _reader(path: Path) -> Callable[[Path, str | None, str], Content]:
+def _reader(path: Path) -> _Reader:
     if path.is_dir():
         return folders.read_images
+    if path.suffix.lower() in _SPREADSHEETS:
+        target = path.with_suffix(".csv")
+        script = (
+            f"import pandas; pandas.read_excel({str(path)!r}).to_csv({str(target)!r}, index=False)"
+        )
+        raise DataError(
+            f"{shown(path)} is a spreadsheet, which is not read, as its cells may be formulas: "
+            f"convert it, for example with `python -c {shlex.quote(script)}` (with openpyxl "
+            "installed)"
+        )
     if path.suffix.lower() not in _READERS:
         raise DataError(
             f"{shown(path)} has the extension {path.suffix!r}, which cannot be read: give a file "

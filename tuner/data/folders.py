@@ -15,7 +15,8 @@ import numpy as np
 from ..errors import DataError
 from . import checks
 from .checks import shown
-from .dataset import Content
+from .content import Content
+from .preparation import Preparation
 from .scaling import Array, Shape
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _READ_ERRORS = (
 _Images = tuple[list[Path], Array | None]
 
 
-def read_images(path: Path, labels: str | None, where: str) -> Content:
+def read_images(path: Path, labels: str | None, where: str, preparation: Preparation) -> Content:
     """Return the images below a folder as bytes, (N, H, W) if all are grey, else (N, 3, H, W).
 
     Images are sorted by name. If they are in subfolders, the subfolders' names are their labels.
@@ -56,6 +57,7 @@ def read_images(path: Path, labels: str | None, where: str) -> Content:
             f"labels={labels!r} names a column of a table, but {where} is a folder, whose "
             "subfolders are the classes: leave out labels"
         )
+    del preparation
     parts = [_find_images(part) for part in _parts(path)]
     files = [file for part, _ in parts for file in part]
     shape = _shape(files)

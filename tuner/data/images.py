@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import DataError
 from . import checks
-from .dataset import Content
+from .content import Content
 from .scaling import Shape
 
 _TIMEOUT = 30.0  # seconds without a response until a download fails
@@ -60,7 +60,7 @@ def svhn() -> Content:
     torchvision downloads absent files. Existing files are read here instead, because torchvision
     overwrites any that differ from the published ones, such as a smaller sample of them.
     """
-    return Content(*_svhn_part("train"), *_svhn_part("test"))
+    return Content(*_svhn_part("train"), *_svhn_part("test"), unit=255.0)
 
 
 def home() -> Path:
@@ -72,7 +72,7 @@ def home() -> Path:
 def _mnist(name: str, label_names: tuple[str, ...]) -> Content:
     """Return a dataset in torchvision's layout of MNIST, downloaded if absent."""
     train, test = _mnist_part(name, train=True), _mnist_part(name, train=False)
-    return Content(*train, *test, label_names=label_names)
+    return Content(*train, *test, unit=255.0, label_names=label_names)
 
 
 def _mnist_part(name: str, *, train: bool) -> tuple[Any, Any]:

@@ -5,11 +5,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from ..errors import DataError, did_you_mean
-from . import checks, files, images, synthetic
-from .dataset import Content, Dataset, prepare_dataset
+from . import checks, files, images, memory, synthetic
+from .content import Content
+from .dataset import Dataset, prepare_dataset
+from .preparation import Preparation
 from .scaling import Shape
 
 
@@ -47,21 +49,34 @@ _LOADERS: dict[str, Callable[[], Content]] = {
 }
 
 
-def load(spec: str, *, labels: str | None = None) -> Dataset:
-    """Return a dataset by its name in `catalog`, or from a file or a folder of images.
+def load(spec: Any, *, labels: Any = None, preparation: Preparation | None = None) -> Dataset:
+    """Return a dataset by its name in `catalog`, from a file or a folder of images, or in memory.
 
-    `labels` names the column of a table that holds the classes. They are kept for audits and never
-    affect scaling, split or training. Raises DataError.
+    In memory, it is a data frame, a mapping of columns, or an array of points. `labels` names the
+    column of a table that holds the classes, or holds those of an array. They are kept for audits
+    and never affect scaling, split or training. Raises DataError.
     """
+    name, content, where = read(spec, labels=labels, preparation=preparation)
+    return prepare_dataset(name, content, where=where, preparation=preparation)
+
+
+def read(
+    spec: Any, *, labels: Any = None, preparation: Preparation | None = None
+) -> tuple[str, Content, str]:
+    """Return the name of a dataset, its raw content, and how error messages call it."""
+    if isinstance(spec, Path):
+        spec = str(spec)
+    if not isinstance(spec, str):
+        return "data", memory.content(spec, labels), memory.WHERE
     if spec in _LOADERS:
         if labels is not None:
             raise DataError(
                 f"labels={labels!r} names a column of a table, but {spec} already has labels: "
                 "leave out labels"
             )
-        return prepare_dataset(spec, _LOADERS[spec](), where=spec)
+        return spec, _LOADERS[spec](), spec
     path = _path(spec)
-    return prepare_dataset(_name(path), files.read(path, labels), where=checks.shown(path))
+    return _name(path), files.read(path, labels, preparation), checks.shown(path)
 
 
 def _path(spec: str) -> Path:

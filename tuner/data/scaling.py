@@ -1,4 +1,4 @@
-"""The affine scaling between raw data and the data that methods are trained on."""
+"""The scaling between raw numbers and those that methods are trained on, stored with a model."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,14 +17,21 @@ Shape = tuple[int, ...]
 @final
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """An affine map per feature, stored with each model: scaled = (raw - shift) / scale.
+    """An affine map per feature: scaled = (raw - shift) / scale.
 
     `shift` and `scale` broadcast to the shape of one point. They have double precision, so that
     small differences on a large offset (such as times in seconds) are preserved.
+
+    With `counts`, a mask of features (F,), these are counts, and log(1 + raw · `library_size` /
+    total) replaces them first, where total is the sum of the counts of a point. Their inverse has
+    the total `library_size`. With `limit`, scaled values are clipped to [-limit, limit].
     """
 
     shift: NDArray[np.float64]
     scale: NDArray[np.float64]
+    counts: NDArray[np.bool_] | None = None
+    library_size: float | None = None
+    limit: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("shift", "scale"):
@@ -35,13 +42,20 @@ class Scaling:
             raise DataError(
                 f"the scale {self.scale.min():g} is not positive: train the model again"
             )
+        if (self.counts is None) != (self.library_size is None):
+            raise DataError("a stored scaling of counts is incomplete: train the model again")
 
     def apply(self, raw: Array) -> Floats:
         """Return raw points (N, *shape) scaled."""
         raw = np.asarray(raw)
         scaled = np.empty(raw.shape, np.float32)
         for rows in blocks(raw):
-            scaled[rows] = (raw[rows] - self.shift) / self.scale
+            values = (self.linear(raw[rows]) - self.shift) / self.scale
+            if self.limit is not None:  # NaN and infinity stay, to be refused by the caller
+                values = np.where(
+                    np.isfinite(values), values.clip(-self.limit, self.limit), values
+                )
+            scaled[rows] = values
         return scaled
 
     def invert(self, scaled: Array) -> Floats:
@@ -49,51 +63,48 @@ class Scaling:
         scaled = np.asarray(scaled)
         raw = np.empty(scaled.shape, np.float32)
         for rows in blocks(scaled):
-            raw[rows] = scaled[rows] * self.scale + self.shift
+            values = scaled[rows] * self.scale + self.shift
+            if self.counts is not None:
+                values[:, self.counts] = np.expm1(values[:, self.counts]).clip(0)
+            raw[rows] = values
         return raw
 
-    def to_arrays(self) -> dict[str, NDArray[np.float64]]:
+    def linear(self, raw: Array) -> Array:
+        """Return raw points (n, *shape) with the logarithm of counts in their place."""
+        if self.counts is None or self.library_size is None:
+            return raw
+        values = raw.astype(np.float64)
+        counts = values[:, self.counts]
+        if (counts < 0).any():
+            raise DataError(
+                f"{counts.min():g} is no count, as counts are not negative: use the counts "
+                "themselves, or another --scale than log1p"
+            )
+        total = counts.sum(axis=1, keepdims=True)
+        values[:, self.counts] = np.log1p(counts * self.library_size / np.where(total, total, 1))
+        return values
+
+    def to_arrays(self) -> dict[str, Array]:
         """Return the arrays to store with a model."""
-        return {"shift": self.shift, "scale": self.scale}
+        optional = {
+            name: np.asarray(value)
+            for name in ("counts", "library_size", "limit")
+            if (value := getattr(self, name)) is not None
+        }
+        return {"shift": self.shift, "scale": self.scale, **optional}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
-        """Return the scaling from the arrays of `to_arrays`. Raises DataError."""
+        """Return the scaling from the arrays of `to_arrays`, or raise DataError."""
         missing = [name for name in ("shift", "scale") if name not in arrays]
         if missing:
             raise DataError(f"a stored scaling lacks {missing[0]!r}: train the model again")
-        return cls(*(np.asarray(arrays[name], np.float64) for name in ("shift", "scale")))
-
-
-def fit_scaling(
-    train: Array, unit: float | None, widths: tuple[int, ...] = ()
-) -> tuple[Scaling, str]:
-    """Return the scaling for the training part (N, *shape), and a description of its rule.
-
-    Data with a known `unit` are divided by it, values within [0, 1] are kept, and bytes are
-    divided by 255. All other features get mean 0 and variance 1, and constant features are only
-    shifted. `widths` are the numbers of features of a table's columns if some of these are
-    vectors. The features of one vector are divided by the same number, so that their mean variance
-    is 1 and distances between vectors keep their proportions.
-    """
-    if unit is not None:
-        return _division(unit), f"divided by {unit:g}"
-    if train.min() >= 0 and train.max() <= 1:
-        return _division(1.0), "as it is"
-    if train.dtype == np.uint8:
-        return _division(255.0), "divided by 255"
-    mean = train.mean(axis=0, dtype=np.float64)
-    squares = np.zeros(train.shape[1:])
-    for rows in blocks(train):
-        squares += ((train[rows] - mean) ** 2).sum(axis=0)
-    variance = np.where(train.max(axis=0) == train.min(axis=0), 0.0, squares / len(train))
-    rule = "standardised"
-    if widths:
-        starts = np.cumsum((0, *widths[:-1]))
-        variance = np.repeat(np.add.reduceat(variance, starts) / widths, widths)
-        rule += f", columns of {', '.join(map(str, widths))}"
-    deviation = np.sqrt(variance)
-    return Scaling(mean, np.where(deviation == 0, 1.0, deviation)), rule
+        shift, scale = (np.asarray(arrays[name], np.float64) for name in ("shift", "scale"))
+        counts = arrays.get("counts")
+        size, limit = (
+            float(arrays[name]) if name in arrays else None for name in ("library_size", "limit")
+        )
+        return cls(shift, scale, None if counts is None else counts.astype(np.bool_), size, limit)
 
 
 def blocks(x: Array, values: int = 1 << 18) -> Iterator[slice]:
@@ -101,7 +112,3 @@ def blocks(x: Array, values: int = 1 << 18) -> Iterator[slice]:
     rows = max(1, values * max(1, len(x)) // max(1, x.size))
     for start in range(0, len(x), rows):
         yield slice(start, start + rows)
-
-
-def _division(by: float) -> Scaling:
-    return Scaling(np.zeros(()), np.asarray(by))

@@ -1,44 +1,49 @@
 """Reads tables with one point per row, one feature per column, and optionally labels."""
 
 import csv
-import warnings
+import itertools
+import warnings as python_warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import DataError, did_you_mean
 from . import checks
-from .dataset import Content
+from .content import Content
+from .preparation import Preparation
 from .scaling import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MAX_LINE = 1 << 22  # characters read to find separator and header
+_COUNTED = 3  # numbers in a row, for it to count the columns
 
 
-def read_csv(path: Path, labels: str | None, where: str) -> Content:
-    """Return the numbers of a UTF-8 .csv file, separated by commas, semicolons or tabs.
+def read_csv(path: Path, labels: str | None, where: str, preparation: Preparation) -> Content:
+    """Return the columns of a UTF-8 .csv file, separated by commas, semicolons or tabs.
 
-    The first row holds the names of the columns unless it consists of numbers only.
+    The first row holds their names, unless it consists of numbers that do not count the columns or
+    the preparation says otherwise.
     """
     import pandas as pd
 
     checks.require_memory(path.stat().st_size // 4, 8, where)
     try:
         separator, first = _first_row(path)
-        header = None if first and all(map(_is_number, first)) else 0
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
+        header, doubts = _header(first, preparation.header)
+        with python_warnings.catch_warnings():
+            python_warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
                 path,
                 sep=separator,
-                header=header,
+                header=0 if header else None,
                 index_col=False,
                 encoding="utf-8-sig",
                 low_memory=False,
+                float_precision="round_trip",
             )
     except UnicodeDecodeError as error:
         raise DataError(f"{where} is not UTF-8 ({error.reason}): save it as UTF-8") from error
@@ -51,21 +56,22 @@ def read_csv(path: Path, labels: str | None, where: str) -> Content:
         raise DataError(
             f"{where} does not contain a table: write a header and one row per point"
         ) from error
-    if header == 0 and first and not first[0].strip():
-        raise DataError(
-            f"the first column of {where} has no name, like the index that pandas writes: save "
-            "the table with index=False, or name the column"
-        )
     columns = {str(name): frame[name] for name in frame.columns}
-    return from_columns(columns, labels, where)
+    return from_columns(columns, labels, where, named=header, warnings=doubts)
 
 
 def from_columns(
-    columns: "Mapping[str, pd.Series | Array]", labels: str | None, where: str
+    columns: "Mapping[str, pd.Series | Array]",
+    labels: str | None,
+    where: str,
+    *,
+    named: bool = True,
+    notes: tuple[str, ...] = (),
+    warnings: tuple[str, ...] = (),
 ) -> Content:
-    """Return the content of named columns of numbers (N,) or vectors (N, width).
+    """Return the content of columns of cells (N,) or vectors (N, width), by name.
 
-    The features of a vector are called name[0], name[1] and so on, and share a unit.
+    Without `named`, the names are no more than their positions.
     """
     if labels is not None and labels not in columns:
         raise DataError(
@@ -77,50 +83,36 @@ def from_columns(
         raise DataError(f"{where} has no columns to cluster: add at least one column of numbers")
     if not all(map(len, features.values())):
         raise DataError(f"{where} has no points: add at least 2 rows")
-    parts = {name: _numbers(column, name, where) for name, column in features.items()}
-    dtype = np.result_type(*[part.dtype for part in parts.values()])
-    x = np.concatenate(list(parts.values()), axis=1, dtype=dtype)
-    names, widths = _names_and_widths(features, parts)
-    y = None if labels is None else _classes(columns[labels], labels, where)
-    return Content(x, y, columns=names, widths=widths)
-
-
-def _names_and_widths(
-    features: "Mapping[str, pd.Series | Array]", parts: Mapping[str, Array]
-) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return the names of the features, and their number per column if any is a vector."""
-    names: list[str] = []
-    for name, column in features.items():
-        width = parts[name].shape[1]
-        names += [f"{name}[{i}]" for i in range(width)] if column.ndim == 2 else [name]
-    vectors = any(column.ndim == 2 for column in features.values())
-    return tuple(names), tuple(part.shape[1] for part in parts.values()) if vectors else ()
-
-
-def _numbers(column: "pd.Series | Array", name: str, where: str) -> Array:
-    """Return a column as (N, width)."""
-    if isinstance(column, np.ndarray):
-        return column
-    return column.to_numpy(dtype=_numeric(column, name, where))[:, None]
-
-
-def _numeric(column: "pd.Series", name: str, where: str) -> np.dtype[Any]:
-    """Return the type of a column. Raises DataError with the first value that is not a number."""
-    import pandas as pd
-
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
-        return column.dtype
-    texts = column.astype(str)
-    wrong = pd.to_numeric(texts, errors="coerce").isna() & ~texts.isin(["True", "False"])
-    row = int(wrong.to_numpy().argmax())
-    raise DataError(
-        f"column {name!r} of {where} holds {texts.iloc[row]!r} in row {row} (counted from 0), "
-        f"of type {column.dtype}, not a number: write numbers with a decimal point, remove the "
-        "column, or use it as labels"
+    y = None if labels is None else classes(columns[labels], labels, where)
+    return Content(
+        features, y, columns=tuple(features) if named else (), notes=notes, warnings=warnings
     )
 
 
-def _classes(column: "pd.Series | Array", name: str, where: str) -> Array:
+def _header(first: list[str], wanted: bool | None) -> tuple[bool, tuple[str, ...]]:
+    """Return whether the first row of a file holds names, and what should be known about it."""
+    if wanted is not None:
+        return wanted, ()
+    if not first or not all(map(_is_number, first)):
+        return True, ()
+    values = [float(cell) for cell in first]
+    steps = {b - a for a, b in itertools.pairwise(values)}
+    if len(values) < _COUNTED or steps != {1.0} or values[0] != int(values[0]):
+        return False, ()
+    text = f"the first row of the table, {', '.join(first[:3])} and so on,"
+    if values[0] in (0, 1):
+        return True, (
+            f"{text} counts the columns and is read as their names: use --no-header if "
+            "it is a point",
+        )
+    return False, (
+        f"{text} consists of numbers and is read as a point: use --header if these are "
+        "the names of the columns",
+    )
+
+
+def classes(column: "pd.Series | Array", name: str, where: str) -> Array:
+    """Return the labels of points (N,) as numbers or texts, or raise DataError."""
     if isinstance(column, np.ndarray):
         raise DataError(
             f"column {name!r} of {where} holds vectors, but labels are one value per row: use "

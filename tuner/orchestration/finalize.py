@@ -160,7 +160,9 @@ class Finalizer:
     def _structure(self, clouds: CloudTest, model: Model) -> Structure:
         """Return whether the data have clusters, those of the challenger among others."""
         dataset = self._plan.dataset
-        return clouds.structure(model.predict(dataset.scaling.invert(dataset.train[clouds.index])))
+        return clouds.structure(
+            model.predict(dataset.preprocessor.invert(dataset.train[clouds.index]))
+        )
 
     def _best(self, trials: Sequence["TrialRecord"]) -> list["TrialRecord"]:
         """Return the best complete trials with different params, best first."""
@@ -225,7 +227,7 @@ class Finalizer:
         dataset = self._plan.dataset
         if len(candidates) < 2 or len(dataset.test) < MIN_POINTS:
             return None
-        raw = dataset.scaling.invert(dataset.test)
+        raw = dataset.preprocessor.invert(dataset.test)
         runner_up = Model.load(candidates[1].folder)
         verdict = compare(
             runner_up.predict(raw),

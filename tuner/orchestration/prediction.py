@@ -9,24 +9,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import checks, files
+from ..data import Preparation, checks, files
 from ..errors import DataError, DiskError, UsageError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ..data import Dataset
     from ..training.saved_model import Model
 
 TABLES = (".parquet", ".csv")
-PICTURES = (".png", ".npy")
+SAMPLES = (".png", ".npy", *TABLES)
 _MAX_COLUMNS = 12
 
 
-def read_points(path: Path, *, labels: str | None) -> NDArray[Any]:
-    """Return the unscaled points of a file, in its order; `labels` names a column to leave out."""
-    content = files.read(path, labels)
-    points = checks.points(content.x, checks.shown(path), content.columns)
-    if len(points) == 0:
+def read_points(path: Path, *, labels: str | None, layer: str | None = None) -> Any:
+    """Return the raw points of a file, in its order; `labels` names a column to leave out."""
+    content = files.read(path, labels, Preparation(layer=layer))
+    if not isinstance(content.x, np.ndarray):
+        return content.x
+    if len(content.x) == 0:
         raise DataError(f"{checks.shown(path)} contains no points: give at least one")
-    return points
+    if content.columns:
+        return {name: content.x[:, i] for i, name in enumerate(content.columns)}
+    return checks.points(content.x, checks.shown(path), content.columns)
 
 
 def check_ending(path: Path, endings: tuple[str, ...]) -> None:
@@ -40,31 +46,71 @@ def check_ending(path: Path, endings: tuple[str, ...]) -> None:
 def write_table(path: Path, clusters: NDArray[np.int64], proba: NDArray[Any] | None) -> None:
     """Write the column `cluster`, and `probability_k` per cluster, as Parquet or CSV."""
     import pyarrow as pa
-    from pyarrow import csv, parquet
 
     columns = {"cluster": clusters}
     if proba is not None:
         columns |= {f"probability_{k}": column for k, column in enumerate(proba.T)}
-    table = pa.table(columns)
-    write = parquet.write_table if path.suffix.lower() == ".parquet" else csv.write_csv
-    _write_atomically(path, lambda temporary: write(table, str(temporary)))
+    table, ending = pa.table(columns), path.suffix.lower()
+    _write_atomically(path, lambda temporary: _write_arrow(table, temporary, ending))
 
 
 def draw_samples(
     model: "Model", path: Path, *, cluster: int | None, n: int, seed: int
 ) -> NDArray[np.float32]:
-    """Sample n points of one cluster, or of each, and write them as a picture or .npy file.
+    """Sample n points of one cluster, or of each, and write them as a picture, array or table.
 
-    Returns the samples (clusters, n, *shape).
+    A table has the cluster of each point as its first column, then the columns of the training
+    data. Returns the samples as numbers (clusters, n, *shape).
     """
     clusters = range(model.n_components) if cluster is None else [cluster]
-    samples = np.stack([model.sample(k, n, seed) for k in clusters])
-    if path.suffix.lower() == ".npy":
-        points = samples if cluster is None else samples[0]
+    raw = [model.sample(k, n, seed) for k in clusters]
+    samples = np.stack([model.preprocessor.encode(one) for one in raw])
+    ending = path.suffix.lower()
+    if ending in TABLES:
+        table = _sample_table(raw, list(clusters))
+        _write_atomically(path, lambda temporary: _write_arrow(table, temporary, ending))
+    elif ending == ".npy":
+        arrays = np.stack(raw) if isinstance(raw[0], np.ndarray) else samples
+        points = arrays if cluster is None else arrays[0]
         _write_atomically(path, lambda temporary: _save_npy(temporary, points))
     else:
         _write_atomically(path, lambda temporary: _plot(temporary, samples, cluster))
     return samples
+
+
+def draw_plane(dataset: "Dataset", path: Path) -> None:
+    """Write a picture of the first two principal components, coloured by label if known."""
+    from ..data.overview import plane
+    from ..reports import plots
+
+    points, labels = plane(dataset)
+    figure = plots.plane(
+        points, labels, dataset.label_names, title=f"{dataset.name}, {len(points):,} points"
+    )
+    _write_atomically(path, lambda temporary: plots.save(figure, temporary))
+
+
+def _sample_table(raw: list[Any], clusters: list[int]) -> "pa.Table":
+    """Return samples of several clusters as one table."""
+    import pandas as pd
+    import pyarrow as pa
+
+    frames = []
+    for k, points in zip(clusters, raw, strict=True):
+        if isinstance(points, np.ndarray):
+            flat = points.reshape(len(points), -1)
+            points = pd.DataFrame(flat, columns=list(map(str, range(flat.shape[1]))))
+        frames.append(points.assign(cluster=k))
+    table = pd.concat(frames, ignore_index=True)
+    table.insert(0, "cluster", table.pop("cluster"))
+    return pa.Table.from_pandas(table, preserve_index=False)
+
+
+def _write_arrow(table: "pa.Table", path: Path, ending: str) -> None:
+    from pyarrow import csv, parquet
+
+    write = parquet.write_table if ending == ".parquet" else csv.write_csv
+    write(table, str(path))
 
 
 def _plot(path: Path, samples: NDArray[np.float32], cluster: int | None) -> None:

@@ -4,8 +4,10 @@ import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..data import memory
 from ..errors import (
     InterruptedSearchError,
     NoUsableTrialError,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from ..execution.cluster import Resources
 
 _SYNC_SECONDS = 60.0
+_DATA_FOLDER = ".data"  # of data that were given in memory
 _INTERRUPTED_SYNC_SECONDS = 3.0
 MessageCallback = Callable[[str], None]
 
@@ -76,6 +79,8 @@ def search(study: Study, session: Session | None = None) -> Result:
     if name in taken:  # refused before anything is written to MLflow
         raise name_taken(name)
     plan = replace(plan, study=replace(plan.study, name=name))
+    if not isinstance(study.dataset, str):
+        plan = _with_stored_data(plan, session.locations.artifacts / _DATA_FOLDER)
     check(session.locations.tracking_uri)  # before the search exists in the ledger
     record = {
         "study": plan.study.to_mapping(),
@@ -119,6 +124,13 @@ def resume(name: str, session: Session | None = None, *, trials: int | None = No
         ledger.close()
         raise
     return _clustered(_run(plan, ledger, tracking, session))
+
+
+def _with_stored_data(plan: Plan, folder: Path) -> Plan:
+    """Write data given in memory to a file, from which the search can be resumed."""
+    study = plan.study
+    path, labels = memory.save(study.dataset, study.labels, folder)
+    return replace(plan, study=replace(study, dataset=str(path), labels=labels))
 
 
 def _clustered(result: Result) -> Result:
@@ -261,8 +273,11 @@ def _summary_lines(plan: Plan, locations: Locations) -> list[str]:
     return [
         f"search {study.name}: {', '.join(study.methods)} on {data.name} ({len(data.train):,} + "
         f"{len(data.test):,} points), {study.trials} trials of {study.replicas} replicas",
+        f"data: {data.description}",
         f"ledger {redact(locations.storage)}, MLflow {redact(locations.tracking_uri)}, files "
         f"{locations.artifacts / str(study.name)}",
+        *(f"note: {note}" for note in data.notes),
+        *(f"warning: {warning}" for warning in data.warnings),
     ]
 
 

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
@@ -12,7 +13,7 @@ from mlflow.entities import LoggedModelOutput
 from mlflow.models import Model as MlflowModel
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-from numpy.typing import ArrayLike
+from mlflow.types.schema import AnyType
 
 from ..environment import environment, quiet_logger
 from ..errors import ServiceError, TunerError
@@ -26,6 +27,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow triggers warnings about its own type hints
     from mlflow.pyfunc import save_model
 
+_ANY = AnyType()  # type: ignore[no-untyped-call]
 _SERVING_SCRIPT = Path(__file__).with_name("serving.py")
 
 
@@ -36,7 +38,7 @@ def upload(
     work: Path,
     name: str,
     run_id: str,
-    example: ArrayLike,
+    example: Any,
 ) -> tuple[str, str]:
     """Upload the model saved in `work`/model to a run; return its id and the source of a version.
 
@@ -68,7 +70,7 @@ def upload(
     return str(logged.model_id), source
 
 
-def write(model: Model, mlflow_model: MlflowModel, work: Path, example: ArrayLike) -> None:
+def write(model: Model, mlflow_model: MlflowModel, work: Path, example: Any) -> None:
     """Write an MLflow model to `work`/bundle: safetensors, JSON and the source code it needs."""
     package = copy_source(model.method, work / "code")
     copied = work / "code" / package
@@ -83,20 +85,25 @@ def write(model: Model, mlflow_model: MlflowModel, work: Path, example: ArrayLik
             artifacts={"model": str(work / "model")},
             code_paths=[str(copied)] if copied.is_dir() else None,
             model_config={"package": package},
-            signature=signature(model.n_components),
+            signature=signature(model),
             input_example=example,
             pip_requirements=pip_requirements(model.method),
         )
 
 
-def signature(n_components: int) -> ModelSignature:
-    """Return the output columns of a served model and its parameter `output`.
+def signature(model: Model) -> ModelSignature:
+    """Return the columns that a served model takes and returns, and its parameter `output`.
 
-    No input schema is declared, because MLflow enforces types strictly: it would reject float64
-    for float32, integers, and points that keep their shape. The model checks its input itself.
+    Columns are of any type, and points without names have no input schema, because MLflow enforces
+    types strictly: it would reject float64 for float32, integers, and points that keep their
+    shape. The model checks its input itself.
     """
-    probabilities = [ColSpec(DataType.float, f"probability_{k}") for k in range(n_components)]
+    probabilities = [
+        ColSpec(DataType.float, f"probability_{k}") for k in range(model.n_components)
+    ]
+    names = model.preprocessor.encoder.names
     return ModelSignature(
+        inputs=Schema([ColSpec(_ANY, name) for name in names]) if names else None,
         outputs=Schema([ColSpec(DataType.long, "cluster"), *probabilities]),
         params=ParamSchema([ParamSpec("output", DataType.string, "predict")]),
     )

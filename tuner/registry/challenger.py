@@ -57,7 +57,7 @@ def register_challenger(
 ) -> PromotionOutcome:
     """Register a challenger, and promote it if it beats the champion or there is none."""
     dataset = plan.dataset
-    raw = dataset.scaling.invert(dataset.test)
+    raw = dataset.preprocessor.invert(dataset.test)
     labels = model.predict(raw)
     score_interval = interval(
         labels,

@@ -98,9 +98,10 @@ def _third_party_imports(file: Path) -> Iterator[str]:
 
 
 def _imports(file: Path) -> list[ast.Import | ast.ImportFrom]:
-    """Return the module-level imports of a file; in methods, those inside functions as well."""
+    """Return the imports of a file, in methods and data also those inside functions."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    nodes = list(ast.walk(tree)) if "models" in file.relative_to(_ROOT).parts else tree.body
+    lazy = {"models", "data"} & set(file.relative_to(_ROOT).parts)
+    nodes = list(ast.walk(tree)) if lazy else tree.body
     return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
 
 

@@ -59,7 +59,7 @@ def _dataset(model: Model, data: ModelCardData) -> str:
     shape = " × ".join(map(str, model.shape))
     return (
         f"`{data.dataset}`, points of shape {shape}: {data.train_points:,} for training and "
-        f"{data.test_points:,} for testing. sha256 of the data, split and scaling: "
+        f"{data.test_points:,} for testing. sha256 of the data, split and preprocessing: "
         f"`{data.fingerprint}`."
     )
 

@@ -55,7 +55,7 @@ def _compare(version: Version, champion: Version, registry: Registry, storage: s
             "--force to promote it anyway"
         )
     dataset = _load_dataset(version, storage)
-    raw = dataset.scaling.invert(dataset.test)
+    raw = dataset.preprocessor.invert(dataset.test)
     champion_labels, labels = (
         load(each.uri, tracking_uri=registry.uri).predict(raw) for each in (champion, version)
     )
@@ -74,6 +74,7 @@ def _compare(version: Version, champion: Version, registry: Registry, storage: s
 
 def _load_dataset(version: Version, storage: str) -> "Dataset":
     """Return the dataset that a version was trained on, as its search in the ledger names it."""
+    from ..data import Preparation
     from ..data import load as load_data
 
     try:
@@ -83,7 +84,8 @@ def _load_dataset(version: Version, storage: str) -> "Dataset":
             f"cannot compare version {version.number} of {version.name!r}, as its dataset is "
             f"unknown ({error}): set --storage to the ledger of its search, or use --force"
         ) from None
-    dataset = load_data(study["dataset"], labels=study["labels"])
+    preparation = Preparation.from_mapping(study["preparation"])
+    dataset = load_data(study["dataset"], labels=study["labels"], preparation=preparation)
     if dataset.fingerprint != version.tags.get(_FINGERPRINT_TAG):
         raise PromotionRefusedError(
             f"{study['dataset']} has changed since version {version.number} of {version.name!r} "

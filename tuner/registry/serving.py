@@ -7,7 +7,6 @@ holds its package name.
 from importlib import import_module
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException as BadRequest
 from mlflow.models import set_model
@@ -45,7 +44,7 @@ class ServedModel(PythonModel):
             allowed = ", ".join(OUTPUTS)
             raise BadRequest(f"output={output!r} is unknown: give one of {allowed}", _INVALID)
         try:
-            return self._table(np.asarray(model_input), output)
+            return self._table(model_input, output)
         except self._model_error as error:
             raise BadRequest(str(error), _INVALID) from None
 

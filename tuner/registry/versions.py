@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar, final
+from typing import Any, TypeVar, final
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from numpy.typing import ArrayLike
 
 from ..errors import PromotionRefusedError, UsageError, did_you_mean
 from ..methods.config import Scalar
@@ -107,7 +106,7 @@ class Registry:
         run_id: str,
         tags: Mapping[str, Scalar],
         description: str,
-        example: ArrayLike,
+        example: Any,
     ) -> Version:
         """Log a model to a run and register it, or return its version if it is already registered.
 

@@ -94,14 +94,19 @@ class _ModelPlots:
         self.index = np.sort(order[:_MAX_POINTS])
 
     @cached_property
+    def raw(self) -> Any:
+        """The test points shown, in their raw form."""
+        return self.dataset.preprocessor.invert(self.dataset.test[self.index])
+
+    @cached_property
     def shown(self) -> NDArray[np.float32]:
-        """The test points shown, raw."""
-        return self.dataset.scaling.invert(self.dataset.test[self.index])
+        """The test points shown, as numbers in raw units."""
+        return self.dataset.preprocessor.scaling.invert(self.dataset.test[self.index])
 
     @cached_property
     def proba(self) -> NDArray[np.float32]:
         """The probabilities p(cluster | point) of the points shown."""
-        return self.model.predict_proba(self.shown)
+        return self.model.predict_proba(self.raw)
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
@@ -116,14 +121,21 @@ class _ModelPlots:
     def samples(self) -> Figure:
         """Draw new points of each cluster."""
         clusters = range(self.model.n_components)
-        points = np.stack([self.model.sample(k, _SAMPLES_PER_CLUSTER) for k in clusters])
+        points = np.stack(
+            [self._numbers(self.model.sample(k, _SAMPLES_PER_CLUSTER)) for k in clusters]
+        )
         return _scatter_or_grid(points, plots.samples, "samples of each cluster")
 
     def traversals(self) -> Figure:
         """Draw points of each cluster whose style varies along a line."""
         clusters = range(self.model.n_components)
-        points = np.stack([self.model.traverse(k, _TRAVERSAL_STEPS) for k in clusters])
+        points = np.stack(
+            [self._numbers(self.model.traverse(k, _TRAVERSAL_STEPS)) for k in clusters]
+        )
         return _scatter_or_grid(points, plots.traversals, "style traversal of each cluster")
+
+    def _numbers(self, raw: Any) -> Array:
+        return self.model.preprocessor.encode(raw)
 
     def scatter(self) -> Figure:
         """Draw two-dimensional points."""
@@ -136,7 +148,7 @@ class _ModelPlots:
 
     def codes(self, name: str, project: Callable[[Array], Array]) -> Figure | None:
         """Draw a projection of the finite codes, None if there are none."""
-        codes = self.model.embed(self.shown)
+        codes = self.model.embed(self.raw)
         finite = np.isfinite(codes).all(axis=1)
         if not finite.any():
             return None
@@ -156,7 +168,7 @@ class _ModelPlots:
     def confusion(self, labels: NDArray[np.int64]) -> Figure:
         """Draw the confusion matrix of all test points."""
         return plots.confusion(
-            self.model.predict(self.dataset.scaling.invert(self.dataset.test)),
+            self.model.predict(self.dataset.preprocessor.invert(self.dataset.test)),
             labels,
             n_components=self.model.n_components,
             label_names=self.dataset.label_names,

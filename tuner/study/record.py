@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-SCHEMA = 2
+from ..data.preparation import INFERRED
+
+SCHEMA = 3
 _SEARCHED_SINCE = {"em_vae.revive_below": 0.02, "em_flow.revive_below": 0.02}
 """Settings that no search of schema 1 varied, and the values that they had."""
 
@@ -12,12 +14,16 @@ def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record of a search as this version would have written it.
 
     In schema 1 the objective `score` was modularity. What was searched is kept as spaces given by
-    the user, because the ranges of the methods have changed, that of K among them.
+    the user, because the ranges of the methods have changed, that of K among them. Up to schema 2
+    the scaling was guessed, and there was nothing to say about the data.
     """
     schema = record.get("schema", 1)
-    if schema != 1 or "study" not in record:
+    if schema >= SCHEMA or "study" not in record:
         return {**record, "schema": schema}
-    study, identity = dict(record["study"]), dict(record.get("identity", {}))
+    study = {"preparation": {"scale": INFERRED}, **record["study"]}
+    identity = dict(record.get("identity", {}))
+    if schema > 1:
+        return {**record, "study": study, "schema": SCHEMA}
     for document in (study, identity):
         if document.get("objective") == "score":
             document["objective"] = "modularity"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from ..data.preparation import Preparation
 from ..errors import DataError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -32,15 +33,19 @@ SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class Study:
     """The description of one search: what is searched and how trials are scored.
 
-    `fixed` settings are not searched. A key `METHOD.SETTING` applies to one method only.
-    `spaces` overrides entries of the methods' search spaces, by documents in the format of a space
-    file. `epochs` limits the passes of a trial over the data, and `replicas` is its number of
-    seeds.
+    `dataset` is the name of a built-in one, the path of a file or folder, or data in memory: a
+    data frame, a mapping of columns, or an array of points. `labels` names the column of a table
+    that holds the classes, or holds those of an array. `preparation` says how the data are
+    encoded and scaled.
+
+    `fixed` settings are not searched. A key `METHOD.SETTING` applies to one method only. `spaces`
+    overrides entries of the methods' search spaces, by documents in the format of a space file.
+    `epochs` limits the passes of a trial over the data, and `replicas` is its number of seeds.
     """
 
     methods: tuple[str, ...] = ("gmvae",)
-    dataset: str = "digits"
-    labels: str | None = None
+    dataset: Any = "digits"
+    labels: Any = None
     trials: int = 100
     replicas: int = 3
     epochs: int | None = None
@@ -49,6 +54,7 @@ class Study:
     sampler: str = "tpe"
     scheduler: str = "asha"
     seed: int = 0
+    preparation: Preparation = field(default_factory=Preparation)
     fixed: Mapping[str, "Scalar"] = field(default_factory=dict)
     spaces: Mapping[str, Any] = field(default_factory=dict)
     finalists: int = 3
@@ -78,12 +84,16 @@ class Study:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the study as JSON values."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
+        if not isinstance(self.dataset, str):
+            raise TypeError("a study of data in memory is recorded once these are in a file")
+        values = {**dataclasses.asdict(self), "preparation": self.preparation.to_mapping()}
+        return json.loads(json.dumps(values))  # type: ignore[no-any-return]
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
         """Return the study from the values of `to_mapping`."""
-        return cls(**{**values, "methods": tuple(values["methods"])})
+        preparation = Preparation.from_mapping(values["preparation"])
+        return cls(**{**values, "methods": tuple(values["methods"]), "preparation": preparation})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +154,7 @@ def prepare(study: Study) -> Plan:
     for name in names:
         catalog.method(name)
     _check_fixed_names(study.fixed, names)
-    dataset = load(study.dataset, labels=study.labels)
+    dataset = load(study.dataset, labels=study.labels, preparation=study.preparation)
     study = replace(study, methods=tuple(names), register=study.register or slug(dataset.name))
     branches = {name: _branch(study, dataset, name) for name in names}
     _check_objective(study, dataset, branches)

@@ -186,9 +186,8 @@ def _train(trial: Trial, watch: Watch | None) -> Evaluation:
 def _save_replicas(
     trial: Trial, dataset: "Dataset", finalist: Finalist, *, labels_used: bool
 ) -> None:
-    config, shape, scaling = trial.config, dataset.shape, dataset.scaling
     for r, clusterer in enumerate(trial.method.clusterers()):
-        model = Model(finalist.method, config, shape, clusterer, scaling, labels_used)
+        model = Model(finalist.method, trial.config, clusterer, dataset.preprocessor, labels_used)
         model.save(finalist.model_folder(r))
 
 

@@ -4,17 +4,16 @@ This module is copied into registered models together with what it imports, so i
 relative and need only numpy, torch and safetensors.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, final
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.scaling import Scaling
+from ..data.preprocessor import Preprocessor
 from ..errors import DataError, TunerError, UsageError
 from ..methods import catalog
 from ..methods.config import Config
@@ -35,30 +34,30 @@ DOCUMENT = "model.json"
 _SCHEMA = 1
 _BATCH_SIZE = 4096
 
+Raw = Any  # arrays and data frames, of several libraries
+
 
 @final
 class Model:
-    """A clusterer with the scaling of its data and the settings it was trained with.
+    """A clusterer with the preprocessor of its data and the settings it was trained with.
 
-    `shape` is the shape of one raw point. `labels_used` says whether labels influenced the choice
-    of this model. Raw data are numbers of shape (N, *shape) or flat, (N, F), in the units of the
-    training data; a data frame counts as a flat table.
+    `labels_used` says whether labels influenced the choice of this model. Raw data are like the
+    training data and in their units: arrays (N, *shape) or flat, (N, F), or tables such as data
+    frames, whose columns are found by name if the training data had names.
     """
 
     def __init__(
         self,
         method: str,
         config: Config,
-        shape: Shape,
         clusterer: Clusterer,
-        scaling: Scaling,
+        preprocessor: Preprocessor,
         labels_used: bool = False,
     ) -> None:
         self.method = method
         self.config = config
-        self.shape = tuple(shape)
         self.clusterer = clusterer
-        self.scaling = scaling
+        self.preprocessor = preprocessor
         self.labels_used = labels_used
         self._device = next(iter(clusterer.weights().values())).device
 
@@ -66,31 +65,39 @@ class Model:
         return f"Model({self.method!r}, n_components={self.n_components}, shape={self.shape})"
 
     @property
+    def shape(self) -> Shape:
+        """The shape of one point as the clusterer sees it."""
+        return self.preprocessor.shape
+
+    @property
     def n_components(self) -> int:
         """Number of clusters K."""
         return self.config.n_components
 
-    def predict(self, raw: ArrayLike) -> NDArray[np.int64]:
+    def predict(self, raw: Raw) -> NDArray[np.int64]:
         """Return the most probable cluster of each point, shape (N,)."""
         return self._apply(raw, self.clusterer.predict)
 
-    def predict_proba(self, raw: ArrayLike) -> NDArray[np.float32]:
+    def predict_proba(self, raw: Raw) -> NDArray[np.float32]:
         """Return p(cluster | x), shape (N, K)."""
         return self._apply(raw, self.clusterer.predict_proba)
 
-    def embed(self, raw: ArrayLike) -> NDArray[np.float32]:
+    def embed(self, raw: Raw) -> NDArray[np.float32]:
         """Return the codes of the points, shape (N, D)."""
         return self._apply(raw, self.clusterer.embed)
 
-    def reconstruct(self, raw: ArrayLike) -> NDArray[np.float32]:
-        """Return the points decoded from their codes, raw, shape (N, *shape)."""
+    def reconstruct(self, raw: Raw) -> Any:
+        """Return the points decoded from their codes, in the form and units of raw data."""
         if not isinstance(self.clusterer, Decodes):
             raise self._unsupported("reconstruct points", Decodes)
         scaled = self._apply(raw, self.clusterer.reconstruct)
-        return self.scaling.invert(scaled.reshape(-1, *self.shape))
+        return self.preprocessor.invert(scaled.reshape(-1, *self.shape))
 
-    def sample(self, cluster: int, n: int, seed: int = 0) -> NDArray[np.float32]:
-        """Return n new points of one cluster, raw, shape (n, *shape)."""
+    def sample(self, cluster: int, n: int, seed: int = 0) -> Any:
+        """Return n new points of one cluster, in the form and units of raw data.
+
+        These are a data frame if the training data had names of columns, else (n, *shape).
+        """
         if not isinstance(self.clusterer, Generates):
             raise self._unsupported("draw new points", Generates)
         self._check_cluster(cluster)
@@ -98,10 +105,10 @@ class Model:
             raise UsageError(f"cannot draw {n} points: give a number of at least 1")
         with torch.inference_mode():
             scaled = self.clusterer.sample(cluster, n, seed).cpu().numpy()
-        return self.scaling.invert(scaled.reshape(n, *self.shape))
+        return self.preprocessor.invert(scaled.reshape(n, *self.shape))
 
-    def traverse(self, cluster: int, steps: int) -> NDArray[np.float32]:
-        """Return points of one cluster with varying style, raw, shape (steps, *shape)."""
+    def traverse(self, cluster: int, steps: int) -> Any:
+        """Return `steps` points of one cluster with varying style, in the form of raw data."""
         if not isinstance(self.clusterer, Traverses):
             raise self._unsupported("vary the style of points", Traverses)
         self._check_cluster(cluster)
@@ -109,9 +116,9 @@ class Model:
             raise UsageError(f"cannot traverse in {steps} steps: give a number of at least 2")
         with torch.inference_mode():
             scaled = self.clusterer.traverse(cluster, steps).cpu().numpy()
-        return self.scaling.invert(scaled.reshape(steps, *self.shape))
+        return self.preprocessor.invert(scaled.reshape(steps, *self.shape))
 
-    def elbo(self, raw: ArrayLike) -> NDArray[np.float32]:
+    def elbo(self, raw: Raw) -> NDArray[np.float32]:
         """Return a lower bound of log p(scaled x) in nats, shape (N,)."""
         if not isinstance(self.clusterer, Bounds):
             raise self._unsupported("bound the likelihood", Bounds)
@@ -119,7 +126,7 @@ class Model:
 
     def save(self, folder: Path | str) -> None:
         """Write the model as a folder with safetensors, JSON and a manifest."""
-        arrays = self.scaling.to_arrays()
+        arrays = self.preprocessor.scaling.to_arrays()
         tensors = {f"weights/{name}": t for name, t in self.clusterer.weights().items()}
         tensors |= {f"scaling/{name}": torch.as_tensor(a) for name, a in arrays.items()}
         document = {
@@ -128,6 +135,7 @@ class Model:
             "distribution": catalog.distribution(self.method),
             "config": self.config.to_mapping(),
             "shape": list(self.shape),
+            "encoder": self.preprocessor.to_mapping(),
             "scaling": sorted(arrays),
             "n_components": self.n_components,
             "labels_used": self.labels_used,
@@ -143,9 +151,9 @@ class Model:
         document = from_json(files[DOCUMENT], where=path / DOCUMENT)
         return _build(cls, document, tensors, where=path / DOCUMENT, device=device)
 
-    def _apply(self, raw: ArrayLike, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
+    def _apply(self, raw: Raw, function: Callable[[Tensor], Tensor]) -> NDArray[Any]:
         """Return the result of a function of scaled points (N, *shape), computed in batches."""
-        points = self._points(raw)
+        points = self.preprocessor.encode(raw)
         with torch.inference_mode():
             batches = [
                 function(self._scaled(points, start).to(self._device)).cpu()
@@ -159,24 +167,10 @@ class Model:
                 f"there is no cluster {cluster}: choose one from 0 to {self.n_components - 1}"
             )
 
-    def _points(self, raw: ArrayLike) -> NDArray[Any]:
-        """Return raw data as numbers of shape (N, *shape), or raise DataError."""
-        try:
-            points = np.asarray(raw)
-        except ValueError:
-            raise DataError(f"ragged data: give {self._allowed()}") from None
-        if points.dtype.kind not in "buif":
-            raise DataError(f"data of type {points.dtype} are not numbers: give {self._allowed()}")
-        if not _fits(points.shape, self.shape):
-            raise DataError(
-                f"data of shape {points.shape} do not fit the model: give {self._allowed()}"
-            )
-        return points.reshape(-1, *self.shape)
-
     def _scaled(self, points: NDArray[Any], start: int) -> Tensor:
         """Return the batch of points that begins at `start`, scaled, or raise DataError."""
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = self.scaling.apply(points[start : start + _BATCH_SIZE])
+            scaled = self.preprocessor.scaling.apply(points[start : start + _BATCH_SIZE])
         finite = np.isfinite(scaled).reshape(len(scaled), -1).all(axis=1)
         if not finite.all():
             row = start + int(np.argmin(finite))
@@ -185,13 +179,6 @@ class Model:
             )
         return torch.from_numpy(np.ascontiguousarray(scaled, dtype=np.float32))
 
-    def _allowed(self) -> str:
-        flat = math.prod(self.shape)
-        shaped = "".join(f", {size}" for size in self.shape)
-        return f"numbers of shape (N{shaped})" + (
-            "" if len(self.shape) == 1 else f" or (N, {flat})"
-        )
-
     def _unsupported(self, task: str, capability: type) -> UsageError:
         switches = catalog.method(self.method).clusterer_with.items()
         remedies = [
@@ -199,14 +186,6 @@ class Model:
         ]
         remedy = " or ".join([*remedies, "use another method"])
         return UsageError(f"this model of method {self.method!r} cannot {task}: {remedy}")
-
-
-def _fits(given: Shape, shape: Shape) -> bool:
-    """Return whether `given` is (N, *shape) with N > 0, flattened or up to axes of length 1."""
-    if len(given) < 2 or given[0] == 0:
-        return False
-    flat = given[1:] == (math.prod(shape),)
-    return flat or [s for s in given[1:] if s > 1] == [s for s in shape if s > 1]
 
 
 def _build(
@@ -226,13 +205,12 @@ def _build(
         config = method.config_type.from_mapping(document["config"])
         expected = method(config, shape, (0,)).clusterers()[0].weights()
         _check_tensors(weights, expected)
-        scaling = Scaling.from_arrays(arrays)
-        np.broadcast_shapes(scaling.shift.shape, scaling.scale.shape, shape)
+        preprocessor = Preprocessor.from_parts(document.get("encoder"), arrays, shape)
         clusterer = method.clusterer_of(config)(config, shape, weights, device=device)
     except (TunerError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{where} does not describe a usable model: {error}") from error
     labels_used = document.get("labels_used") is True
-    return cls(str(document["method"]), config, shape, clusterer, scaling, labels_used)
+    return cls(str(document["method"]), config, clusterer, preprocessor, labels_used)
 
 
 def _installed_method(name: str, distribution: object) -> type[Method]:

@@ -7,7 +7,7 @@ from tuner.cli.app import app, run
 from tuner.errors import DataError, InterruptedSearchError
 
 COMMANDS = [
-    *("search", "resume", "status", "train", "methods", "space", "datasets", "promote"),
+    *("search", "resume", "status", "train", "methods", "space", "datasets", "data", "promote"),
     *("rollback", "models", "predict", "sample", "doctor", "ui", "sync"),
 ]
 
@@ -50,7 +50,7 @@ def test_version(tuner):
     [
         (["serch"], "no such command 'serch'; did you mean 'search'?"),
         (["search", "--trial", "3"], "no such option --trial; did you mean '--trials'?"),
-        (["search", "--frobnicate"], "no such option: --frobnicate"),
+        (["search", "--zzzzz"], "no such option: --zzzzz"),
         (["search", "--trials"], "option '--trials' requires an argument"),
         (["search", "--trials", "abc"], "--trials 'abc': give a whole number"),
         (["search", "--trials", "1.5"], "--trials '1.5': give a whole number"),

@@ -63,7 +63,8 @@ def test_the_label_column_is_ignored(tuner, here, model):
     assert ran.code == 0, ran.err
     ran = tuner("predict", model, "x.csv", "--out", "p.csv")
     assert ran.code == 3
-    assert "column 'kind'" in ran.error_message
+    assert "'a', 'b', 'kind', 'c', 'd' but the model was trained on 4 columns" in ran.error_message
+    assert "--labels" in ran.error_message
 
 
 @pytest.mark.parametrize(

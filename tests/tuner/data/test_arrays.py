@@ -46,7 +46,7 @@ def test_an_npz_file_may_bring_labels_and_a_test_part(tmp_path, x):
     assert data.label_names == ("a", "b", "c")
     assert np.array_equal(data.train_labels, [0, 1] * 20)
     assert np.array_equal(data.test_labels, [1, 2] * 5)
-    assert np.allclose(data.scaling.invert(data.test), x[40:], atol=1e-5)
+    assert np.allclose(data.preprocessor.invert(data.test), x[40:], atol=1e-5)
 
 
 def test_points_alone_are_enough_for_an_npz(tmp_path, x):
@@ -143,9 +143,19 @@ def test_any_numbers_work(tmp_path, x):
     assert np.isfinite(data.train).all()
 
 
-def test_a_sparse_matrix_is_refused(tmp_path):
-    scipy.sparse.save_npz(tmp_path / "sparse.npz", scipy.sparse.eye_array(9, format="csr"))
-    assert ".toarray()" in refusal(tmp_path / "sparse.npz")
+@pytest.mark.parametrize("form", ["csr", "csc", "coo"])
+def test_a_sparse_matrix_is_read_with_its_zeros(tmp_path, x, form):
+    x = np.where(x > 0, x, 0)
+    scipy.sparse.save_npz(tmp_path / "s.npz", scipy.sparse.coo_array(x).asformat(form))
+    data, dense = load(str(tmp_path / "s.npz")), load(str(saved(tmp_path / "s.npy", x)))
+    assert data.fingerprint == dense.fingerprint
+    assert np.array_equal(data.train, dense.train)
+
+
+def test_a_sparse_matrix_must_fit_into_memory_with_its_zeros(tmp_path):
+    wide = scipy.sparse.csr_array((np.ones(2), ([0, 1], [0, 2**40])), shape=(2**20, 2**41))
+    scipy.sparse.save_npz(tmp_path / "s.npz", wide)
+    assert "GiB of memory" in refusal(tmp_path / "s.npz")
 
 
 def test_an_npz_without_x_says_what_it_has(tmp_path, x):

@@ -42,7 +42,9 @@ def classed(tmp_path):
 
 
 def raw(data):
-    return np.concatenate([data.scaling.invert(data.train), data.scaling.invert(data.test)])
+    return np.concatenate(
+        [data.preprocessor.invert(data.train), data.preprocessor.invert(data.test)]
+    )
 
 
 def test_images_beside_each_other_have_no_labels(tmp_path):
@@ -53,7 +55,7 @@ def test_images_beside_each_other_have_no_labels(tmp_path):
     assert data.train_labels is None
     assert data.label_names == ()
     assert data.unit_interval
-    assert data.scaling.scale == 255
+    assert data.preprocessor.scaling.scale == 255
     expected = np.moveaxis(np.stack(written), 3, 1).reshape(10, -1)
     assert np.array_equal(
         np.sort(raw(data).reshape(10, -1).round(), axis=0), np.sort(expected, axis=0)

@@ -65,7 +65,7 @@ def test_digits_are_divided_by_their_range():
     assert data.test.shape == (360, 8, 8)
     assert data.unit_interval
     assert data.train.max() == 1
-    assert data.scaling.invert(data.train).max() == 16
+    assert data.preprocessor.invert(data.train).max() == 16
     assert data.label_names == tuple("0123456789")
     assert set(data.test_labels) == set(range(10))
 
@@ -105,7 +105,7 @@ def test_house_numbers_are_colour_images(folder, offline):
     assert data.test.shape == (10, 3, 32, 32)
     assert data.unit_interval
     expected = np.moveaxis(written["X"], (3, 2), (0, 1))
-    assert np.array_equal(data.scaling.invert(data.train).round(), expected)
+    assert np.array_equal(data.preprocessor.invert(data.train).round(), expected)
 
 
 def test_ten_stands_for_the_digit_zero(folder, offline):
@@ -120,7 +120,7 @@ def test_house_numbers_are_read_as_torchvision_does(folder, offline, monkeypatch
     data = load("svhn")
     monkeypatch.setattr(SVHN, "_check_integrity", lambda self: True)
     theirs = SVHN(str(folder), split="train")
-    assert np.array_equal(data.scaling.invert(data.train).round(), theirs.data)
+    assert np.array_equal(data.preprocessor.invert(data.train).round(), theirs.data)
     assert np.array_equal(data.train_labels, theirs.labels)
 
 

@@ -19,7 +19,7 @@ def test_five_equal_classes_in_the_plane(name, points):
 def test_arcs_are_standardised_and_half_moons_keep_their_unit():
     assert np.allclose(load("arcs").train.std(axis=0), 1, atol=1e-4)
     moons = load("half_moons")
-    assert np.array_equal(moons.scaling.invert(moons.train), moons.train)
+    assert np.array_equal(moons.preprocessor.invert(moons.train), moons.train)
     lower = moons.train[moons.train_labels == 0]
     assert np.isclose(np.linalg.norm(lower, axis=1).mean(), 2, atol=0.01)
 
@@ -32,7 +32,7 @@ def test_the_same_on_every_call(name):
 @pytest.mark.parametrize("name", ["arcs", "half_moons"])
 def test_classes_do_not_touch(name):
     data = load(name)
-    x = data.scaling.invert(data.train)
+    x = data.preprocessor.invert(data.train)
     trees = [cKDTree(x[data.train_labels == k]) for k in range(5)]
     apart = min(trees[k].query(x[data.train_labels != k])[0].min() for k in range(5))
     within = max(tree.query(tree.data, k=2)[0][:, 1].max() for tree in trees)
@@ -51,7 +51,7 @@ def test_k_means_does_not_find_them(name):
 
 def test_arcs_lie_on_circles():
     data = load("arcs")
-    x = data.scaling.invert(data.train)
+    x = data.preprocessor.invert(data.train)
     for k, turn in enumerate(2 * np.pi * np.arange(5) / 5):
         own = x[data.train_labels == k]
         radius = np.linalg.norm(own - [np.cos(turn), np.sin(turn)], axis=1)

@@ -144,7 +144,15 @@ class Stage:
 def _plan(*methods: str, **settings: Any) -> Plan:
     points = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
     made = plan(*methods, **settings)
-    data: Any = SimpleNamespace(fingerprint="0" * 64, name="none", train=points, test=points)
+    data: Any = SimpleNamespace(
+        fingerprint="0" * 64,
+        name="none",
+        train=points,
+        test=points,
+        description="",
+        notes=(),
+        warnings=(),
+    )
     return replace(made, dataset=data)
 
 

@@ -101,6 +101,7 @@ def test_the_artifact_has_a_signature_and_requirements(folder):
     assert {line.split(">=")[0] for line in needed} == {
         "mlflow",
         "numpy",
+        "pandas",
         "safetensors",
         "scikit-learn",
         "torch",

@@ -10,6 +10,8 @@ from matplotlib import image
 
 from tests.tuner.fitted import fitted_model, raw_points
 from tuner.data.dataset import Dataset
+from tuner.data.encoding import ArrayEncoder
+from tuner.data.preprocessor import Preprocessor
 from tuner.data.scaling import Scaling
 from tuner.models.gmvae.method import GMVAE, GMVAEConfig
 from tuner.reports import model_pictures
@@ -46,9 +48,10 @@ ALWAYS_DRAWN = {"codes.png", "curves.png"}
 def data(shape=(6,), *, n=60, labelled=True) -> Dataset:
     raw = raw_points(n, shape)
     scaling = Scaling(raw.mean(axis=0), np.maximum(raw.std(axis=0), 1))
-    scaled = scaling.apply(raw)
+    preprocessor = Preprocessor(ArrayEncoder(raw.shape[1:]), scaling)
+    scaled = preprocessor.apply(raw)
     labels = np.arange(n) % 2 if labelled else None
-    return Dataset("blobs", scaled, scaled, labels, labels, ("a", "b"), scaling, "f" * 64)
+    return Dataset("blobs", scaled, scaled, labels, labels, ("a", "b"), preprocessor, "f" * 64)
 
 
 def gmvae(shape, *, spoil=None) -> Model:
@@ -59,7 +62,8 @@ def gmvae(shape, *, spoil=None) -> Model:
                 if spoil in name:
                     parameter.fill_(math.nan)
     (clusterer,) = method.clusterers()
-    return Model("gmvae", SMALL, shape, clusterer, Scaling(np.zeros(()), np.ones(())))
+    scaling = Scaling(np.zeros(()), np.ones(()))
+    return Model("gmvae", SMALL, clusterer, Preprocessor(ArrayEncoder(shape), scaling))
 
 
 def drawn(model, dataset, folder, curve=CURVE):
@@ -158,9 +162,9 @@ def test_one_cluster_in_use_and_constant_codes_are_drawn(tmp_path):
             if "components_head" in name or name.startswith("network.heads"):
                 parameter.zero_()
     (clusterer,) = method.clusterers()
-    scaling = Scaling(np.zeros(()), np.ones(()))
-    model = Model("gmvae", SMALL, (8, 8), clusterer, scaling)
-    raw = data((8, 8)).scaling.invert(data((8, 8)).test)
+    preprocessor = Preprocessor(ArrayEncoder((8, 8)), Scaling(np.zeros(()), np.ones(())))
+    model = Model("gmvae", SMALL, clusterer, preprocessor)
+    raw = data((8, 8)).preprocessor.invert(data((8, 8)).test)
     assert set(model.predict(raw)) == {0}
     assert np.ptp(model.embed(raw), axis=0).max() == 0
     assert {"codes.png", "members.png", "confusion.png"} <= drawn(model, data((8, 8)), tmp_path)

@@ -94,5 +94,5 @@ def test_values_are_of_training_points_and_scores_of_test_points(tmp_path):
             (dataset.train, graph, finalist.values[r]),
             (dataset.test, test_graph, finalist.scores[r]),
         ):
-            labels = clusterer.predict(dataset.scaling.invert(points))
+            labels = clusterer.predict(dataset.preprocessor.invert(points))
             assert value == pytest.approx(float(modularity(scored_on, labels[scored_on.index])))

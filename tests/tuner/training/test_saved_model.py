@@ -7,6 +7,8 @@ import torch
 
 from tests.tuner import sabotage
 from tests.tuner.fitted import fitted_model, raw_points
+from tuner.data.encoding import ArrayEncoder
+from tuner.data.preprocessor import Preprocessor
 from tuner.data.scaling import Scaling
 from tuner.errors import DataError, UsageError
 from tuner.methods import catalog
@@ -18,7 +20,8 @@ def untrained_model(name, **settings):
     method_type = catalog.method(name)
     config = method_type.config_type.from_mapping({"n_components": 4, **settings})
     clusterer = method_type(config, (8, 8), (5,)).clusterers()[0]
-    return Model(name, config, (8, 8), clusterer, Scaling(np.zeros(()), np.asarray(16.0)))
+    scaling = Scaling(np.zeros(()), np.asarray(16.0))
+    return Model(name, config, clusterer, Preprocessor(ArrayEncoder((8, 8)), scaling))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def saved(model, tmp_path):
 
 def test_raw_data_are_scaled_before_the_clusterer_sees_them(model):
     raw = raw_points()
-    scaled = torch.from_numpy(model.scaling.apply(raw))
+    scaled = torch.from_numpy(model.preprocessor.apply(raw))
     assert (model.predict(raw) == model.clusterer.predict(scaled).numpy()).all()
     assert model.predict(raw).dtype == np.int64
     assert np.allclose(model.predict_proba(raw).sum(axis=1), 1, atol=1e-5)
@@ -54,7 +57,7 @@ def test_answers_come_back_in_raw_units(model):
 def test_reconstructions_come_back_in_raw_units(tmp_path):
     decoding = untrained_model("vae_gmm")
     raw = np.random.default_rng(0).uniform(0, 16, size=(10, 8, 8))
-    scaled = torch.from_numpy(decoding.scaling.apply(raw))
+    scaled = torch.from_numpy(decoding.preprocessor.apply(raw))
     drawn = decoding.clusterer.reconstruct(scaled).detach().numpy().reshape(10, 8, 8)
     assert decoding.reconstruct(raw) == pytest.approx(16 * drawn, rel=1e-5)
 

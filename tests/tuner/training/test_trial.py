@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from tuner.data.dataset import Dataset
+from tuner.data.encoding import ArrayEncoder
+from tuner.data.preprocessor import Preprocessor
 from tuner.data.scaling import Scaling
 from tuner.errors import DiskError
 from tuner.evaluation.graph import neighbour_graph
@@ -48,7 +50,7 @@ def dataset() -> Dataset:
         train_labels=labels,
         test_labels=labels[:60],
         label_names=("a", "b", "c"),
-        scaling=Scaling(np.zeros(3), np.ones(3)),
+        preprocessor=Preprocessor(ArrayEncoder((3,)), Scaling(np.zeros(3), np.ones(3))),
         fingerprint="f" * 64,
     )
 

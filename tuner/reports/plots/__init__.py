@@ -5,7 +5,7 @@ with one or three channels. The ten colours suit colour-blind readers; further g
 with another marker or line style.
 """
 
-from .charts import confusion, scatter
+from .charts import confusion, plane, scatter
 from .component_scores import components
 from .figures import save
 from .grids import is_image, members, samples, traversals
@@ -17,6 +17,7 @@ __all__ = [
     "curves",
     "is_image",
     "members",
+    "plane",
     "samples",
     "save",
     "scatter",

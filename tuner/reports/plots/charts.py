@@ -81,6 +81,24 @@ def scatter(
     return figure
 
 
+def plane(
+    points: Array, labels: Array | None, label_names: Sequence[str], *, title: str
+) -> Figure:
+    """Draw the first two principal components of points (N, 2), coloured by label if given."""
+    figure, axes = single_axes(5.4, 4.8)
+    if labels is None:
+        axes.scatter(points[:, 0], points[:, 1], s=13, color=colour(0), linewidths=0, alpha=0.6)
+        axes.tick_params(labelsize=SMALL_FONT)
+    else:
+        _scatter_groups(axes, points, labels, label_names)
+    axes.set(
+        title=title, xlabel="principal component 1, scaled", ylabel="principal component 2, scaled"
+    )
+    if _fills_square(points):
+        axes.set_aspect("equal", adjustable="datalim")
+    return figure
+
+
 def _scatter_groups(axes: Axes, points: Array, codes: Array, names: Sequence[str]) -> None:
     """Draw the points of each code in its colour, and a legend unless it would be too long."""
     drawn = 0

@@ -1,0 +1,233 @@
+"""The training and the test part of raw data, as numbers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, UsageError
+from . import axes, checks
+from .columns import CONSTANT, VECTOR, Column
+from .content import Content, Labels
+from .encoding import ArrayEncoder, Encoder, TableEncoder
+from .preparation import Preparation
+from .roles import Roles, filled, roles
+from .scaling import Array
+from .suspicions import named_columns, suspicions
+
+SPLIT_SEED = 20170526
+_TABLE_KIND = np.dtype(np.float64)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Both parts of the data as numbers, (N, *shape), not scaled yet.
+
+    `kind` is the type in which they are identified, so that the same numbers of another type are
+    the same data. `notes` are about what was left out, `warnings` about what is hardly meant.
+    """
+
+    x: Array
+    x_test: Array
+    y: Labels | None
+    y_test: Labels | None
+    label_names: tuple[str, ...]
+    split: str
+    encoder: Encoder
+    kind: np.dtype[Any]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def image_parts(content: Content, preparation: Preparation, where: str) -> Parts:
+    """Return images, channels first."""
+    _require_no_columns(preparation, where)
+    assert isinstance(content.x, np.ndarray)
+    x, x_test = _checked(content, content.x, where)
+    encoder = ArrayEncoder(x.shape[1:], axes.channels_last(x.shape[1:], where))
+    x, x_test = encoder.encode(x), None if x_test is None else encoder.encode(x_test)
+    # a built-in source has one type, by which its searches have been identified
+    kind = x.dtype if content.unit is not None else checks.smallest_type(x)
+    return _parted(content, x, x_test, encoder, kind, where)
+
+
+def inferred_parts(content: Content, where: str) -> Parts:
+    """Return points as searches recorded before there was a choice had them."""
+    x, x_test = _checked(content, checks.one_array(content.x), where)
+    encoder: Encoder = ArrayEncoder(x.shape[1:])
+    if isinstance(content.x, Mapping):
+        widths = {name: np.shape(values)[1:] for name, values in content.x.items()}
+        columns = [
+            Column(name=name, kind=VECTOR, width=width[0]) if width else Column(name=name)
+            for name, width in widths.items()
+        ]
+        encoder = TableEncoder(tuple(columns), content.columns != ())
+    return _parted(content, x, x_test, encoder, x.dtype, where)
+
+
+def table_parts(content: Content, preparation: Preparation, where: str) -> Parts:
+    """Return the rows of a table, with its columns encoded as what they are taken for."""
+    x = _table(content, where)
+    found = roles(x, content.columns, preparation, where)
+    warnings = suspicions(
+        found,
+        preparation,
+        labelled=content.y is not None or content.y_test is not None,
+        unit_known=content.unit is not None,
+    )
+    content = replace(
+        content,
+        notes=(*content.notes, *_left_out(found, preparation)),
+        warnings=(*content.warnings, *warnings),
+    )
+    kept = np.arange(len(found.complete))
+    if preparation.missing == "drop":
+        kept = _complete_rows(found, where)
+        if content.y is not None:  # checked with all rows, to which messages refer
+            y = checks.labels(content.y, len(found.complete), where)
+            content = replace(content, y=y[kept])
+    encoder = found.encoder(preparation)
+    if preparation.missing in ("mean", "indicator"):
+        training = kept if content.x_test is not None else kept[split_rows(len(kept))[0]]
+        encoder = filled(encoder, found, training)
+    numbers = encoder.encode(_rows(found, kept))
+    x_test = None
+    if content.x_test is not None:
+        x_test = _published_test(content, found, encoder, where)
+    return _parted(content, numbers, x_test, encoder, _TABLE_KIND, where)
+
+
+def _table(content: Content, where: str) -> Any:
+    """Return points as an array or a mapping of columns with at least two rows."""
+    x = content.x
+    if isinstance(x, np.ndarray):
+        checks.require_points(x.dtype, x.shape, where)
+        checks.require_clusters(x, where)
+        return checks.native(x)
+    points = len(next(iter(x.values())))
+    if points < 2:
+        checks.require_clusters(np.zeros((points, 1)), where)
+    return x
+
+
+def _left_out(found: Roles, preparation: Preparation) -> Iterator[str]:
+    """Yield notes on columns and rows that are left out."""
+    constant = [column.name for column in found.columns if column.kind == CONSTANT]
+    if constant:
+        one = len(constant) == 1
+        yield (
+            f"{named_columns(constant)} {'has' if one else 'have'} a single value and "
+            f"{'is' if one else 'are'} left out"
+        )
+    gaps = int((~found.complete).sum())
+    if gaps and preparation.missing == "drop":
+        yield f"{gaps:,} of {len(found.complete):,} rows lack values and are left out"
+
+
+def _complete_rows(found: Roles, where: str) -> NDArray[np.int64]:
+    kept = np.flatnonzero(found.complete)
+    if len(kept) < 2:
+        raise DataError(
+            f"{where} has {len(kept)} rows without missing values: use --missing mean, or "
+            "leave out the columns that lack them with --drop"
+        )
+    return kept
+
+
+def _rows(found: Roles, kept: NDArray[np.int64]) -> Any:
+    """Return some rows of a table, in the form of the whole."""
+    if len(kept) == len(found.complete):
+        return found.table
+    if isinstance(found.table, Mapping):
+        return {
+            name: values[kept] if isinstance(values, np.ndarray) else values.iloc[kept]
+            for name, values in found.table.items()
+        }
+    return found.table[kept]
+
+
+def _published_test(content: Content, found: Roles, encoder: TableEncoder, where: str) -> Array:
+    """Return the published test part of an array, with the columns of its training part."""
+    x, x_test = content.x, content.x_test
+    assert isinstance(x, np.ndarray)
+    assert x_test is not None
+    checks.require_points(x_test.dtype, x_test.shape, f"the test part of {where}")
+    checks.require_compatible(x, x_test, where)
+    known = content.columns or tuple(map(str, range(x.shape[1])))
+    kept = [known.index(column.name) for column in found.columns]
+    try:
+        numbers = encoder.encode(checks.native(x_test)[:, kept])
+    except DataError as error:
+        raise DataError(f"the test part of {where}: {error}") from None
+    return checks.points(numbers, f"the test part of {where}", encoder.features)
+
+
+def _checked(content: Content, x: Array, where: str) -> tuple[Array, Array | None]:
+    x = checks.points(x, where, content.columns)
+    checks.require_clusters(x, where)
+    if content.x_test is None:
+        return x, None
+    x_test = checks.points(content.x_test, f"the test part of {where}", content.columns)
+    checks.require_compatible(x, x_test, where)
+    return x, x_test
+
+
+def _parted(
+    content: Content,
+    x: Array,
+    x_test: Array | None,
+    encoder: Encoder,
+    kind: np.dtype[Any],
+    where: str,
+) -> Parts:
+    """Return points as training and test part, split here unless the source has a test part."""
+    y, y_test, names = _encode_labels(content, len(x), where)
+    split = "published"
+    if x_test is None:
+        rows, test_rows = split_rows(len(x))
+        x, x_test, split = x[rows], x[test_rows], f"split {SPLIT_SEED}"
+        y, y_test = (None, None) if y is None else (y[rows], y[test_rows])
+    return Parts(
+        x, x_test, y, y_test, names, split, encoder, kind, content.notes, content.warnings
+    )
+
+
+def _require_no_columns(preparation: Preparation, where: str) -> None:
+    if preparation.names_columns or preparation.missing != "refuse" or preparation.missing_values:
+        raise UsageError(
+            f"{where} holds images, which have no columns: leave out --columns, --drop, "
+            "--ordinal, --missing and --missing-value"
+        )
+
+
+def split_rows(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of the training part (four fifths) and of the test part."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(n)
+    return order[: n * 4 // 5], order[n * 4 // 5 :]
+
+
+def _encode_labels(
+    content: Content, points: int, where: str
+) -> tuple[Labels | None, Labels | None, tuple[str, ...]]:
+    """Return the labels of both parts as codes of the sorted classes, and the classes' names."""
+    if content.y_test is not None and content.x_test is None:
+        raise DataError(f"{where} has test labels but no test points: add x_test or remove y_test")
+    y = None if content.y is None else checks.labels(content.y, points, where)
+    y_test = None
+    if content.y_test is not None and content.x_test is not None:
+        y_test = checks.labels(content.y_test, len(content.x_test), f"the test part of {where}")
+    known = [part for part in (y, y_test) if part is not None]
+    if not known:
+        return None, None, ()
+    values, codes = np.unique(np.concatenate(known), return_inverse=True)
+    if len(values) < 2:
+        raise DataError(
+            f"the labels of {where} name a single class, {str(values[0])!r}: give labels of at "
+            "least 2 classes, or leave them out"
+        )
+    codes, n = codes.astype(np.int64), 0 if y is None else len(y)
+    names = content.label_names if content.label_names else tuple(map(str, values.tolist()))
+    return None if y is None else codes[:n], None if y_test is None else codes[n:], names

@@ -1,0 +1,201 @@
+"""Fits the scaling of training points by one rule for what they are, whatever their type."""
+
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from .columns import CATEGORY, NUMBER, VECTOR
+from .encoding import INDICATOR
+from .scaling import Array, Scaling, Shape, blocks
+
+_LIMIT = 10.0  # of robustly scaled values, far beyond those of any bulk of points
+_HALF = np.sqrt(0.5)
+
+Segments = Sequence[tuple[str, int, int]]
+
+
+def fit_scaling(
+    train: Array, rule: str, segments: Segments, *, others: Array | None = None
+) -> Scaling:
+    """Return the scaling of training points (N, features) or images (N, *shape).
+
+    - `standard`: features of numbers get mean 0 and variance 1. Those of one vector are divided by
+      one number, so that their mean variance is 1 and distances keep their proportions.
+    - `robust`: the same with median and interquartile range, clipped to ±10.
+    - `log1p`: the logarithm of counts, whose totals are made equal first, then `standard`.
+    - `range`: all values by one range to [0, 1].
+    - `unit`: means are 0, and one number divides all values, so that the mean variance is 1.
+    - `none`: as they are.
+
+    Two different categories are 2 apart unless the rule is `range` or `none`, and so are missing
+    and present values: as far as values one standard deviation above and below a mean. `segments`
+    are the kinds of features in a table, or () for images. A range is that of `others` as well, so
+    that the pixels of a test part are in [0, 1].
+    """
+    flat = train.reshape(len(train), -1)
+    if rule == "log1p":
+        return _log1p(flat, segments)
+    if rule == "robust":
+        return _shaped(_robust(flat, segments), train.shape[1:])
+    moments = Moments()
+    for rows in blocks(flat):
+        moments.add(flat[rows])
+    if others is not None and rule == "range":
+        rest = others.reshape(len(others), -1)
+        for rows in blocks(rest):
+            moments.add_range(rest[rows])
+    return _shaped(moments.scaling(rule, segments), train.shape[1:])
+
+
+@final
+class Moments:
+    """Mean, variance and range of features, gathered block by block in one pass."""
+
+    def __init__(self) -> None:
+        from sklearn.preprocessing import StandardScaler
+
+        self._scaler = StandardScaler()
+        self.low: NDArray[np.float64] | float = np.inf
+        self.high: NDArray[np.float64] | float = -np.inf
+
+    def add(self, block: Array) -> None:
+        """Add training points (n, features)."""
+        self._scaler.partial_fit(block.astype(np.float64))
+        self.add_range(block)
+
+    def add_range(self, block: Array) -> None:
+        """Add points of which only the range counts."""
+        if len(block):
+            self.low = np.minimum(self.low, block.min(axis=0).astype(np.float64))
+            self.high = np.maximum(self.high, block.max(axis=0).astype(np.float64))
+
+    def scaling(self, rule: str, segments: Segments) -> Scaling:
+        """Return the scaling by a rule that needs nothing else."""
+        mean, variance = self._scaler.mean_, self._scaler.var_
+        measured = _measured(segments, len(mean))
+        if rule == "none" or (rule == "range" and not measured.any()):
+            return Scaling(np.zeros(()), np.ones(()))
+        if rule == "range":
+            low = float(np.min(np.asarray(self.low)[measured]))
+            width = float(np.max(np.asarray(self.high)[measured])) - low or 1.0
+            if measured.all():
+                return Scaling(np.asarray(low), np.asarray(width))
+            return Scaling(np.where(measured, low, 0.0), np.where(measured, width, 1.0))
+        unit = _root(variance[measured].mean()) if rule == "unit" and measured.any() else None
+        scale = np.ones(len(mean))
+        for kind, start, stop in segments or ((NUMBER, 0, len(mean)),):
+            if kind == NUMBER:
+                scale[start:stop] = unit or self._scaler.scale_[start:stop]
+            elif kind == VECTOR:
+                scale[start:stop] = unit or _root(variance[start:stop].mean())
+            else:
+                scale[start:stop] = {CATEGORY: _HALF, INDICATOR: 0.5}[kind]
+        return Scaling(mean, scale)
+
+
+def _log1p(flat: Array, segments: Segments) -> Scaling:
+    measured = _measured(segments, flat.shape[1])
+    totals = np.zeros(len(flat))
+    for rows in blocks(flat):
+        counts = flat[rows][:, measured]
+        if counts.size and counts.min() < 0:
+            raise DataError(
+                f"--scale log1p is for counts, but the data hold {counts.min():g}: use another "
+                "--scale, or leave out columns with negative values with --drop"
+            )
+        totals[rows] = counts.sum(axis=1, dtype=np.float64)
+    size = float(np.median(totals)) or 1.0
+    logged = Scaling(np.zeros(()), np.ones(()), measured, size)
+    moments = Moments()
+    for rows in blocks(flat):
+        moments.add(logged.linear(flat[rows]))
+    found = moments.scaling("standard", segments)
+    return Scaling(found.shift, found.scale, measured, size)
+
+
+def _robust(flat: Array, segments: Segments) -> Scaling:
+    from sklearn.preprocessing import RobustScaler
+
+    moments = Moments()
+    for rows in blocks(flat):
+        moments.add(flat[rows])
+    plain = moments.scaling("standard", segments)
+    shift, scale = plain.shift.copy(), plain.scale.copy()
+    for kind, start, stop in segments or ((NUMBER, 0, flat.shape[1]),):
+        if kind == NUMBER:
+            values = flat[:, start:stop].astype(np.float64)
+            part = RobustScaler(unit_variance=True).fit(values)
+            low, high = np.quantile(values, [0.25, 0.75], axis=0)
+            shift[start:stop] = part.center_
+            scale[start:stop] = np.where(high > low, part.scale_, scale[start:stop])
+    return Scaling(shift, scale, limit=_LIMIT)
+
+
+def _shaped(scaling: Scaling, point: Shape) -> Scaling:
+    """Return a scaling of flat points for points of a shape."""
+    if scaling.shift.ndim == 0 or len(point) == 1:
+        return scaling
+    shift, scale = scaling.shift.reshape(point), scaling.scale.reshape(point)
+    return Scaling(shift, scale, limit=scaling.limit)
+
+
+def _measured(segments: Segments, features: int) -> NDArray[np.bool_]:
+    """Return which features are measurements: numbers and vectors."""
+    measured = np.ones(features, np.bool_)
+    for kind, start, stop in segments:
+        measured[start:stop] = kind in (NUMBER, VECTOR)
+    return measured
+
+
+def _root(variance: float) -> float:
+    return float(np.sqrt(variance)) if variance > 0 else 1.0
+
+
+def words(rule: str, scaling: Scaling, feature: str) -> str:
+    """Return what a rule does with the features, which are columns or pixels."""
+    low, scale = float(scaling.shift.min()), float(scaling.scale.max())
+    return {
+        "standard": f"each {feature} standardised to mean 0 and variance 1",
+        "robust": f"each {feature} scaled by median and interquartile range, clipped at ±10",
+        "log1p": "log(1 + count) with equal totals, then each column standardised",
+        "range": f"all values by one range, {low:g} to {low + scale:g}, to 0 to 1",
+        "unit": f"centred, and all values divided by {scale:.4g}",
+        "none": "not scaled",
+    }[rule]
+
+
+def fit_inferred(
+    train: Array, unit: float | None, widths: Sequence[int] = ()
+) -> tuple[Scaling, str]:
+    """Return the scaling and its rule as guessed from type and extremes, by earlier versions.
+
+    Data with a known `unit` are divided by it, values within [0, 1] are kept, bytes are divided by
+    255, and all other features get mean 0 and variance 1. `widths` are the numbers of features of
+    a table's columns if some of these are vectors.
+    """
+    if unit is not None:
+        return known_unit(unit)
+    if train.min() >= 0 and train.max() <= 1:
+        return Scaling(np.zeros(()), np.ones(())), "as it is"
+    if train.dtype == np.uint8:
+        return known_unit(255.0)
+    mean = train.mean(axis=0, dtype=np.float64)
+    squares = np.zeros(train.shape[1:])
+    for rows in blocks(train):
+        squares += ((train[rows] - mean) ** 2).sum(axis=0)
+    variance = np.where(train.max(axis=0) == train.min(axis=0), 0.0, squares / len(train))
+    rule = "standardised"
+    if widths:
+        starts = np.cumsum((0, *widths[:-1]))
+        variance = np.repeat(np.add.reduceat(variance, starts) / widths, widths)
+        rule += f", columns of {', '.join(map(str, widths))}"
+    deviation = np.sqrt(variance)
+    return Scaling(mean, np.where(deviation == 0, 1.0, deviation)), rule
+
+
+def known_unit(unit: float) -> tuple[Scaling, str]:
+    """Return the scaling of data whose source says what divides them, and its rule."""
+    return Scaling(np.zeros(()), np.asarray(unit)), f"divided by {unit:g}"
