@@ -39,7 +39,7 @@ def read_npy(path: Path, labels: str | None, where: str, preparation: Preparatio
             "labels as y next to x in an .npz file, or leave out labels"
         )
     with path.open("rb") as stream:
-        dtype, shape = _read_header(stream, where)
+        dtype, shape = read_header(stream, where)
         checks.require_points(dtype, shape, where)
         checks.require_memory(math.prod(shape), dtype.itemsize, where)
         stream.seek(0)
@@ -90,7 +90,7 @@ def _read_sparse(
     with archive.open(members["shape"]) as stream:
         rows, columns = (int(size) for size in _read_body(stream, where))
     with archive.open(members["data"]) as stream:
-        dtype, _ = _read_header(stream, where)
+        dtype, _ = read_header(stream, where)
     checks.require_points(dtype, (rows, columns), where)
     checks.require_memory(rows * columns, dtype.itemsize, where)
     return np.asarray(sparse.load_npz(path).toarray())
@@ -101,7 +101,7 @@ def _require_usable(archive: zipfile.ZipFile, members: Mapping[str, str], where:
     values, itemsize = 0, 1
     for key in (key for key in _MEMBERS if key in members):
         with archive.open(members[key]) as stream:
-            dtype, shape = _read_header(stream, f"{where} ({key})")
+            dtype, shape = read_header(stream, f"{where} ({key})")
         if key.startswith("x"):
             checks.require_points(dtype, shape, f"{where} ({key})")
         else:
@@ -117,7 +117,7 @@ def _read_member(archive: zipfile.ZipFile, name: str | None, where: str) -> Arra
         return _read_body(stream, where)
 
 
-def _read_header(stream: IO[bytes], where: str) -> _Header:
+def read_header(stream: IO[bytes], where: str) -> _Header:
     """Return type and shape without reading the values."""
     try:
         version = np.lib.format.read_magic(stream)

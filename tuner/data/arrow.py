@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from .tables import from_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
 
 _FILE_MAGIC = b"ARROW1"  # of Arrow and Feather files, not of streams
 _FEATHER_V1_MAGIC = b"FEA1"
@@ -24,39 +26,56 @@ _INDEX = re.compile(r"__index_level_\d+__")  # the column of an unnamed pandas i
 
 
 def read_parquet(path: Path, labels: str | None, where: str, preparation: Preparation) -> Content:
-    """Return the numbers and vectors of a .parquet file."""
+    """Return the columns of a .parquet file."""
     del preparation
-    import pyarrow as pa
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        with ParquetFile(path) as file:
-            _require_columns(file.schema_arrow, where)
-            groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-            values = sum(g.column(j).num_values for g in groups for j in range(g.num_columns))
-            checks.require_memory(values, 8, where)
-            table = file.read()
-            table.validate(full=True)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise _damaged(where, "a Parquet file", error) from error
-    except OSError as error:
-        raise _unreadable(where, "a Parquet file", error) from error
-    return _content(table, labels, where)
+    with reading(where, "a Parquet file"), open_parquet(path, where) as file:
+        checks.require_memory(count_values(file), 8, where)
+        table = file.read()
+        table.validate(full=True)
+    return content_of(table, labels, where)
 
 
 def read_ipc(path: Path, labels: str | None, where: str, preparation: Preparation) -> Content:
-    """Return the numbers and vectors of an .arrow or .feather file, in file or stream format."""
+    """Return the columns of an .arrow or .feather file, in file or stream format."""
     del preparation
+    with reading(where, "an Arrow file"), path.open("rb") as stream:
+        table = _read_table(stream, where)
+    return content_of(table, labels, where)
+
+
+def open_parquet(path: Path, where: str, *, ahead: bool = True) -> "ParquetFile":
+    """Return an open .parquet file with unique columns of single values or vectors.
+
+    With `ahead`, Arrow reads more than is asked for, up to all of the file.
+    """
+    from pyarrow.parquet import ParquetFile
+
+    file = ParquetFile(path, pre_buffer=ahead)
+    _require_columns(file.schema_arrow, where)
+    return file
+
+
+def count_values(file: "ParquetFile") -> int:
+    """Return the number of values in all columns of a .parquet file, from its header."""
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    return sum(g.column(j).num_values for g in groups for j in range(g.num_columns))
+
+
+@contextmanager
+def reading(where: str, kind: str) -> Iterator[None]:
+    """Turn errors of Arrow into a DataError; those of the operating system stay as they are."""
     import pyarrow as pa
 
     try:
-        with path.open("rb") as stream:
-            table = _read_table(stream, where)
+        yield
+    except MemoryError:  # one of Arrow's is an ArrowException as well
+        raise
     except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise _damaged(where, "an Arrow file", error) from error
+        raise _damaged(where, kind, error) from error
     except OSError as error:
-        raise _unreadable(where, "an Arrow file", error) from error
-    return _content(table, labels, where)
+        if error.errno is not None:
+            raise
+        raise _damaged(where, kind, error) from error
 
 
 def _read_table(stream: IO[bytes], where: str) -> "pa.Table":
@@ -103,7 +122,8 @@ def _require_columns(schema: "pa.Schema", where: str) -> None:
             )
 
 
-def _content(table: "pa.Table", labels: str | None, where: str) -> Content:
+def content_of(table: "pa.Table", labels: str | None, where: str) -> Content:
+    """Return the columns of a table, with labels if a column of them is named."""
     index = [name for name in table.schema.names if _INDEX.fullmatch(name)]
     table = table.drop_columns(index)
     plain = [field.name for field in table.schema if not _is_vector(field.type)]
@@ -157,11 +177,6 @@ def _vectors(column: "pa.ChunkedArray", name: str, where: str) -> Array:
 
 def _first_true(condition: Array) -> int:
     return int(np.asarray(condition).argmax())
-
-
-def _unreadable(where: str, kind: str, error: OSError) -> Exception:
-    """Return an error of the operating system unchanged, and one of Arrow as DataError."""
-    return error if error.errno is not None else _damaged(where, kind, error)
 
 
 def _damaged(where: str, kind: str, error: Exception) -> DataError:

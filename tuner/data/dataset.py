@@ -1,7 +1,6 @@
 """Datasets: scaled points, their split, and labels that only audits use."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,21 +10,13 @@ import numpy as np
 
 from ..errors import DataError, UsageError
 from . import rules
-from .columns import BOOLEAN, CATEGORY, CONSTANT, NUMBER, ORDINAL, VECTOR
 from .content import Content, Labels
-from .encoding import Encoder, TableEncoder
+from .description import describe, points_text, rule_identity
+from .encoding import TableEncoder
 from .parts import Parts, image_parts, inferred_parts, table_parts
 from .preparation import INFERRED, Preparation
 from .preprocessor import Preprocessor
 from .scaling import Array, Floats, Scaling, Shape, blocks
-
-_PLURALS = {
-    NUMBER: "numbers",
-    BOOLEAN: "booleans",
-    CATEGORY: "categories",
-    ORDINAL: "ordinals",
-    VECTOR: "vectors",
-}
 
 
 @final
@@ -53,6 +44,17 @@ class Dataset:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: of arrays that are mapped, the paths of their files.
+
+        All processes of a machine then share one copy of them, which need not fit into memory.
+        """
+        return {name: _MappedFile.of(value) for name, value in self.__dict__.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        opened = {k: v.open() if isinstance(v, _MappedFile) else v for k, v in state.items()}
+        self.__dict__.update(opened)
+
     @property
     def shape(self) -> Shape:
         """The shape of one point."""
@@ -63,6 +65,29 @@ class Dataset:
         """Whether all scaled points lie within [0, 1]."""
         parts = [part for part in (self.train, self.test) if part.size]
         return all(part.min() >= 0 and part.max() <= 1 for part in parts)
+
+
+@final
+@dataclass(frozen=True)
+class _MappedFile:
+    """A .npy file in place of the array that it holds."""
+
+    path: str
+
+    @classmethod
+    def of(cls, value: Any) -> Any:
+        """Return the file of a mapped array, and any other value as it is."""
+        return cls(str(value.filename)) if isinstance(value, np.memmap) else value
+
+    def open(self) -> Any:
+        """Return the array, mapped."""
+        try:
+            return np.load(self.path, mmap_mode="r")
+        except OSError as error:
+            raise DataError(
+                f"the scaled points {self.path} cannot be read ({error.strerror}): set "
+                "TUNER_DATA_HOME to a folder that all machines share"
+            ) from error
 
 
 def prepare_dataset(
@@ -85,7 +110,7 @@ def prepare_dataset(
             f"{where} is refused, as --strict asks: {'; '.join(parts.warnings)}: or leave out "
             "--strict"
         )
-    scaling, rule, scaled = _scaling(parts, content, preparation)
+    scaling, rule, description = _scaling(parts, content, preparation)
     return Dataset(
         name=name,
         train=scaling.apply(parts.x),
@@ -95,7 +120,7 @@ def prepare_dataset(
         label_names=parts.label_names,
         preprocessor=Preprocessor(parts.encoder, scaling),
         fingerprint=_fingerprint(parts.x, parts.x_test, parts.split, rule, parts.kind),
-        description=f"{_points_text(parts.encoder)}, {scaled}",
+        description=description,
         notes=parts.notes,
         warnings=parts.warnings,
     )
@@ -107,10 +132,10 @@ def _scaling(parts: Parts, content: Content, preparation: Preparation) -> tuple[
     if rule == INFERRED:
         widths = [v.shape[1] for v in _vectors(content)]
         scaling, rule = rules.fit_inferred(parts.x, content.unit, widths)
-        return scaling, rule, rule
+        return scaling, rule, f"{points_text(encoder)}, {rule}"
     if rule == "auto" and content.unit is not None:
         scaling, rule = rules.known_unit(content.unit)
-        return scaling, rule, rule
+        return scaling, rule, f"{points_text(encoder)}, {rule}"
     table = isinstance(encoder, TableEncoder)
     segments = encoder.segments if isinstance(encoder, TableEncoder) else ()
     if rule == "auto":
@@ -118,31 +143,8 @@ def _scaling(parts: Parts, content: Content, preparation: Preparation) -> tuple[
     if rule == "log1p" and not table:
         raise UsageError("--scale log1p is for tables of counts, not for images: choose range")
     scaling = rules.fit_scaling(parts.x, rule, segments, others=parts.x_test)
-    text = "standardised" if rule == "standard" else rule
-    if isinstance(encoder, TableEncoder) and (
-        encoder.named or any(not column.plain for column in encoder.columns)
-    ):
-        described = [_identity(column.to_mapping()) for column in encoder.columns]
-        text += f"; {json.dumps([preparation.missing, list(encoder.missing), described])}"
-    return scaling, text, rules.words(rule, scaling, "column" if table else "pixel")
-
-
-def _points_text(encoder: Encoder) -> str:
-    """Return in words what the points are."""
-    if not isinstance(encoder, TableEncoder):
-        sizes = " × ".join(map(str, encoder.shape))
-        turned = ", given with channels last" if getattr(encoder, "channels_last", False) else ""
-        return f"points of {sizes}{turned}"
-    kinds = [column.kind for column in encoder.columns if column.kind != CONSTANT]
-    counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
-    parts = [
-        f"{count:,} {_PLURALS[kind] if count > 1 else kind}" for kind, count in counts.items()
-    ]
-    return f"columns: {', '.join(parts)}"
-
-
-def _identity(column: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in column.items() if key != "fill"}
+    identity = rule_identity(rule, encoder, preparation)
+    return scaling, identity, describe(encoder, rule, scaling)
 
 
 def _vectors(content: Content) -> list[Array]:

@@ -9,8 +9,10 @@ from typing import Any, final
 
 from ..errors import DataError, did_you_mean
 from . import checks, files, images, memory, synthetic
+from .blockwise import Source
 from .content import Content
 from .dataset import Dataset, prepare_dataset
+from .large import large_source, load_large
 from .preparation import Preparation
 from .scaling import Shape
 
@@ -56,8 +58,22 @@ def load(spec: Any, *, labels: Any = None, preparation: Preparation | None = Non
     column of a table that holds the classes, or holds those of an array. They are kept for audits
     and never affect scaling, split or training. Raises DataError.
     """
+    if (found := large_file(spec, labels=labels, preparation=preparation)) is not None:
+        return load_large(_name(found.path), found, preparation or Preparation())
     name, content, where = read(spec, labels=labels, preparation=preparation)
     return prepare_dataset(name, content, where=where, preparation=preparation)
+
+
+def large_file(
+    spec: Any, *, labels: Any = None, preparation: Preparation | None = None
+) -> Source | None:
+    """Return the source of a file that is too large to be held in memory, None for others."""
+    if isinstance(spec, Path):
+        spec = str(spec)
+    if not isinstance(spec, str) or spec in _LOADERS:
+        return None
+    path = _path(spec)
+    return large_source(path, labels, preparation or Preparation(), checks.shown(path))
 
 
 def read(

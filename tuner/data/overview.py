@@ -67,6 +67,9 @@ class Overview:
 def overview(spec: Any, *, labels: Any = None, preparation: Preparation | None = None) -> Overview:
     """Return what a dataset is taken for. Raises DataError where it could not be searched."""
     preparation = Preparation() if preparation is None else preparation
+    if library.large_file(spec, labels=labels, preparation=preparation) is not None:
+        dataset = library.load(spec, labels=labels, preparation=preparation)
+        return Overview(dataset=dataset, columns=())
     name, content, where = library.read(spec, labels=labels, preparation=preparation)
     dataset = prepare_dataset(name, content, where=where, preparation=preparation)
     if not isinstance(dataset.preprocessor.encoder, TableEncoder):

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, UsageError
 from . import axes, checks
-from .columns import CONSTANT, VECTOR, Column
+from .columns import VECTOR, Column
 from .content import Content, Labels
+from .description import constants_note
 from .encoding import ArrayEncoder, Encoder, TableEncoder
 from .preparation import Preparation
 from .roles import Roles, filled, roles
 from .scaling import Array
-from .suspicions import named_columns, suspicions
+from .suspicions import suspicions
 
 SPLIT_SEED = 20170526
 _TABLE_KIND = np.dtype(np.float64)
@@ -72,6 +73,7 @@ def table_parts(content: Content, preparation: Preparation, where: str) -> Parts
     """Return the rows of a table, with its columns encoded as what they are taken for."""
     x = _table(content, where)
     found = roles(x, content.columns, preparation, where)
+    encoder = found.encoder(preparation)
     warnings = suspicions(
         found,
         preparation,
@@ -80,7 +82,7 @@ def table_parts(content: Content, preparation: Preparation, where: str) -> Parts
     )
     content = replace(
         content,
-        notes=(*content.notes, *_left_out(found, preparation)),
+        notes=(*content.notes, *constants_note(encoder), *_rows_note(found, preparation)),
         warnings=(*content.warnings, *warnings),
     )
     kept = np.arange(len(found.complete))
@@ -89,7 +91,6 @@ def table_parts(content: Content, preparation: Preparation, where: str) -> Parts
         if content.y is not None:  # checked with all rows, to which messages refer
             y = checks.labels(content.y, len(found.complete), where)
             content = replace(content, y=y[kept])
-    encoder = found.encoder(preparation)
     if preparation.missing in ("mean", "indicator"):
         training = kept if content.x_test is not None else kept[split_rows(len(kept))[0]]
         encoder = filled(encoder, found, training)
@@ -113,15 +114,8 @@ def _table(content: Content, where: str) -> Any:
     return x
 
 
-def _left_out(found: Roles, preparation: Preparation) -> Iterator[str]:
-    """Yield notes on columns and rows that are left out."""
-    constant = [column.name for column in found.columns if column.kind == CONSTANT]
-    if constant:
-        one = len(constant) == 1
-        yield (
-            f"{named_columns(constant)} {'has' if one else 'have'} a single value and "
-            f"{'is' if one else 'are'} left out"
-        )
+def _rows_note(found: Roles, preparation: Preparation) -> Iterator[str]:
+    """Yield a note on rows that are left out, if there are any."""
     gaps = int((~found.complete).sum())
     if gaps and preparation.missing == "drop":
         yield f"{gaps:,} of {len(found.complete):,} rows lack values and are left out"
@@ -222,12 +216,17 @@ def _encode_labels(
     known = [part for part in (y, y_test) if part is not None]
     if not known:
         return None, None, ()
-    values, codes = np.unique(np.concatenate(known), return_inverse=True)
+    codes, names = encode_classes(np.concatenate(known), where)
+    n, names = 0 if y is None else len(y), content.label_names or names
+    return None if y is None else codes[:n], None if y_test is None else codes[n:], names
+
+
+def encode_classes(y: Array, where: str) -> tuple[Labels, tuple[str, ...]]:
+    """Return labels (N,) as codes of the sorted classes, and their names."""
+    values, codes = np.unique(y, return_inverse=True)
     if len(values) < 2:
         raise DataError(
             f"the labels of {where} name a single class, {str(values[0])!r}: give labels of at "
             "least 2 classes, or leave them out"
         )
-    codes, n = codes.astype(np.int64), 0 if y is None else len(y)
-    names = content.label_names if content.label_names else tuple(map(str, values.tolist()))
-    return None if y is None else codes[:n], None if y_test is None else codes[n:], names
+    return codes.astype(np.int64), tuple(map(str, values.tolist()))

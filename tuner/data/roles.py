@@ -47,15 +47,24 @@ class Roles:
         )
 
 
-def roles(table: Table, names: tuple[str, ...], preparation: Preparation, where: str) -> Roles:
+def roles(
+    table: Table,
+    names: tuple[str, ...],
+    preparation: Preparation,
+    where: str,
+    *,
+    constants: bool = False,
+) -> Roles:
     """Return what the columns of a table are taken for, or raise DataError with all problems.
 
-    `table` is an array (N, F), whose columns may have `names`, or a mapping of columns.
+    `table` is an array (N, F), whose columns may have `names`, or a mapping of columns. With
+    `constants`, columns of a single value are columns like others.
     """
     width = len(table) if isinstance(table, Mapping) else table.shape[1]
     table, names, named = _selected(table, names, preparation, where)
     if isinstance(table, Mapping):
-        return _roles_of_table(table, named, width, preparation, where)
+        found = _roles_of_table(table, named, width, preparation, where)
+        return found if constants else _without_constants(found, preparation, where)
     x, marks = table, preparation.missing_numbers
     if marks and np.isin(x, marks).any():
         x = x.astype(np.float64)
@@ -69,7 +78,7 @@ def roles(table: Table, names: tuple[str, ...], preparation: Preparation, where:
     refuse(problems, preparation, where, names)
     columns = tuple(Column(name=name) for name in names)
     found = Roles(table, named, columns, names, x, figures, width, missing, ~gone)
-    return _without_constants(found, preparation, where)
+    return found if constants else _without_constants(found, preparation, where)
 
 
 def _selected(
@@ -137,10 +146,9 @@ def _roles_of_table(
     order = {name: place for place, name in enumerate(table)}
     problems.sort(key=lambda problem: order[problem.column])
     refuse(problems, preparation, where, tuple(table))
-    found_roles = Roles(
+    return Roles(
         table, named, tuple(columns), tuple(numbers), x, figures, width, missing, complete
     )
-    return _without_constants(found_roles, preparation, where)
 
 
 def _number_problems(

@@ -1,7 +1,8 @@
 """Fits the scaling of training points by one rule for what they are, whatever their type."""
 
+import copy
 from collections.abc import Sequence
-from typing import final
+from typing import Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from .encoding import INDICATOR
 from .scaling import Array, Scaling, Shape, blocks
 
 _LIMIT = 10.0  # of robustly scaled values, far beyond those of any bulk of points
+_TIED = 0.25  # share of values at the median from which quartiles say little
 _HALF = np.sqrt(0.5)
 
 Segments = Sequence[tuple[str, int, int]]
@@ -24,7 +26,9 @@ def fit_scaling(
 
     - `standard`: features of numbers get mean 0 and variance 1. Those of one vector are divided by
       one number, so that their mean variance is 1 and distances keep their proportions.
-    - `robust`: the same with median and interquartile range, clipped to ±10.
+    - `robust`: the same with median and interquartile range, clipped to ±10. Where a quarter of
+      the values or more are the median, the quartiles say little, and the outer 5 % are brought to
+      their quantiles instead.
     - `log1p`: the logarithm of counts, whose totals are made equal first, then `standard`.
     - `range`: all values by one range to [0, 1].
     - `unit`: means are 0, and one number divides all values, so that the mean variance is 1.
@@ -39,7 +43,7 @@ def fit_scaling(
     if rule == "log1p":
         return _log1p(flat, segments)
     if rule == "robust":
-        return _shaped(_robust(flat, segments), train.shape[1:])
+        return shaped(_robust(flat, segments), train.shape[1:])
     moments = Moments()
     for rows in blocks(flat):
         moments.add(flat[rows])
@@ -47,7 +51,7 @@ def fit_scaling(
         rest = others.reshape(len(others), -1)
         for rows in blocks(rest):
             moments.add_range(rest[rows])
-    return _shaped(moments.scaling(rule, segments), train.shape[1:])
+    return shaped(moments.scaling(rule, segments), train.shape[1:])
 
 
 @final
@@ -63,14 +67,24 @@ class Moments:
 
     def add(self, block: Array) -> None:
         """Add training points (n, features)."""
-        self._scaler.partial_fit(block.astype(np.float64))
-        self.add_range(block)
+        if len(block):
+            self._scaler.partial_fit(block.astype(np.float64))
+            self.add_range(block)
 
     def add_range(self, block: Array) -> None:
         """Add points of which only the range counts."""
         if len(block):
             self.low = np.minimum(self.low, block.min(axis=0).astype(np.float64))
             self.high = np.maximum(self.high, block.max(axis=0).astype(np.float64))
+
+    def of(self, kept: NDArray[np.bool_]) -> Self:
+        """Return the moments of some of the features."""
+        found = copy.copy(self)
+        found._scaler = copy.copy(self._scaler)
+        for name in ("mean_", "var_", "scale_"):
+            setattr(found._scaler, name, getattr(self._scaler, name)[kept])
+        found.low, found.high = np.asarray(self.low)[kept], np.asarray(self.high)[kept]
+        return found
 
     def scaling(self, rule: str, segments: Segments) -> Scaling:
         """Return the scaling by a rule that needs nothing else."""
@@ -128,13 +142,22 @@ def _robust(flat: Array, segments: Segments) -> Scaling:
         if kind == NUMBER:
             values = flat[:, start:stop].astype(np.float64)
             part = RobustScaler(unit_variance=True).fit(values)
-            low, high = np.quantile(values, [0.25, 0.75], axis=0)
+            tied = (values == part.center_).mean(axis=0) >= _TIED
             shift[start:stop] = part.center_
-            scale[start:stop] = np.where(high > low, part.scale_, scale[start:stop])
+            scale[start:stop] = np.where(tied, _trimmed(values, scale[start:stop]), part.scale_)
     return Scaling(shift, scale, limit=_LIMIT)
 
 
-def _shaped(scaling: Scaling, point: Shape) -> Scaling:
+def _trimmed(values: Array, otherwise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the standard deviations of columns whose outer 5 % are brought to the quantiles.
+
+    Where these are 0, return the others.
+    """
+    deviation = values.clip(*np.quantile(values, [0.05, 0.95], axis=0)).std(axis=0)
+    return np.where(deviation > 0, deviation, otherwise)
+
+
+def shaped(scaling: Scaling, point: Shape) -> Scaling:
     """Return a scaling of flat points for points of a shape."""
     if scaling.shift.ndim == 0 or len(point) == 1:
         return scaling
@@ -152,19 +175,6 @@ def _measured(segments: Segments, features: int) -> NDArray[np.bool_]:
 
 def _root(variance: float) -> float:
     return float(np.sqrt(variance)) if variance > 0 else 1.0
-
-
-def words(rule: str, scaling: Scaling, feature: str) -> str:
-    """Return what a rule does with the features, which are columns or pixels."""
-    low, scale = float(scaling.shift.min()), float(scaling.scale.max())
-    return {
-        "standard": f"each {feature} standardised to mean 0 and variance 1",
-        "robust": f"each {feature} scaled by median and interquartile range, clipped at ±10",
-        "log1p": "log(1 + count) with equal totals, then each column standardised",
-        "range": f"all values by one range, {low:g} to {low + scale:g}, to 0 to 1",
-        "unit": f"centred, and all values divided by {scale:.4g}",
-        "none": "not scaled",
-    }[rule]
 
 
 def fit_inferred(

@@ -126,8 +126,8 @@ def _extremes(found: Roles, preparation: Preparation) -> Iterator[str]:
         share = sum(count for _, count in columns) / (len(columns) * figures.points)
         names = [name for name, _ in columns]
         yield (
-            f"{named_columns(names)} {_has(names)} the value {mark:g} in {share:.2g} of the rows, "
-            "far from all others, as if it meant missing: use "
+            f"{named_columns(names)} {_has(names)} the value {mark:g} in {_percent(share)} of the "
+            "rows, far from all others, as if it meant missing: use "
             f"--missing-value={mark:g} --missing mean"
         )
     if outliers:
@@ -137,39 +137,50 @@ def _extremes(found: Roles, preparation: Preparation) -> Iterator[str]:
         yield (
             f"{named_columns(names)} {_has(names)} {total} value{'s' * (total != 1)} more than "
             f"{_FAR:g} standard deviations from the others, such as {value:g} "
-            f"({count / figures.points:.2g} of its rows): use --scale robust, or if it means "
-            f"missing, --missing-value={value:g} --missing mean"
+            f"({_percent(count / figures.points)} of its rows): use --scale robust, or if it "
+            f"means missing, --missing-value={value:g} --missing mean"
         )
 
 
 def _mark(values: Array) -> float | None:
     """Return an extreme value that is repeated and further away than the others are apart."""
-    for mark, others in (
+    sides = (
         (values[0], values[values > values[0]]),
         (values[-1], values[values < values[-1]]),
-    ):
+    )
+    for mark, others in sides:
         count = len(values) - len(others)
         if len(others) < 10 or count < max(3, 0.002 * len(values)) or count > len(values) / 2:
             continue
-        spread = others[-1] - others[0]
+        bulk = _bulk(others)
+        spread = bulk[-1] - bulk[0]
         gap = min(abs(mark - others[0]), abs(mark - others[-1]))
-        if mark == np.round(mark) and spread > 0 and gap > max(spread, 5 * others.std()):
+        if mark == np.round(mark) and spread > 0 and gap > max(spread, 5 * bulk.std()):
             return float(mark)
     return None
+
+
+def _bulk(values: Array) -> Array:
+    """Return sorted values without the outer 2 % on either side."""
+    cut = max(1, math.ceil(0.02 * len(values)))
+    return values[cut:-cut]
 
 
 def _far(values: Array) -> tuple[float, int] | None:
     """Return the furthest value beyond `_FAR` deviations of the others, and how many there are."""
     if len(values) < 30:
         return None
-    cut = max(1, math.ceil(0.02 * len(values)))
-    bulk = values[cut:-cut]
+    bulk = _bulk(values)
     mean, deviation = bulk.mean(), bulk.std()
     if deviation == 0:
         return None
     distance = np.abs(values - mean) / deviation
     count = int((distance > _FAR).sum())
     return (float(values[distance.argmax()]), count) if count else None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
 
 
 def _pixels(found: Roles) -> list[str]:

@@ -6,12 +6,16 @@ Labels serve the audit only, unless the objective needs them.
 import math
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ..errors import DiskError
 from ..methods import catalog
@@ -41,7 +45,7 @@ class Trial:
         self.spec = spec
         self._shared = shared
         self._folder = Path(spec.folder)
-        self._x = torch.tensor(shared.x, device=spec.device)  # a copy: shared arrays are read-only
+        self._x = _shared_tensor(shared.x, spec.device)
         points = self._x[torch.tensor(shared.graph.index, device=spec.device)]
         self._evaluator = TrialEvaluator(shared, points, spec.objective)
         self._method_type = catalog.method(spec.method)
@@ -186,6 +190,16 @@ class Trial:
 def _batch_sizes(config: Config) -> dict[str, Any]:
     settings = config.to_mapping().items()
     return {name: value for name, value in settings if name.endswith("batch_size")}
+
+
+def _shared_tensor(x: NDArray[np.float32], device: str) -> Tensor:
+    """Return points on a device; on the CPU they share memory with x, which methods never change.
+
+    All trials of a machine then train on one copy.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(x).to(device)
 
 
 def _identity(spec: TrialSpec) -> dict[str, Any]:

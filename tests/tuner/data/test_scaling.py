@@ -71,7 +71,11 @@ def test_robust_scaling_falls_back_where_the_quartiles_are_equal():
     x = np.zeros((100, 2))
     x[:, 1] = np.arange(100)
     x[:10, 0] = np.arange(10)
-    assert fit_scaling(x, "robust", ()).scale[0] == pytest.approx(x[:, 0].std())
+    x[0, 0] = 1e6
+    trimmed = x[:, 0].clip(*np.quantile(x[:, 0], [0.05, 0.95]))
+    assert fit_scaling(x, "robust", ()).scale[0] == pytest.approx(trimmed.std())
+    codes = np.repeat([1.0, 2, 3], [18, 11, 71])[:, None]  # with quartiles 2 to 3, or 2.75 to 3
+    assert np.abs(fit_scaling(codes, "robust", ()).apply(codes)).max() < 3
 
 
 def test_one_range_keeps_the_proportions_between_features():

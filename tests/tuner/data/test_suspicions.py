@@ -77,7 +77,7 @@ def test_a_date_used_as_a_number_is_named(frame, rng, name, values):
 def test_a_value_that_may_mean_missing_is_named_with_its_share(frame):
     frame.loc[::33, ["a", "b"]] = -999
     (warning,) = warnings(frame)
-    assert "columns 'a', 'b' have the value -999 in 0.033 of the rows" in warning
+    assert "columns 'a', 'b' have the value -999 in 3.3 % of the rows" in warning
     assert "--missing-value=-999 --missing mean" in warning
     assert warnings(frame, missing_values=(-999,), missing="mean") == ()
 
