@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import tuner
@@ -40,6 +41,14 @@ def test_a_stored_model_answers_as_it_did(name: str) -> None:
             model.predict_proba(points()[0][:20]), expected[name], rtol=1e-3, atol=1e-5
         )
     assert model.method == name
+
+
+def test_a_stored_model_of_a_table_answers_as_it_did() -> None:
+    model = tuner.load(STORED / "table" / "model")
+    rows = pd.read_csv(STORED / "table" / "rows.csv")
+    expected = np.loadtxt(STORED / "table" / "probabilities.txt")
+    np.testing.assert_allclose(model.predict_proba(rows), expected, rtol=1e-3, atol=1e-5)
+    assert set(model.sample(0, 3)["island"]) <= {"Biscoe", "Dream", "Torgersen"}
 
 
 @pytest.fixture
