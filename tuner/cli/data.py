@@ -8,6 +8,7 @@ from typer import Argument, Option
 from . import values
 from .options import (
     DEFAULTS,
+    Categories,
     Columns,
     Drop,
     Header,
@@ -52,6 +53,7 @@ def data(
     labels: Labels = None,
     columns: Columns = None,
     drop: Drop = None,
+    categories: Categories = None,
     ordinal: Ordinal = None,
     missing: Missing = DEFAULTS.preparation.missing,
     missing_value: MissingValue = None,
@@ -68,7 +70,7 @@ def data(
     if out is not None:
         prediction.check_ending(out, (".png",))
     preparation = values.preparation(
-        columns, drop, ordinal, missing, missing_value, scale, layer, header, strict
+        columns, drop, categories, ordinal, missing, missing_value, scale, layer, header, strict
     )
     from ..data.overview import overview
 

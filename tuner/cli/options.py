@@ -73,6 +73,15 @@ Drop = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+Categories = Annotated[
+    str | None,
+    Option(
+        "--categories",
+        metavar="A,B",
+        help="Columns of codes, which are categories and no measurements.",
+        rich_help_panel=_DATA,
+    ),
+]
 Ordinal = Annotated[
     list[str] | None,
     Option(

@@ -7,7 +7,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from . import values
-from .options import SWITCH, Json, Layer, Storage, Tracking
+from .options import SWITCH, Header, Json, Layer, Storage, Tracking
 from .output import log, show, show_json
 
 ModelName = Annotated[
@@ -108,6 +108,7 @@ def predict(
     proba: Proba = False,
     labels: LabelColumn = None,
     layer: Layer = None,
+    header: Header = None,
     tracking: Tracking = None,
     json: Json = False,
 ) -> None:
@@ -115,15 +116,21 @@ def predict(
     from ..orchestration import prediction
 
     prediction.check_ending(out, prediction.TABLES)
-    points = prediction.read_points(file, labels=labels, layer=layer)
     from ..registry import load
 
     loaded = load(model, tracking_uri=values.locations(None, tracking, None).tracking_uri)
+    points, doubts = prediction.read_points(
+        file,
+        labels=labels,
+        layer=layer,
+        header=header,
+        trained_layer=getattr(loaded.preprocessor.encoder, "layer", None),
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         clusters = loaded.predict(points)
-    for warning in caught:
-        log(f"warning: {warning.message}")
+    for warning in (*doubts, *(str(one.message) for one in caught)):
+        log(f"warning: {warning}")
     prediction.write_table(out, clusters, loaded.predict_proba(points) if proba else None)
     counts = [int((clusters == k).sum()) for k in range(loaded.n_components)]
     if json:

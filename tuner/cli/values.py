@@ -40,6 +40,7 @@ def fixed(pairs: Sequence[str] | None) -> dict[str, "Scalar"]:
 def preparation(
     columns: str | None,
     drop: str | None,
+    categories: str | None,
     ordinal: Sequence[str] | None,
     missing: str,
     missing_value: Sequence[str] | None,
@@ -51,13 +52,14 @@ def preparation(
     """Return how the data are to be prepared, from the flags that say so."""
     orders: dict[str, tuple[str, ...]] = {}
     for text in ordinal or ():
-        name, equals, categories = text.partition("=")
+        name, equals, order = text.partition("=")
         if not equals or name in orders:
             raise UsageError(f"--ordinal {text!r}: write COLUMN=LOWEST,…,HIGHEST once per column")
-        orders[name] = split_names(categories)
+        orders[name] = split_names(order)
     return Preparation(
         columns=split_names(columns or ""),
         drop=split_names(drop or ""),
+        categories=split_names(categories or ""),
         ordinal=orders,
         missing=missing,
         missing_values=tuple(missing_value or ()),

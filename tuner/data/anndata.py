@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, UsageError, did_you_mean
-from . import checks
+from . import cells, checks
 from .content import Content
 from .preparation import Preparation
 from .scaling import Array
@@ -36,14 +36,16 @@ def read_h5ad(path: Path, labels: str | None, where: str, preparation: Preparati
         checks.require_points(np.dtype(matrix.dtype), matrix.shape, where)
         checks.require_memory(matrix.shape[0] * matrix.shape[1], matrix.dtype.itemsize, where)
         y = None if labels is None else _labels(data.obs, labels, where)
-        return Content(_dense(matrix), y, columns=tuple(map(str, data.var_names)))
+        names = tuple(map(str, data.var_names))
+        cells.require_unique(names, where)
+        return Content(_dense(matrix), y, columns=names, label_column=labels or "")
     finally:
         data.file.close()
 
 
 def _matrix(data: Any, layer: str | None, where: str) -> Any:
     if layer is None:
-        if data.X is None:
+        if "X" not in data.file:
             raise DataError(f"{where} has no X: name one of its layers with --layer")
         return data.X
     if layer not in data.layers:

@@ -1,7 +1,6 @@
 """Reads tables from Parquet, Feather and Arrow files, including columns of vectors."""
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +10,14 @@ import numpy as np
 
 from ..errors import DataError
 from . import checks
+from .cells import require_unique
 from .content import Content
 from .preparation import Preparation
 from .scaling import Array
 from .tables import from_columns
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
@@ -107,19 +108,8 @@ def _batches(reader: "pa.ipc.RecordBatchFileReader") -> "Iterator[pa.RecordBatch
 
 
 def _require_columns(schema: "pa.Schema", where: str) -> None:
-    """Raise unless column names are unique and columns hold single values or vectors."""
-    import pyarrow as pa
-
-    counts = Counter(schema.names)
-    for field in schema:
-        if counts[field.name] > 1:
-            raise DataError(f"{where} has several columns {field.name!r}: rename all but one")
-        storage = getattr(field.type, "storage_type", field.type)
-        if pa.types.is_nested(storage) and not _is_vector(field.type):
-            raise DataError(
-                f"column {field.name!r} of {where} is nested ({field.type}): use one column per "
-                "number, or one vector per row (list<float>)"
-            )
+    """Raise unless the names of columns are unique."""
+    require_unique(schema.names, where)
 
 
 def content_of(table: "pa.Table", labels: str | None, where: str) -> Content:
@@ -130,7 +120,7 @@ def content_of(table: "pa.Table", labels: str | None, where: str) -> Content:
     frame = table.select(plain).to_pandas(ignore_metadata=True)
     columns: dict[str, Any] = {}
     for name in table.schema.names:
-        columns[name] = frame[name] if name in frame else _vectors(table[name], name, where)
+        columns[name] = frame[name] if name in frame else _vectors(table[name])
     notes = [f"column {name!r} is a pandas index, and is left out" for name in index]
     return from_columns(columns, labels, where, notes=tuple(notes))
 
@@ -147,36 +137,20 @@ def _is_vector(kind: "pa.DataType") -> bool:
     return any(is_type(inner) for is_type in (t.is_integer, t.is_floating, t.is_boolean))
 
 
-def _vectors(column: "pa.ChunkedArray", name: str, where: str) -> Array:
-    """Return a column of lists as (N, width). Raises DataError unless all have equal lengths."""
+def _vectors(column: "pa.ChunkedArray") -> "Array | pd.Series":
+    """Return a column of lists as (N, width), or as it is if they are no vectors of one width."""
     import pyarrow as pa
     from pyarrow import compute
 
     lengths = compute.list_value_length(column)
-    if lengths.null_count:
-        row = _first_true(lengths.is_null().to_numpy())
-        raise DataError(
-            f"column {name!r} of {where} has no vector in row {row} (counted from 0): fill it in "
-            "or remove the row"
-        )
-    widths = lengths.to_numpy()
-    width = int(widths[0]) if len(widths) else 1
-    if (widths != width).any():
-        row = _first_true(widths != width)
-        raise DataError(
-            f"column {name!r} of {where} has a vector of {widths[row]} numbers in row {row} "
-            f"(counted from 0) but one of {width} in row 0: give all rows the same length"
-        )
-    if width == 0:
-        raise DataError(f"column {name!r} of {where} has vectors of length 0: remove the column")
+    widths = np.asarray(lengths.to_numpy())
+    if lengths.null_count or not len(widths) or (widths != widths[0]).any() or widths[0] == 0:
+        lists: pd.Series = column.to_pandas()
+        return lists
     values = compute.list_flatten(column)
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.uint8())
-    return np.asarray(values.to_numpy()).reshape(-1, width)
-
-
-def _first_true(condition: Array) -> int:
-    return int(np.asarray(condition).argmax())
+    return np.asarray(values.to_numpy()).reshape(-1, int(widths[0]))
 
 
 def _damaged(where: str, kind: str, error: Exception) -> DataError:

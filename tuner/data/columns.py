@@ -1,7 +1,7 @@
 """One column of a table, as it is encoded: what a model needs to know about it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self, final
 
 NUMBER, BOOLEAN, CATEGORY, ORDINAL, VECTOR, CONSTANT = (
@@ -12,6 +12,9 @@ NUMBER, BOOLEAN, CATEGORY, ORDINAL, VECTOR, CONSTANT = (
     "vector",
     "constant",
 )
+CODE = "code"
+"""What the features of booleans and ordinals are, which are numbers but no counts."""
+
 _KINDS = (NUMBER, BOOLEAN, CATEGORY, ORDINAL, VECTOR, CONSTANT)
 
 
@@ -35,9 +38,23 @@ class Column:
     value: float | str | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in _KINDS:
-            raise ValueError(f"column {self.name!r} has the unknown kind {self.kind!r}")
         object.__setattr__(self, "categories", tuple(self.categories))
+        text = self.kind in (CATEGORY, ORDINAL)
+        if (
+            not isinstance(self.name, str)
+            or self.kind not in _KINDS
+            or not all(isinstance(value, str) for value in self.categories)
+            or len(set(self.categories)) < max(len(self.categories), text)
+            or type(self.width) is not int
+            or self.width < 1
+            or (
+                not isinstance(self.fill, str if text else float | int | None)
+                and self.fill is not None
+            )
+            or not isinstance(self.indicator, bool)
+            or not isinstance(self.value, str | float | int | None)
+        ):
+            raise ValueError(f"column {self.name!r} of kind {self.kind!r} makes no sense")
 
     @property
     def plain(self) -> bool:
@@ -55,11 +72,16 @@ class Column:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the column as JSON values, without those that are the default."""
-        default = asdict(type(self)(name=self.name))
-        values = {key: value for key, value in asdict(self).items() if value != default[key]}
-        return {"name": self.name, **values}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            "name": self.name,
+            **{key: value for key, value in values.items() if value != _DEFAULT[key]},
+        }
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
         """Return the column from the values of `to_mapping`."""
         return cls(**values)
+
+
+_DEFAULT = asdict(Column(name=""))

@@ -20,8 +20,9 @@ class Content:
     Points `x` are an array (N, *shape), or the columns of a table by name, each of shape (N,) or,
     for vectors, (N, width). `columns` are the names of the columns if they have any. `unit`
     divides all features if the source knows it, such as the largest value of a pixel.
-    `label_names` are names of the sorted classes, if they have other names than their values.
-    `notes` are sentences about what was left out, and `warnings` about what is probably not meant.
+    `label_column` is the column of labels of a table. `label_names` are names of the sorted
+    classes, if they have other names than their values. `notes` are sentences about what was left
+    out, and `warnings` about what is probably not meant.
     """
 
     x: Array | Mapping[str, Any]
@@ -30,6 +31,7 @@ class Content:
     y_test: Array | None = None
     unit: float | None = None
     columns: tuple[str, ...] = ()
+    label_column: str = ""
     label_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -99,12 +99,23 @@ def prepare_dataset(
     part, drawn with a fixed seed and without using labels.
     """
     preparation = Preparation() if preparation is None else preparation
+    parts = parts_of(content, preparation, where)
+    return dataset_of(name, parts, content, preparation, where)
+
+
+def parts_of(content: Content, preparation: Preparation, where: str) -> Parts:
+    """Return the training and the test part as numbers."""
     if preparation.scale == INFERRED:
-        parts = inferred_parts(content, where)
-    elif content.is_table:
-        parts = table_parts(content, preparation, where)
-    else:
-        parts = image_parts(content, preparation, where)
+        return inferred_parts(content, where)
+    if content.is_table:
+        return table_parts(content, preparation, where)
+    return image_parts(content, preparation, where)
+
+
+def dataset_of(
+    name: str, parts: Parts, content: Content, preparation: Preparation, where: str
+) -> Dataset:
+    """Return a dataset of both parts, scaled. Raises DataError for warnings that are strict."""
     if preparation.strict and parts.warnings:
         raise DataError(
             f"{where} is refused, as --strict asks: {'; '.join(parts.warnings)}: or leave out "

@@ -4,6 +4,7 @@ Encoders are stored with each model and copied into registered ones. They hold o
 from which scikit-learn's transformers are built when they are needed.
 """
 
+import contextlib
 import math
 import warnings
 from abc import ABC, abstractmethod
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, did_you_mean
 from . import cells, coding
-from .columns import BOOLEAN, CATEGORY, CONSTANT, NUMBER, ORDINAL, VECTOR, Column
+from .columns import BOOLEAN, CATEGORY, CODE, CONSTANT, NUMBER, ORDINAL, VECTOR, Column
 from .numeric import numeric_array
 from .scaling import Array, Shape
 
@@ -68,7 +69,7 @@ class ArrayEncoder(Encoder):
         """Return raw points, of shape (N, *point) or flat, as numbers (N, *shape)."""
         table = cells.as_table(raw)
         if table is not None:
-            raw = np.stack([cells.numbers(v, name) for name, v in table.items()], axis=1)
+            raw = _stacked(table)
         points = numeric_array(raw, self.point).reshape(-1, *self.point)
         return np.moveaxis(points, -1, 1) if self.channels_last else points
 
@@ -87,13 +88,15 @@ class TableEncoder(Encoder):
     """The columns of a table, found by name, or by position unless it is `named`.
 
     `missing` are the values that mean missing, besides NaN and empty cells. `width` is the number
-    of columns in the training data, of which some may not be used.
+    of columns in the training data, of which some may not be used. `layer` is that of an AnnData
+    file.
     """
 
     columns: tuple[Column, ...]
     named: bool = True
     missing: tuple[str | float, ...] = ()
     width: int = 0
+    layer: str | None = None
 
     @property
     def shape(self) -> Shape:
@@ -115,10 +118,10 @@ class TableEncoder(Encoder):
         found: list[tuple[str, int, int]] = []
         for column in self.columns:
             width = len(column.features)
-            kind = NUMBER if column.kind in (BOOLEAN, ORDINAL) else column.kind
+            kind = CODE if column.kind in (BOOLEAN, ORDINAL) else column.kind
             start = found[-1][2] if found else 0
-            if kind == NUMBER and found and found[-1][0] == NUMBER:
-                found[-1] = (NUMBER, found[-1][1], start + width)
+            if kind in (NUMBER, CODE) and found and found[-1][0] == kind:
+                found[-1] = (kind, found[-1][1], start + width)
             elif width:
                 found.append((kind, start, start + width))
         start = found[-1][2] if found else 0
@@ -148,12 +151,12 @@ class TableEncoder(Encoder):
         if table is None and self._numeric:
             return self._encode_array(raw)
         columns = self._unnamed(raw) if table is None else self._found(table)
-        rows = {len(values) for values in columns.values()}
-        if len(rows) > 1 or rows == {0}:
+        lengths = {len(values) for values in columns.values()}
+        if lengths == {0}:
+            raise DataError("the table has no rows: give at least one")
+        if len(lengths) > 1:
             raise DataError(
-                "the table has no rows: give at least one"
-                if rows == {0}
-                else f"the columns have different lengths ({min(rows)} to {max(rows)}): give one "
+                f"the columns have different lengths ({min(lengths)} to {max(lengths)}): give one "
                 "value per row in each"
             )
         parts = [self._encode_column(columns[c.name], c) for c in self._used]
@@ -173,9 +176,7 @@ class TableEncoder(Encoder):
                 values = np.where(next(indicators) > 0.5, *coding.gap(column, values))
             columns[column.name], start = values, stop
         if not self.named and self._numeric:
-            return np.concatenate(
-                [c.reshape(len(numbers), -1) for c in columns.values()], axis=1, dtype=np.float32
-            )
+            return np.concatenate([c.reshape(len(numbers), -1) for c in columns.values()], axis=1)
         import pandas as pd
 
         used = self._used if self.named else self.columns
@@ -190,6 +191,7 @@ class TableEncoder(Encoder):
             "named": self.named,
             "missing": list(self.missing),
             "width": self.width,
+            "layer": self.layer,
             "columns": [column.to_mapping() for column in self.columns],
         }
 
@@ -197,17 +199,21 @@ class TableEncoder(Encoder):
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
         """Return the encoder from the values of `to_mapping`."""
         columns = tuple(map(Column.from_mapping, values["columns"]))
-        return cls(
-            columns, values["named"] is True, tuple(values["missing"]), int(values["width"])
-        )
+        missing, layer = tuple(values["missing"]), values.get("layer")
+        cells.require_unique([column.name for column in columns], "it")
+        if not all(type(mark) in (str, int, float) for mark in missing):
+            raise ValueError(f"its marks {missing} are neither texts nor numbers")
+        if not isinstance(layer, str | None) or not isinstance(values["named"], bool):
+            raise ValueError(f"its layer {layer!r} or named={values['named']!r} makes no sense")
+        return cls(columns, values["named"], missing, int(values["width"]), layer)
 
     def _encode_array(self, raw: Any) -> Array:
-        """Return numbers in the order of the columns, with or without constant ones if named."""
+        """Return numbers in the order of the columns, with or without constant ones."""
         raw = self._at_own_positions(raw)
         width = sum(column.width for column in self.columns)
         used = sum(column.width for column in self._used)
         given = np.shape(raw) if isinstance(raw, np.ndarray) else ()
-        short = self.named and used < width and math.prod(given[1:]) == used
+        short = used < width and math.prod(given[1:]) == used
         points = numeric_array(raw, (used if short else width,), self.names)
         points = points.reshape(len(points), -1)
         if used < width and not short:
@@ -217,20 +223,29 @@ class TableEncoder(Encoder):
             self.missing
         ):
             return points
-        points = points.astype(np.float64)
-        marks = [v for v in map(cells.as_number, self.missing) if v is not None]
-        points[np.isin(points, marks)] = np.nan
-        indicators, start = [], 0
-        for column in self._used:
-            part = points[:, start : start + column.width]
-            gone = np.asarray(np.isnan(part).any(axis=1))
-            self._require_filled(gone, column)
-            if isinstance(column.fill, float):
-                part[np.isnan(part)] = column.fill
-            if column.indicator:
-                indicators.append(gone[:, None].astype(np.float64))
-            start += column.width
-        return np.concatenate([points, *indicators], axis=1)
+        return self._filled(points.astype(np.float64))
+
+    def _filled(self, points: NDArray[np.float64]) -> Array:
+        """Return numbers (N, used) with values in place of missing ones, and indicators."""
+        widths = [column.width for column in self._used]
+        single = np.repeat([column.kind != VECTOR for column in self._used], widths)
+        marks = cells.as_numbers(self.missing)
+        if marks:
+            points[np.isin(points, marks) & single] = np.nan
+        gone = np.isnan(points)
+        refused = np.repeat([column.fill is None for column in self._used], widths)
+        if (gone & refused & single).any():
+            j = int((gone & refused & single).any(axis=0).argmax())
+            column = self._used[int(np.searchsorted(np.cumsum(widths), j, "right"))]
+            self._require_filled(np.asarray(gone[:, j]), column)
+        fills = [
+            np.nan if not isinstance(column.fill, float | int) else float(column.fill)
+            for column in self._used
+        ]
+        starts = np.cumsum([0, *widths[:-1]])
+        indicated = [s for s, c in zip(starts, self._used, strict=True) if c.indicator]
+        points = np.where(gone, np.repeat(fills, widths), points)
+        return np.concatenate([points, gone[:, indicated]], axis=1)
 
     def _found(self, table: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the columns of this encoder, or raise DataError with those that are missing."""
@@ -260,22 +275,26 @@ class TableEncoder(Encoder):
         except ValueError:
             points = np.empty(0, object)
         if points.ndim != 2 or 0 in points.shape:
+            names = [column.name for column in self._used]
             raise DataError(
                 f"data of shape {points.shape} do not fit the model: give a table with the "
-                f"columns {cells.listing([column.name for column in self._used])}"
+                f"columns {cells.listing(names)}"
             )
         return self._by_position(list(points.T), list(map(str, range(points.shape[1]))))
 
     def _at_own_positions(self, raw: Any) -> Any:
         """Return the columns that an encoder without names uses, of an array with further ones."""
+        if isinstance(raw, list | tuple):
+            with contextlib.suppress(ValueError):  # a ragged list is told later
+                raw = np.asarray(raw)
         given = np.shape(raw) if isinstance(raw, np.ndarray) else ()
-        if self.named or len(given) != 2 or not self._are_among(given[1]):
+        if len(given) != 2 or not self._are_among(given[1]):
             return raw
         return raw[:, [int(column.name) for column in self.columns]]
 
     def _are_among(self, width: int) -> bool:
         """Return whether the columns are some of `width` ones, by their positions."""
-        return len(self.columns) < width == self.width
+        return not self.named and len(self.columns) < width == self.width
 
     def _by_position(self, values: Sequence[Any], names: Sequence[str]) -> Mapping[str, Any]:
         if self._are_among(len(values)):
@@ -285,8 +304,8 @@ class TableEncoder(Encoder):
                 return {c.name: v for c, v in zip(columns, values, strict=True)}
         raise DataError(
             f"the table has the columns {cells.listing(names)} but the model was trained on "
-            f"{len(self.columns)} columns without names: give these in their order, and name a "
-            "column of labels with --labels"
+            f"{len(self.columns)} columns{'' if self.named else ' without names'}: give these in "
+            "their order, and name a column of labels with --labels"
         )
 
     def _encode_column(
@@ -296,16 +315,17 @@ class TableEncoder(Encoder):
         if column.kind == VECTOR:
             return coding.vectors(values, column), None
         if column.kind in (CATEGORY, ORDINAL):
-            texts = cells.texts(values, self.missing)
+            texts = cells.texts(values, column.name, self.missing)
             gone = np.array([text is None for text in texts], np.bool_)
             self._require_filled(gone, column)
             texts[gone] = column.fill
             features = coding.coded(texts, column)
         else:
-            features = cells.numbers(values, column.name, self.missing)[:, None]
+            read = cells.booleans if column.kind == BOOLEAN else cells.numbers
+            features = read(values, column.name, self.missing)[:, None]
             gone = np.isnan(features[:, 0])
             self._require_filled(gone, column)
-            if isinstance(column.fill, float):
+            if isinstance(column.fill, float | int):
                 features = np.where(gone[:, None], column.fill, features)
         return features, gone.astype(np.float64) if column.indicator else None
 
@@ -316,6 +336,14 @@ class TableEncoder(Encoder):
                 f"{name} has no value in row {int(gone.argmax())} (counted from 0), and the model "
                 "was trained without missing values in it: fill it in or drop the row"
             )
+
+
+def _stacked(table: Mapping[str, Any]) -> Array:
+    """Return a table of numbers as an array (N, columns)."""
+    columns = [cells.numbers(values, name) for name, values in table.items()]
+    if len({len(column) for column in columns}) != 1:
+        raise DataError("the table has no columns of one length: give one value per row in each")
+    return np.stack(columns, axis=1)
 
 
 def encoder_from(values: Mapping[str, Any]) -> Encoder:

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import DataError, did_you_mean
+from ..errors import DataError, UsageError, did_you_mean
 from . import anndata, arrays, arrow, folders, tables
 from .checks import shown
 from .content import Content
@@ -32,6 +32,7 @@ def read(path: Path, labels: str | None, preparation: Preparation | None = None)
     """
     preparation = Preparation() if preparation is None else preparation
     where = shown(path)
+    _require_applicable(path, preparation)
     try:
         before = _status(path)
         content = _reader(path)(path, labels, where, preparation)
@@ -46,6 +47,17 @@ def read(path: Path, labels: str | None, preparation: Preparation | None = None)
     if before != after:
         raise DataError(f"{where} was changed while it was read: try again once it is complete")
     return content
+
+
+def _require_applicable(path: Path, preparation: Preparation) -> None:
+    """Raise UsageError for what is not meant for this format."""
+    ending = path.suffix.lower()
+    for flag, given, meant in (
+        ("--layer", preparation.layer is not None, ".h5ad"),
+        ("--header and --no-header", preparation.header is not None, ".csv"),
+    ):
+        if given and ending != meant:
+            raise UsageError(f"{flag}: {shown(path)} is no {meant} file: leave it out")
 
 
 def _reader(path: Path) -> _Reader:

@@ -133,16 +133,13 @@ def _fill(found: Source, preparation: Preparation, folder: Path) -> None:
         codes, names = encode_classes(first.labels, found.where)
         np.savez(folder / _LABELS, train=codes[~tested], test=codes[tested])
     np.savez(folder / _SCALING, **scaling.to_arrays())  # type: ignore[arg-type]
-    labelled = first.labels is not None
     document = {
         "encoder": encoder.to_mapping(),
         "label_names": list(names),
         "fingerprint": fingerprint,
         "description": describe(encoder, rule, scaling),
         "notes": list(constants_note(encoder)),
-        "warnings": []
-        if seen is None
-        else suspicions(seen, preparation, labelled=labelled, unit_known=False),
+        "warnings": [] if seen is None else suspicions(seen, preparation, unit_known=False),
     }
     (folder / _DOCUMENT).write_text(json.dumps(document), encoding="utf-8")
 
@@ -158,7 +155,8 @@ def _draft(found: Source, preparation: Preparation) -> tuple[Encoder, Roles | No
             )
         return ArrayEncoder(found.point, axes.channels_last(found.point, found.where)), None
     names = () if isinstance(first, np.ndarray) else tuple(first)
-    seen = roles(first, names, preparation, found.where, constants=True)
+    labels = found.labels or ""
+    seen = roles(first, names, preparation, found.where, labels=labels, constants=True)
     texts = [c.name for c in seen.columns if c.kind not in (NUMBER, BOOLEAN, VECTOR)]
     if texts:
         raise DataError(

@@ -1,6 +1,8 @@
 """Data in memory: data frames, mappings of columns and arrays."""
 
 import hashlib
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,98 +30,99 @@ def content(data: Any, labels: Any) -> Content:
                 f"labels of type {type(labels).__name__} are no name of a column: add them to the "
                 "table and name their column"
             )
-        columns = {name: _column(values) for name, values in table.items()}
+        columns = {name: _column(values, name) for name, values in table.items()}
         return from_columns(columns, labels, WHERE)
     if isinstance(labels, str):
         raise DataError(
             f"labels={labels!r} names a column of a table, but the data are an array: give the "
             "labels themselves"
         )
-    x = np.asarray(data)
-    return Content(x, _labels(labels))
+    return Content(_array(data), _labels(labels))
 
 
 def save(data: Any, labels: Any, folder: Path) -> tuple[Path, str | None]:
     """Write data to a file below a folder; return its path and the name of the column of labels.
 
-    The name of the file depends on the data alone.
+    The path depends on the data alone.
     """
     table = cells.as_table(data)
+    name = "array.npz" if table is None else "table.parquet"
     try:
-        if table is not None:
-            return _save_table(table, folder), labels
-        x, y = np.asarray(data), _labels(labels)
-        digest = hashlib.sha256(np.ascontiguousarray(x).data)
-        digest.update(b"" if y is None else np.ascontiguousarray(y).data)
-        path = _new_path(folder, digest.hexdigest(), "array.npz")
-        if not path.exists():
-            with path.with_suffix(".part").open("wb") as file:
-                np.savez(file, x=x) if y is None else np.savez(file, x=x, y=y)
-            path.with_suffix(".part").replace(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            written = Path(scratch) / name
+            if table is None:
+                _write_array(_array(data), _labels(labels), written)
+            else:
+                _write_table(table, written)
+            digest = hashlib.sha256(written.read_bytes()).hexdigest()
+            path = folder / digest[:16] / name
+            if not path.exists():
+                path.parent.mkdir(exist_ok=True)
+                os.replace(written, path)
     except OSError as error:
         raise DiskError(
             f"the data cannot be written to {folder} ({error.strerror or error}): choose a folder "
             "that can be written to with --artifacts"
         ) from error
-    return path, None
+    return path, None if table is None else labels
 
 
-def _save_table(table: Mapping[str, Any], folder: Path) -> Path:
+def _write_array(x: Array, y: Array | None, path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, x=x) if y is None else np.savez(file, x=x, y=y)
+
+
+def _write_table(table: Mapping[str, Any], path: Path) -> None:
     import pandas as pd
     import pyarrow as pa
     from pyarrow import parquet
 
-    frame = pd.DataFrame(
-        {
-            name: list(values)
-            if np.ndim(values) == 2
-            else np.asarray(values, dtype=None)
-            if not isinstance(values, pd.Series)
-            else values.reset_index(drop=True)
-            for name, values in table.items()
-        }
-    )
+    columns = {name: _column(values, name) for name, values in table.items()}
     try:
+        frame = pd.DataFrame(
+            {name: list(c) if isinstance(c, np.ndarray) else c for name, c in columns.items()}
+        )
         stored = pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(
-            f"the data frame cannot be stored for later ({reason}): give each column one type"
+            f"the table cannot be stored for later ({reason}): give each column one type"
         ) from error
-    digest = hashlib.sha256(
-        pd.util.hash_pandas_object(frame.astype(str), index=False).to_numpy().tobytes()
-    )
-    digest.update(repr(tuple(frame.columns)).encode())
-    path = _new_path(folder, digest.hexdigest(), "table.parquet")
-    if not path.exists():
-        parquet.write_table(stored, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
-    return path
+    parquet.write_table(stored, path)
 
 
-def _new_path(folder: Path, digest: str, name: str) -> Path:
-    path = folder / digest[:16] / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+def _array(data: Any) -> Array:
+    """Return points as an array of numbers, or raise DataError."""
+    try:
+        if hasattr(data, "detach"):  # a tensor
+            data = data.detach().cpu()
+        if isinstance(data, np.ma.MaskedArray):
+            data = np.ma.filled(data.astype(np.float64), np.nan)
+        x = np.asarray(data)
+        return x.astype(np.float64) if x.dtype == object else x
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError(
+            f"data of type {type(data).__name__} are no points: give a data frame, a mapping of "
+            "columns, an array of numbers, or the path of a file"
+        ) from None
 
 
 def _labels(labels: Any) -> Array | None:
     """Return the labels of an array (N,) as numbers or texts."""
-    import pandas as pd
-
     if labels is None:
         return None
     found = np.asarray(labels)
-    return classes(pd.Series(found), "labels", WHERE) if found.dtype == object else found
+    if found.dtype != object or found.ndim != 1:
+        return found
+    return classes(cells.as_series(found, "labels"), "labels", WHERE)
 
 
-def _column(values: Any) -> Any:
+def _column(values: Any, name: str) -> Any:
     """Return a column as a series, or as vectors (N, width) if its cells are such."""
-    import pandas as pd
-
     if isinstance(values, np.ndarray) and values.ndim == 2:
         return values
-    series = values.reset_index(drop=True) if isinstance(values, pd.Series) else pd.Series(values)
+    series = cells.as_series(values, name).reset_index(drop=True)
     first = series.iloc[0] if len(series) else None
     if isinstance(first, list | tuple | np.ndarray):
         try:

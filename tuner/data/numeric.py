@@ -13,6 +13,8 @@ from .scaling import Array, Shape
 def numeric_array(raw: Any, point: Shape, names: tuple[str, ...] = ()) -> Array:
     """Return raw data of shape (N, *point), flat, or up to axes of length 1, as numbers."""
     try:
+        if isinstance(raw, np.ma.MaskedArray):
+            raw = np.ma.filled(raw.astype(np.float64), np.nan)
         points = np.asarray(raw)
         if points.dtype == object:  # such as a data frame of nullable numbers
             points = points.astype(np.float64)

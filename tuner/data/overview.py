@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from . import library
 from .columns import BOOLEAN, CATEGORY, CONSTANT, NUMBER, ORDINAL, VECTOR, Column
-from .dataset import Dataset, prepare_dataset
-from .encoding import TableEncoder
+from .dataset import Dataset, dataset_of, parts_of
 from .preparation import Preparation
 from .profile import profile
-from .roles import Roles, roles
+from .roles import Roles
 
 _PLANE_POINTS = 2000
 _RULES = {
@@ -71,14 +70,16 @@ def overview(spec: Any, *, labels: Any = None, preparation: Preparation | None =
         dataset = library.load(spec, labels=labels, preparation=preparation)
         return Overview(dataset=dataset, columns=())
     name, content, where = library.read(spec, labels=labels, preparation=preparation)
-    dataset = prepare_dataset(name, content, where=where, preparation=preparation)
-    if not isinstance(dataset.preprocessor.encoder, TableEncoder):
+    parts = parts_of(content, preparation, where)
+    dataset = dataset_of(name, parts, content, preparation, where)
+    if parts.roles is None:
         return Overview(dataset=dataset, columns=())
-    found = roles(content.x, content.columns, preparation, where)
     rule = "divided by a known unit" if content.unit is not None else _RULES[preparation.scale]
     return Overview(
         dataset=dataset,
-        columns=tuple(_column(column, found, preparation, rule) for column in found.columns),
+        columns=tuple(
+            _column(column, parts.roles, preparation, rule) for column in parts.roles.columns
+        ),
     )
 
 
@@ -99,12 +100,12 @@ def plane(dataset: Dataset) -> tuple[NDArray[np.float64], NDArray[np.int64] | No
 
 
 def _column(column: Column, found: Roles, preparation: Preparation, rule: str) -> ColumnOverview:
-    points = max(1, len(found.complete))
+    gaps = found.gaps.get(column.name)
     return ColumnOverview(
         name=column.name,
         taken_for=_taken_for(column, found),
         values=_values(column, found),
-        missing=found.missing.get(column.name, 0) / points,
+        missing=0.0 if gaps is None else float(gaps.mean()),
         becomes=_becomes(column, preparation, rule),
     )
 

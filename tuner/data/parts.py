@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, UsageError
-from . import axes, checks
-from .columns import VECTOR, Column
+from . import axes, cells, checks
+from .columns import CONSTANT, VECTOR, Column
 from .content import Content, Labels
 from .description import constants_note
 from .encoding import ArrayEncoder, Encoder, TableEncoder
+from .filling import filled
 from .preparation import Preparation
-from .roles import Roles, filled, roles
+from .roles import Roles, roles
 from .scaling import Array
+from .selection import Table
 from .suspicions import suspicions
 
 SPLIT_SEED = 20170526
@@ -29,6 +31,7 @@ class Parts:
 
     `kind` is the type in which they are identified, so that the same numbers of another type are
     the same data. `notes` are about what was left out, `warnings` about what is hardly meant.
+    `roles` are what the columns of a table are taken for.
     """
 
     x: Array
@@ -41,6 +44,7 @@ class Parts:
     kind: np.dtype[Any]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    roles: Roles | None = None
 
 
 def image_parts(content: Content, preparation: Preparation, where: str) -> Parts:
@@ -71,34 +75,25 @@ def inferred_parts(content: Content, where: str) -> Parts:
 
 def table_parts(content: Content, preparation: Preparation, where: str) -> Parts:
     """Return the rows of a table, with its columns encoded as what they are taken for."""
-    x = _table(content, where)
-    found = roles(x, content.columns, preparation, where)
+    labels = content.label_column
+    found = roles(_table(content, where), content.columns, preparation, where, labels=labels)
     encoder = found.encoder(preparation)
-    warnings = suspicions(
-        found,
-        preparation,
-        labelled=content.y is not None or content.y_test is not None,
-        unit_known=content.unit is not None,
-    )
-    content = replace(
-        content,
-        notes=(*content.notes, *constants_note(encoder), *_rows_note(found, preparation)),
-        warnings=(*content.warnings, *warnings),
-    )
-    kept = np.arange(len(found.complete))
+    warnings = suspicions(found, preparation, unit_known=content.unit is not None)
+    notes = (*content.notes, *constants_note(encoder), *_rows_note(found, preparation))
+    content = replace(content, notes=notes, warnings=(*content.warnings, *warnings))
+    kept = np.arange(found.points)
     if preparation.missing == "drop":
-        kept = _complete_rows(found, where)
+        kept = _complete_rows(found.complete, where)
         if content.y is not None:  # checked with all rows, to which messages refer
-            y = checks.labels(content.y, len(found.complete), where)
-            content = replace(content, y=y[kept])
+            content = replace(content, y=checks.labels(content.y, found.points, where)[kept])
     if preparation.missing in ("mean", "indicator"):
         training = kept if content.x_test is not None else kept[split_rows(len(kept))[0]]
         encoder = filled(encoder, found, training)
-    numbers = encoder.encode(_rows(found, kept))
+    numbers = encoder.encode(_rows(found.table, kept))
     x_test = None
     if content.x_test is not None:
-        x_test = _published_test(content, found, encoder, where)
-    return _parted(content, numbers, x_test, encoder, _TABLE_KIND, where)
+        content, x_test = _published_test(content, found, encoder, preparation, where)
+    return replace(_parted(content, numbers, x_test, encoder, _TABLE_KIND, where), roles=found)
 
 
 def _table(content: Content, where: str) -> Any:
@@ -116,13 +111,13 @@ def _table(content: Content, where: str) -> Any:
 
 def _rows_note(found: Roles, preparation: Preparation) -> Iterator[str]:
     """Yield a note on rows that are left out, if there are any."""
-    gaps = int((~found.complete).sum())
+    gaps = int((~found.complete).sum()) if found.gaps else 0
     if gaps and preparation.missing == "drop":
         yield f"{gaps:,} of {len(found.complete):,} rows lack values and are left out"
 
 
-def _complete_rows(found: Roles, where: str) -> NDArray[np.int64]:
-    kept = np.flatnonzero(found.complete)
+def _complete_rows(complete: NDArray[np.bool_], where: str) -> NDArray[np.int64]:
+    kept = np.flatnonzero(complete)
     if len(kept) < 2:
         raise DataError(
             f"{where} has {len(kept)} rows without missing values: use --missing mean, or "
@@ -131,32 +126,49 @@ def _complete_rows(found: Roles, where: str) -> NDArray[np.int64]:
     return kept
 
 
-def _rows(found: Roles, kept: NDArray[np.int64]) -> Any:
+def _rows(table: Table, kept: NDArray[np.int64]) -> Any:
     """Return some rows of a table, in the form of the whole."""
-    if len(kept) == len(found.complete):
-        return found.table
-    if isinstance(found.table, Mapping):
-        return {
-            name: values[kept] if isinstance(values, np.ndarray) else values.iloc[kept]
-            for name, values in found.table.items()
-        }
-    return found.table[kept]
+    if not isinstance(table, Mapping):
+        return table if len(kept) == len(table) else table[kept]
+    return {
+        name: values[kept] if isinstance(values, np.ndarray) else _taken(values, name, kept)
+        for name, values in table.items()
+    }
 
 
-def _published_test(content: Content, found: Roles, encoder: TableEncoder, where: str) -> Array:
-    """Return the published test part of an array, with the columns of its training part."""
+def _taken(values: Any, name: str, kept: NDArray[np.int64]) -> Any:
+    return cells.as_series(values, name).iloc[kept]
+
+
+def _published_test(
+    content: Content, found: Roles, encoder: TableEncoder, preparation: Preparation, where: str
+) -> tuple[Content, Array]:
+    """Return the published test part of an array, with the columns of its training part.
+
+    Rows with missing values are left out, with their labels, if those of the training part are.
+    """
     x, x_test = content.x, content.x_test
     assert isinstance(x, np.ndarray)
     assert x_test is not None
-    checks.require_points(x_test.dtype, x_test.shape, f"the test part of {where}")
+    where = f"the test part of {where}"
+    checks.require_points(x_test.dtype, x_test.shape, where)
     checks.require_compatible(x, x_test, where)
-    known = content.columns or tuple(map(str, range(x.shape[1])))
-    kept = [known.index(column.name) for column in found.columns]
+    place = {name: i for i, name in enumerate(content.columns or map(str, range(x.shape[1])))}
+    x_test = checks.native(x_test)[:, [place[column.name] for column in found.columns]]
+    if preparation.missing == "drop":
+        marks = cells.as_numbers(tuple(preparation.missing_values))
+        used = np.array([column.kind != CONSTANT for column in found.columns])
+        gone = (np.isnan(x_test) | np.isin(x_test, marks))[:, used].any(axis=1)
+        kept = _complete_rows(np.asarray(~gone), where)
+        if content.y_test is not None:
+            y_test = checks.labels(content.y_test, len(x_test), where)[kept]
+            content = replace(content, y_test=y_test)
+        x_test = x_test[kept]
     try:
-        numbers = encoder.encode(checks.native(x_test)[:, kept])
+        numbers = checks.points(encoder.encode(x_test), where, encoder.features)
     except DataError as error:
-        raise DataError(f"the test part of {where}: {error}") from None
-    return checks.points(numbers, f"the test part of {where}", encoder.features)
+        raise DataError(f"{where}: {error}") from None
+    return replace(content, x_test=numbers), numbers
 
 
 def _checked(content: Content, x: Array, where: str) -> tuple[Array, Array | None]:

@@ -1,8 +1,8 @@
 """How raw data are to be prepared: which columns are used, and how they are encoded and scaled."""
 
 import csv
-import math
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self, final
 
@@ -19,16 +19,18 @@ INFERRED = "inferred"
 class Preparation:
     """How raw data are read and turned into the numbers that methods are trained on.
 
-    `columns` are the only ones to use, `drop` those to leave out. `ordinal` gives the order of the
-    categories of a column. `missing` says what happens to points with missing values, and
-    `missing_values` are further values that mean missing, such as -999. `scale` is one of
-    `SCALES`. `layer` is the layer of an AnnData file, by default its X. `header` says whether the
-    first row of a CSV file holds names, by default where it is not made of numbers. `strict`
-    refuses data that would only be warned about.
+    `columns` are the only ones to use, `drop` those to leave out. `categories` are columns of
+    codes, which are no measurements, and `ordinal` gives the order of the categories of a column.
+    `missing` says what happens to points with missing values, and `missing_values` are further
+    values that mean missing, such as -999. `scale` is one of `SCALES`. `layer` is the layer of an
+    AnnData file, by default its X. `header` says whether the first row of a CSV file holds names,
+    by default where it is not made of numbers. `strict` refuses data that would only be warned
+    about.
     """
 
     columns: Sequence[str] = ()
     drop: Sequence[str] = ()
+    categories: Sequence[str] = ()
     ordinal: Mapping[str, Sequence[str]] = field(default_factory=dict)
     missing: str = "refuse"
     missing_values: Sequence[str | float] = ()
@@ -38,20 +40,26 @@ class Preparation:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("columns", "drop", "missing_values"):
-            value = getattr(self, name)
-            if isinstance(value, str):
-                raise UsageError(f"{name}={value!r} is one text: give a sequence, ({value!r},)")
-            object.__setattr__(self, name, tuple(value))
-        order = {name: tuple(map(str, values)) for name, values in self.ordinal.items()}
+        for name in ("columns", "drop", "categories"):
+            values = _sequence(name, getattr(self, name))
+            object.__setattr__(self, name, tuple(map(str, values)))
+        marks = self.missing_values
+        marks = (marks,) if isinstance(marks, int | float) else _sequence("missing_values", marks)
+        object.__setattr__(self, "missing_values", tuple(map(_mark, marks)))
+        order = {
+            str(name): tuple(map(str, _sequence(f"ordinal[{name!r}]", values)))
+            for name, values in self.ordinal.items()
+        }
         object.__setattr__(self, "ordinal", order)
         _one_of("--missing", self.missing, MISSING)
         if self.scale != INFERRED:
             _one_of("--scale", self.scale, SCALES)
-        if both := set(self.columns) & set(self.drop):
-            raise UsageError(
-                f"column {min(both)!r} is in --columns and in --drop: name it in one of them"
-            )
+        for first, second in (("columns", "drop"), ("categories", "drop")):
+            if both := set(getattr(self, first)) & set(getattr(self, second)):
+                raise UsageError(
+                    f"column {min(both)!r} is in --{first} and in --{second}: name it in one of "
+                    "them"
+                )
         for name, values in order.items():
             if len(set(values)) < max(2, len(values)):
                 raise UsageError(
@@ -62,27 +70,35 @@ class Preparation:
     @property
     def names_columns(self) -> bool:
         """Whether it selects or describes columns, which only tables have."""
-        return bool(self.columns or self.drop or self.ordinal)
+        return bool(self.columns or self.drop or self.categories or self.ordinal)
 
-    @property
-    def missing_numbers(self) -> tuple[float, ...]:
-        """The values that mean missing in a column of numbers."""
-        numbers = []
-        for value in self.missing_values:
-            try:
-                numbers.append(float(value))
-            except ValueError:
-                continue
-        return tuple(number for number in numbers if not math.isnan(number))
-
-    @property
-    def missing_texts(self) -> tuple[str, ...]:
-        """The values that mean missing in a column of texts."""
-        return tuple(v if isinstance(v, str) else f"{v:.15g}" for v in self.missing_values)
-
-    def with_labels_dropped(self, labels: str | None) -> "Preparation":
+    def without(self, labels: str) -> Self:
         """Return the preparation of points alone, without the column of labels."""
-        return replace(self, columns=tuple(name for name in self.columns if name != labels))
+        columns, drop, categories = (
+            tuple(name for name in names if name != labels)
+            for names in (self.columns, self.drop, self.categories)
+        )
+        return replace(self, columns=columns, drop=drop, categories=categories)
+
+    def flags(self) -> list[str]:
+        """Return the flags of the command line that give this preparation."""
+        lists = [
+            (f"--{name}", join_names(getattr(self, name)))
+            for name in ("columns", "drop", "categories")
+        ]
+        found = [text for flag, names in lists if names for text in (flag, names)]
+        for name, values in self.ordinal.items():
+            found += ["--ordinal", f"{name}={join_names(values)}"]
+        found += [f"--missing-value={_shown(value)}" for value in self.missing_values]
+        for flag, value, default in (
+            ("--missing", self.missing, "refuse"),
+            ("--scale", self.scale, "auto"),
+            ("--layer", self.layer, None),
+        ):
+            found += [] if value == default else [flag, str(value)]
+        if self.header is not None:
+            found.append("--header" if self.header else "--no-header")
+        return [*found, "--strict"] if self.strict else found
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the preparation as JSON values, without those that are the default."""
@@ -97,18 +113,48 @@ class Preparation:
 
 def split_names(text: str) -> tuple[str, ...]:
     """Return the names in a comma-separated list, where quotes enclose names with commas."""
-    rows = list(csv.reader([text], skipinitialspace=True))
-    return tuple(name for name in (rows[0] if rows else []) if name)
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise UsageError(
+            f"{text!r} is not a list of names ({error}): separate names by commas, and enclose "
+            "those with commas, quotes or line breaks in double quotes"
+        ) from None
+    return tuple(name for row in rows for name in row if name)
 
 
 def join_names(names: Sequence[str]) -> str:
     """Return names as a list that `split_names` reads."""
-    return ",".join(f'"{name}"' if "," in name else name for name in names)
+    out = io.StringIO()
+    csv.writer(out).writerow(names)
+    return out.getvalue().removesuffix("\r\n")
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def _sequence(name: str, value: object) -> Sequence[Any]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        raise UsageError(f"{name}={value!r} is one text: give a sequence, ({value!r},)")
+    if not isinstance(value, Iterable):
+        raise UsageError(f"{name}={value!r} is no sequence: give ({value!r},)")
+    return tuple(value)
+
+
+def _mark(value: Any) -> str | float:
+    """Return a value that means missing as a text or a number, which JSON can hold."""
+    value = value.item() if hasattr(value, "item") else value
+    if not isinstance(value, str | int | float):
+        raise UsageError(f"missing_values with {value!r}: give numbers and texts only")
+    return value
+
+
+def _shown(value: str | float) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        near = did_you_mean(value, allowed)
+        near = did_you_mean(str(value), allowed)
         raise UsageError(
             f"{name} {value!r} is not usable{near}; choose one of {', '.join(allowed)}"
         )

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, final
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .preparation import Preparation, join_names
+from .preparation import Preparation
 
 _SHOWN = 6
 
@@ -20,7 +20,8 @@ _SHOWN = 6
 class Problem:
     """Why a column cannot be used, and what helps: drop, missing, missing-value, ordinal, write.
 
-    `marks` are the values that may mean missing, and `count` the cells without a value.
+    `marks` are the values that may mean missing, or what to write instead, and `count` the cells
+    without a value.
     """
 
     column: str
@@ -37,9 +38,16 @@ class Problem:
 
 
 def refuse(
-    problems: Sequence[Problem], preparation: Preparation, where: str, names: Sequence[str]
+    problems: Sequence[Problem],
+    preparation: Preparation,
+    where: str,
+    names: Sequence[str],
+    labels: str,
 ) -> None:
-    """Raise DataError with all problems of a table and flags that solve them, if there are any."""
+    """Raise DataError with all problems of a table and flags that solve them, if there are any.
+
+    `names` are the columns that are used, and `labels` is the column of labels, "" without one.
+    """
     if not problems:
         return
     gaps = [problem for problem in problems if problem.remedy == "missing"]
@@ -51,31 +59,50 @@ def refuse(
         counts = [f"{gap.column!r} {gap.count:,}" for gap in gaps[:_SHOWN]]
         counts += [f"{len(gaps) - _SHOWN} more"] if len(gaps) > _SHOWN else []
         shown.append(f"{len(gaps)} columns have rows without a value: {', '.join(counts)}")
-    text = "; ".join(shown)
     raise DataError(
-        f"{where} cannot be used as it is (rows are counted from 0): {text}: "
-        f"{_way_on(problems, preparation, where, names)}"
+        f"{where} cannot be used as it is (rows are counted from 0): {'; '.join(shown)}: "
+        f"{_way_on(problems, preparation, where, names, labels)}"
     )
 
 
 def _way_on(
-    problems: Sequence[Problem], preparation: Preparation, where: str, names: Sequence[str]
+    problems: Sequence[Problem],
+    preparation: Preparation,
+    where: str,
+    names: Sequence[str],
+    labels: str,
 ) -> str:
     dropped = list(dict.fromkeys(p.column for p in problems if p.remedy == "drop"))
-    ordinal = [p for p in problems if p.remedy == "ordinal"]
-    if ordinal:
-        return f"list all its categories in --ordinal {ordinal[0].column}=…"
-    if any(problem.remedy == "write" for problem in problems):
-        return "write numbers with a decimal point"
+    for problem in problems:
+        if problem.remedy == "ordinal":
+            return f"list all its categories in --ordinal {problem.column}=…"
+        if problem.remedy == "write":
+            return problem.marks[0]
     if set(names) <= set(dropped):
         return "no other column is left, so give categories or numbers"
+    new = _solving(problems, preparation, dropped)
+    before = preparation.flags()
+    flags = " ".join(shlex.quote(flag) for flag in new.flags() if flag not in before)
+    changed = new.missing != preparation.missing
+    choice = " (or drop, or indicator)" if changed else ""
+    if not Path(where).exists():
+        return f"use {flags}{choice}"
+    command = ["tuner", "data", where, *(["--labels", labels] if labels else []), *new.flags()]
+    return f"use {flags}{choice}, which `{shlex.join(command)}` shows"
+
+
+def _solving(
+    problems: Sequence[Problem], preparation: Preparation, dropped: Sequence[str]
+) -> Preparation:
+    """Return a preparation with which the problems do not arise."""
     marks = dict.fromkeys(mark for problem in problems for mark in problem.marks)
-    flags = [f"--drop {shlex.quote(join_names([*preparation.drop, *dropped]))}"] if dropped else []
-    flags += [f"--missing-value={shlex.quote(mark)}" for mark in marks]
     gaps = any(problem.remedy.startswith("missing") for problem in problems)
-    if gaps and preparation.missing == "refuse":
-        flags.append("--missing mean")
-    choice = " (or drop, or indicator)" if gaps and preparation.missing == "refuse" else ""
-    command = f"`tuner data {shlex.quote(where)} {' '.join(flags)}`"
-    shows = f", which {command} shows" if Path(where).exists() else ""
-    return f"use {' '.join(flags)}{choice}{shows}"
+    columns = tuple(name for name in preparation.columns if name not in dropped)
+    return replace(
+        preparation,
+        columns=columns,
+        drop=preparation.drop if columns else (*preparation.drop, *dropped),
+        categories=tuple(name for name in preparation.categories if name not in dropped),
+        missing_values=(*preparation.missing_values, *marks),
+        missing="mean" if gaps and preparation.missing == "refuse" else preparation.missing,
+    )

@@ -1,23 +1,22 @@
-"""What each column of a table is taken for, and what keeps it from being used."""
+"""What the columns of a table are taken for, and what keeps them from being used."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, did_you_mean
+from ..errors import DataError
 from . import cells
-from .columns import BOOLEAN, CATEGORY, CONSTANT, NUMBER, ORDINAL, VECTOR, Column
+from .columns import BOOLEAN, CATEGORY, CONSTANT, NUMBER, VECTOR, Column
 from .encoding import TableEncoder
 from .preparation import Preparation
 from .problems import Problem, refuse
 from .profile import MAX_VALUE, Profile, profile
 from .reading import read_column
 from .scaling import Array
-
-Table = Array | Mapping[str, Any]
+from .selection import Table, selected
 
 
 @final
@@ -26,8 +25,8 @@ class Roles:
     """The columns of a table as they will be encoded, and what was seen of their values.
 
     `numbers` (N, P) are the columns of numbers in `profile`, whose names are `measured`. `width`
-    is the number of columns before any were chosen. `missing` counts the cells without a value by
-    column, and `complete` are the rows (N,) without any.
+    is the number of columns before any were chosen. `gaps` are the rows (N,) without a value by
+    column, where there are any. `unused` are values that were to mean missing and are nowhere.
     """
 
     table: Table
@@ -37,13 +36,31 @@ class Roles:
     numbers: Array
     profile: Profile
     width: int
-    missing: Mapping[str, int]
-    complete: NDArray[np.bool_]
+    gaps: Mapping[str, NDArray[np.bool_]]
+    unused: tuple[str | float, ...]
+
+    @property
+    def points(self) -> int:
+        """The number of rows."""
+        return self.profile.points
+
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        """Which rows (N,) have a value in every column that is used."""
+        complete = np.ones(self.points, np.bool_)
+        for column in self.columns:
+            if column.kind != CONSTANT and column.name in self.gaps:
+                complete &= ~self.gaps[column.name]
+        return complete
 
     def encoder(self, preparation: Preparation) -> TableEncoder:
         """Return the encoder of the columns, without values for missing cells yet."""
         return TableEncoder(
-            self.columns, self.named, tuple(preparation.missing_values), self.width
+            self.columns,
+            self.named,
+            tuple(preparation.missing_values),
+            self.width,
+            preparation.layer,
         )
 
 
@@ -53,102 +70,78 @@ def roles(
     preparation: Preparation,
     where: str,
     *,
+    labels: str = "",
     constants: bool = False,
 ) -> Roles:
     """Return what the columns of a table are taken for, or raise DataError with all problems.
 
-    `table` is an array (N, F), whose columns may have `names`, or a mapping of columns. With
-    `constants`, columns of a single value are columns like others.
+    `table` is an array (N, F), whose columns may have `names`, or a mapping of columns. `labels`
+    is the column of labels that it does not contain. With `constants`, columns of a single value
+    are columns like others.
     """
+    cells.require_unique(names, where)
     width = len(table) if isinstance(table, Mapping) else table.shape[1]
-    table, names, named = _selected(table, names, preparation, where)
-    if isinstance(table, Mapping):
-        found = _roles_of_table(table, named, width, preparation, where)
-        return found if constants else _without_constants(found, preparation, where)
-    x, marks = table, preparation.missing_numbers
-    if marks and np.isin(x, marks).any():
-        x = x.astype(np.float64)
-        x[np.isin(x, marks)] = np.nan
-    figures = profile(x)
-    missing = dict(zip(names, figures.missing.tolist(), strict=True))
-    gone = np.zeros(len(x), np.bool_)
-    if figures.missing.any():
-        gone = np.asarray(np.isnan(x).any(axis=1))
-    problems = _number_problems(x, names, figures, preparation)
-    refuse(problems, preparation, where, names)
-    columns = tuple(Column(name=name) for name in names)
-    found = Roles(table, named, columns, names, x, figures, width, missing, ~gone)
+    preparation = preparation.without(labels)
+    table, kept, preparation = selected(table, names, preparation, where)
+    read = _of_table if isinstance(table, Mapping) else _of_array
+    found, problems = read(table, kept, names != (), width, preparation)
+    refuse(problems, preparation, where, kept, labels)
     return found if constants else _without_constants(found, preparation, where)
 
 
-def _selected(
-    table: Table, names: tuple[str, ...], preparation: Preparation, where: str
-) -> tuple[Table, tuple[str, ...], bool]:
-    """Return the columns to use, their names, and whether these come from the data."""
-    if isinstance(table, Mapping):
-        known = tuple(table)
-        named = names != ()
-    else:
-        known = names or tuple(map(str, range(table.shape[1])))
-        named = bool(names)
-    for flag, wanted in (
-        ("--columns", preparation.columns),
-        ("--drop", preparation.drop),
-        ("--ordinal", preparation.ordinal),
-    ):
-        for name in wanted:
-            if name not in known:
-                raise DataError(
-                    f"{flag} {name}: {where} has no such column{did_you_mean(name, known)}; it "
-                    f"has {cells.listing(known)}: name one of these"
-                )
-    wanted = preparation.columns or known
-    kept = tuple(name for name in known if name in wanted and name not in preparation.drop)
-    if not kept:
-        raise DataError(f"{where} has no columns to cluster: add at least one column of numbers")
-    for name in preparation.ordinal:
-        if name not in kept:
-            raise DataError(f"--ordinal {name}: the column is left out: name one that is used")
-    if isinstance(table, Mapping):
-        return {name: table[name] for name in kept}, kept, named
-    if kept != known:
-        table = table[:, [known.index(name) for name in kept]]
-    if preparation.ordinal:
-        return {name: table[:, i] for i, name in enumerate(kept)}, kept, named
-    return table, kept, named
+def _of_array(
+    x: Any, names: tuple[str, ...], named: bool, width: int, preparation: Preparation
+) -> tuple[Roles, list[Problem]]:
+    marks = preparation.missing_values
+    unused = tuple(mark for mark in marks if not np.isin(x, cells.as_numbers((mark,))).any())
+    table = x
+    if len(unused) < len(marks):
+        x = x.astype(np.float64)
+        x[np.isin(x, cells.as_numbers(tuple(marks)))] = np.nan
+    figures = profile(x)
+    gaps = {names[j]: np.isnan(x[:, j]) for j in np.flatnonzero(figures.missing)}
+    columns = tuple(Column(name=name) for name in names)
+    found = Roles(table, named, columns, names, x, figures, width, gaps, unused)
+    return found, _number_problems(x, names, figures, preparation)
 
 
-def _roles_of_table(
-    table: Mapping[str, Any], named: bool, width: int, preparation: Preparation, where: str
-) -> Roles:
+def _of_table(
+    table: Any, names: tuple[str, ...], named: bool, width: int, preparation: Preparation
+) -> tuple[Roles, list[Problem]]:
     columns: list[Column] = []
     numbers: dict[str, Array] = {}
-    missing: dict[str, int] = {}
+    gaps: dict[str, NDArray[np.bool_]] = {}
     problems: list[Problem] = []
-    points = len(next(iter(table.values())))
-    complete = np.ones(points, np.bool_)
     for name, values in table.items():
-        found = read_column(name, values, preparation)
-        if isinstance(found, Problem):
-            problems.append(found)
+        read = read_column(name, values, preparation)
+        if isinstance(read, Problem):
+            problems.append(read)
             continue
-        column, cells_of = found
-        gone = _gone(cells_of)
-        missing[name], complete = int(gone.sum()), complete & ~gone
+        column, known = read
         columns.append(column)
+        gone = _gone(known)
+        if gone.any():
+            gaps[name] = gone
         if column.kind in (NUMBER, BOOLEAN):
-            numbers[name] = cells_of
+            numbers[name] = known
         elif gone.any() and preparation.missing == "refuse":
             problems.append(Problem.missing(name, gone))
+    points = len(next(iter(table.values())))
     x = np.stack(list(numbers.values()), axis=1) if numbers else np.zeros((points, 0))
     figures = profile(x)
     problems += _number_problems(x, tuple(numbers), figures, preparation)
-    order = {name: place for place, name in enumerate(table)}
-    problems.sort(key=lambda problem: order[problem.column])
-    refuse(problems, preparation, where, tuple(table))
-    return Roles(
-        table, named, tuple(columns), tuple(numbers), x, figures, width, missing, complete
-    )
+    place = {name: i for i, name in enumerate(names)}
+    problems.sort(key=lambda problem: place[problem.column])
+    unused = tuple(_unused(table, preparation))
+    found = Roles(table, named, tuple(columns), tuple(numbers), x, figures, width, gaps, unused)
+    return found, problems
+
+
+def _unused(table: Mapping[str, Any], preparation: Preparation) -> Iterator[str | float]:
+    """Yield values that are to mean missing but are in no column."""
+    for mark in preparation.missing_values:
+        if not any(cells.holds(values, name, mark) for name, values in table.items()):
+            yield mark
 
 
 def _number_problems(
@@ -157,14 +150,8 @@ def _number_problems(
     problems = []
     for j in np.flatnonzero(figures.unusable):
         row = int((~(np.abs(x[:, j]) <= MAX_VALUE) & ~np.isnan(x[:, j])).argmax())
-        problems.append(
-            Problem(
-                names[j],
-                f"holds {x[row, j]:g} in row {row}, which cannot be used",
-                "missing-value",
-                (f"{x[row, j]:g}",),
-            )
-        )
+        text = f"holds {x[row, j]:g} in row {row}, which cannot be used"
+        problems.append(Problem(names[j], text, "missing-value", (cells.exact(x[row, j]),)))
     if preparation.missing == "refuse":
         for j in np.flatnonzero(figures.missing):
             problems.append(Problem.missing(names[j], np.isnan(x[:, j])))
@@ -175,25 +162,20 @@ def _without_constants(found: Roles, preparation: Preparation, where: str) -> Ro
     """Return the roles with columns of a single value as constants, unless its gaps matter."""
     flat = dict(zip(found.measured, found.profile.low == found.profile.high, strict=True))
     low = dict(zip(found.measured, found.profile.low.tolist(), strict=True))
+    indicated = preparation.missing == "indicator"
     columns = []
     for column in found.columns:
-        gaps = found.missing.get(column.name, 0) and preparation.missing == "indicator"
+        gaps = column.name in found.gaps and indicated
         if flat.get(column.name) and not gaps:
             column = replace(column, kind=CONSTANT, value=low[column.name])
         elif column.kind == CATEGORY and len(column.categories) == 1 and not gaps:
             column = replace(column, kind=CONSTANT, value=column.categories[0], categories=())
+        elif gaps and column.kind != VECTOR:
+            column = replace(column, indicator=True)
         columns.append(column)
-    if preparation.missing == "indicator":
-        columns = [
-            replace(column, indicator=found.missing.get(column.name, 0) > 0)
-            if column.kind not in (CONSTANT, VECTOR)
-            else column
-            for column in columns
-        ]
     if all(column.kind == CONSTANT or _is_equal(found, column) for column in columns):
-        points = len(found.complete)
         raise DataError(
-            f"all {points} points of {where} are equal, so there is nothing to cluster: "
+            f"all {found.points} points of {where} are equal, so there is nothing to cluster: "
             "provide points that differ"
         )
     return replace(found, columns=tuple(columns))
@@ -206,28 +188,6 @@ def _is_equal(found: Roles, column: Column) -> bool:
     assert isinstance(found.table, Mapping)
     vectors = found.table[column.name]
     return bool((vectors == vectors[0]).all())
-
-
-def filled(encoder: TableEncoder, found: Roles, rows: NDArray[np.int64]) -> TableEncoder:
-    """Return the encoder with values for missing cells, from the training rows alone.
-
-    These are the mean of numbers, and the most frequent of categories.
-    """
-    from sklearn.impute import SimpleImputer
-
-    columns = []
-    for column in encoder.columns:
-        if column.kind in (CATEGORY, ORDINAL):
-            assert isinstance(found.table, Mapping)
-            texts = cells.texts(found.table[column.name], encoder.missing)[rows][:, None]
-            imputer = SimpleImputer(strategy="most_frequent", missing_values=None)
-            column = replace(column, fill=str(imputer.fit(texts).statistics_[0]))
-        elif column.kind in (NUMBER, BOOLEAN):
-            values = found.numbers[rows][:, [found.measured.index(column.name)]]
-            mean = SimpleImputer(keep_empty_features=True).fit(values).statistics_[0]
-            column = replace(column, fill=float(f"{mean:.12g}"))  # the same on every machine
-        columns.append(column)
-    return replace(encoder, columns=tuple(columns))
 
 
 def _gone(values: Array) -> NDArray[np.bool_]:

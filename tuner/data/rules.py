@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .columns import CATEGORY, NUMBER, VECTOR
+from .columns import CATEGORY, CODE, NUMBER, VECTOR
 from .encoding import INDICATOR
 from .scaling import Array, Scaling, Shape, blocks
 
 _LIMIT = 10.0  # of robustly scaled values, far beyond those of any bulk of points
 _TIED = 0.25  # share of values at the median from which quartiles say little
+_NORMAL_RANGE = 1.3489795  # between the quartiles of a standard normal variable
 _HALF = np.sqrt(0.5)
 
 Segments = Sequence[tuple[str, int, int]]
@@ -62,13 +63,17 @@ class Moments:
         from sklearn.preprocessing import StandardScaler
 
         self._scaler = StandardScaler()
+        self._origin: NDArray[np.float64] | None = None
         self.low: NDArray[np.float64] | float = np.inf
         self.high: NDArray[np.float64] | float = -np.inf
 
     def add(self, block: Array) -> None:
         """Add training points (n, features)."""
         if len(block):
-            self._scaler.partial_fit(block.astype(np.float64))
+            values = block.astype(np.float64)
+            if self._origin is None:  # near the mean, so that small differences are exact
+                self._origin = values[0].copy()
+            self._scaler.partial_fit(values - self._origin)
             self.add_range(block)
 
     def add_range(self, block: Array) -> None:
@@ -81,14 +86,15 @@ class Moments:
         """Return the moments of some of the features."""
         found = copy.copy(self)
         found._scaler = copy.copy(self._scaler)
-        for name in ("mean_", "var_", "scale_"):
+        found._origin = None if self._origin is None else self._origin[kept]
+        for name in ("mean_", "var_"):
             setattr(found._scaler, name, getattr(self._scaler, name)[kept])
         found.low, found.high = np.asarray(self.low)[kept], np.asarray(self.high)[kept]
         return found
 
     def scaling(self, rule: str, segments: Segments) -> Scaling:
         """Return the scaling by a rule that needs nothing else."""
-        mean, variance = self._scaler.mean_, self._scaler.var_
+        mean, variance = self._scaler.mean_ + self._origin, self._scaler.var_
         measured = _measured(segments, len(mean))
         if rule == "none" or (rule == "range" and not measured.any()):
             return Scaling(np.zeros(()), np.ones(()))
@@ -101,8 +107,9 @@ class Moments:
         unit = _root(variance[measured].mean()) if rule == "unit" and measured.any() else None
         scale = np.ones(len(mean))
         for kind, start, stop in segments or ((NUMBER, 0, len(mean)),):
-            if kind == NUMBER:
-                scale[start:stop] = unit or self._scaler.scale_[start:stop]
+            if kind in (NUMBER, CODE):
+                deviation = np.sqrt(variance[start:stop])
+                scale[start:stop] = unit or np.where(deviation > 0, deviation, 1.0)
             elif kind == VECTOR:
                 scale[start:stop] = unit or _root(variance[start:stop].mean())
             else:
@@ -111,7 +118,7 @@ class Moments:
 
 
 def _log1p(flat: Array, segments: Segments) -> Scaling:
-    measured = _measured(segments, flat.shape[1])
+    measured = _measured(segments, flat.shape[1], (NUMBER, VECTOR))
     totals = np.zeros(len(flat))
     for rows in blocks(flat):
         counts = flat[rows][:, measured]
@@ -131,20 +138,20 @@ def _log1p(flat: Array, segments: Segments) -> Scaling:
 
 
 def _robust(flat: Array, segments: Segments) -> Scaling:
-    from sklearn.preprocessing import RobustScaler
-
     moments = Moments()
     for rows in blocks(flat):
         moments.add(flat[rows])
     plain = moments.scaling("standard", segments)
     shift, scale = plain.shift.copy(), plain.scale.copy()
     for kind, start, stop in segments or ((NUMBER, 0, flat.shape[1]),):
-        if kind == NUMBER:
+        if kind in (NUMBER, CODE):
             values = flat[:, start:stop].astype(np.float64)
-            part = RobustScaler(unit_variance=True).fit(values)
-            tied = (values == part.center_).mean(axis=0) >= _TIED
-            shift[start:stop] = part.center_
-            scale[start:stop] = np.where(tied, _trimmed(values, scale[start:stop]), part.scale_)
+            low, median, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+            tied = (values == median).mean(axis=0) >= _TIED
+            shift[start:stop] = median
+            quartiles = (high - low) / _NORMAL_RANGE
+            trimmed = _trimmed(values, scale[start:stop])
+            scale[start:stop] = np.where(tied | (quartiles <= 0), trimmed, quartiles)
     return Scaling(shift, scale, limit=_LIMIT)
 
 
@@ -165,11 +172,13 @@ def shaped(scaling: Scaling, point: Shape) -> Scaling:
     return Scaling(shift, scale, limit=scaling.limit)
 
 
-def _measured(segments: Segments, features: int) -> NDArray[np.bool_]:
-    """Return which features are measurements: numbers and vectors."""
+def _measured(
+    segments: Segments, features: int, kinds: tuple[str, ...] = (NUMBER, CODE, VECTOR)
+) -> NDArray[np.bool_]:
+    """Return which features are of some kinds, by default measurements."""
     measured = np.ones(features, np.bool_)
     for kind, start, stop in segments:
-        measured[start:stop] = kind in (NUMBER, VECTOR)
+        measured[start:stop] = kind in kinds
     return measured
 
 

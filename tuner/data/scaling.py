@@ -58,10 +58,13 @@ class Scaling:
             scaled[rows] = values
         return scaled
 
-    def invert(self, scaled: Array) -> Floats:
-        """Return scaled points (N, *shape) in their raw units."""
+    def invert(self, scaled: Array) -> Array:
+        """Return scaled points (N, *shape) in their raw units.
+
+        They are of double precision if features have units of their own.
+        """
         scaled = np.asarray(scaled)
-        raw = np.empty(scaled.shape, np.float32)
+        raw = np.empty(scaled.shape, np.float64 if self.shift.ndim else np.float32)
         for rows in blocks(scaled):
             values = scaled[rows] * self.scale + self.shift
             if self.counts is not None:
@@ -81,7 +84,9 @@ class Scaling:
                 "themselves, or another --scale than log1p"
             )
         total = counts.sum(axis=1, keepdims=True)
-        values[:, self.counts] = np.log1p(counts * self.library_size / np.where(total, total, 1))
+        empty = total < min(0.5, 1e-3 * self.library_size)  # apart from rounding
+        factor = np.where(empty, 0.0, self.library_size / np.where(empty, 1.0, total))
+        values[:, self.counts] = np.log1p(counts * factor)
         return values
 
     def to_arrays(self) -> dict[str, Array]:

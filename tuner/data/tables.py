@@ -1,7 +1,6 @@
 """Reads tables with one point per row, one feature per column, and optionally labels."""
 
 import csv
-import itertools
 import warnings as python_warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,14 +11,12 @@ import numpy as np
 from ..errors import DataError, did_you_mean
 from . import checks
 from .content import Content
+from .header import first_rows, has_header
 from .preparation import Preparation
 from .scaling import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_MAX_LINE = 1 << 22  # characters read to find separator and header
-_COUNTED = 3  # numbers in a row, for it to count the columns
 
 
 def read_csv(path: Path, labels: str | None, where: str, preparation: Preparation) -> Content:
@@ -32,8 +29,8 @@ def read_csv(path: Path, labels: str | None, where: str, preparation: Preparatio
 
     checks.require_memory(path.stat().st_size // 4, 8, where)
     try:
-        separator, first = _first_row(path)
-        header, doubts = _header(first, preparation.header)
+        separator, rows = first_rows(path)
+        header, doubts = has_header(rows, preparation.header)
         with python_warnings.catch_warnings():
             python_warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
@@ -81,33 +78,22 @@ def from_columns(
     features = {name: column for name, column in columns.items() if name != labels}
     if not features:
         raise DataError(f"{where} has no columns to cluster: add at least one column of numbers")
-    if not all(map(len, features.values())):
+    lengths = {len(column) for column in columns.values()}
+    if len(lengths) > 1:
+        raise DataError(
+            f"the columns of {where} have {min(lengths)} to {max(lengths)} rows: give one value "
+            "per row in each"
+        )
+    if lengths == {0}:
         raise DataError(f"{where} has no points: add at least 2 rows")
     y = None if labels is None else classes(columns[labels], labels, where)
     return Content(
-        features, y, columns=tuple(features) if named else (), notes=notes, warnings=warnings
-    )
-
-
-def _header(first: list[str], wanted: bool | None) -> tuple[bool, tuple[str, ...]]:
-    """Return whether the first row of a file holds names, and what should be known about it."""
-    if wanted is not None:
-        return wanted, ()
-    if not first or not all(map(_is_number, first)):
-        return True, ()
-    values = [float(cell) for cell in first]
-    steps = {b - a for a, b in itertools.pairwise(values)}
-    if len(values) < _COUNTED or steps != {1.0} or values[0] != int(values[0]):
-        return False, ()
-    text = f"the first row of the table, {', '.join(first[:3])} and so on,"
-    if values[0] in (0, 1):
-        return True, (
-            f"{text} counts the columns and is read as their names: use --no-header if "
-            "it is a point",
-        )
-    return False, (
-        f"{text} consists of numbers and is read as a point: use --header if these are "
-        "the names of the columns",
+        features,
+        y,
+        columns=tuple(features) if named else (),
+        label_column=labels or "",
+        notes=notes,
+        warnings=warnings,
     )
 
 
@@ -127,26 +113,6 @@ def classes(column: "pd.Series | Array", name: str, where: str) -> Array:
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
         return column.to_numpy()
     return column.astype(str).to_numpy(dtype=np.str_)
-
-
-def _first_row(path: Path) -> tuple[str, list[str]]:
-    """Return the separator and the cells of the first line that is not blank."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        line = ""
-        while not line.strip():
-            line = stream.readline(_MAX_LINE)
-            if not line:
-                return ",", []
-    separator = next((character for character in ";\t" if character in line), ",")
-    return separator, next(csv.reader([line], delimiter=separator))
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _listing(names: Sequence[str]) -> str:

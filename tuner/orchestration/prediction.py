@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Preparation, checks, files
+from ..data.columns import VECTOR
 from ..errors import DataError, DiskError, UsageError
 
 if TYPE_CHECKING:
@@ -23,16 +24,33 @@ SAMPLES = (".png", ".npy", *TABLES)
 _MAX_COLUMNS = 12
 
 
-def read_points(path: Path, *, labels: str | None, layer: str | None = None) -> Any:
-    """Return the raw points of a file, in its order; `labels` names a column to leave out."""
-    content = files.read(path, labels, Preparation(layer=layer))
+def read_points(
+    path: Path,
+    *,
+    labels: str | None,
+    layer: str | None = None,
+    header: bool | None = None,
+    trained_layer: str | None = None,
+) -> tuple[Any, tuple[str, ...]]:
+    """Return the raw points of a file, in its order, and what is doubtful about them.
+
+    `labels` names a column to leave out. The layer of an AnnData file is by default the one that
+    the model was trained on.
+    """
+    if layer is None and path.suffix.lower() == ".h5ad":
+        layer = trained_layer
+    content = files.read(path, labels, Preparation(layer=layer, header=header))
+    doubts = (*content.notes, *content.warnings)
     if not isinstance(content.x, np.ndarray):
-        return content.x
+        return content.x, doubts
+    where = checks.shown(path)
+    checks.require_points(content.x.dtype, content.x.shape, where)
     if len(content.x) == 0:
-        raise DataError(f"{checks.shown(path)} contains no points: give at least one")
+        raise DataError(f"{where} contains no points: give at least one")
+    x = checks.native(content.x)
     if content.columns:
-        return {name: content.x[:, i] for i, name in enumerate(content.columns)}
-    return checks.points(content.x, checks.shown(path), content.columns)
+        return {name: x[:, i] for i, name in enumerate(content.columns)}, doubts
+    return x, doubts
 
 
 def check_ending(path: Path, endings: tuple[str, ...]) -> None:
@@ -63,6 +81,12 @@ def draw_samples(
     data. Returns the samples as numbers (clusters, n, *shape).
     """
     clusters = range(model.n_components) if cluster is None else [cluster]
+    columns = getattr(model.preprocessor.encoder, "columns", ())
+    if path.suffix.lower() == ".csv" and any(column.kind == VECTOR for column in columns):
+        raise UsageError(
+            f"--out {str(path)!r}: a .csv file cannot hold vectors: choose one that ends in "
+            ".parquet"
+        )
     raw = [model.sample(k, n, seed) for k in clusters]
     samples = np.stack([model.preprocessor.encode(one) for one in raw])
     ending = path.suffix.lower()
@@ -95,14 +119,16 @@ def _sample_table(raw: list[Any], clusters: list[int]) -> "pa.Table":
     import pandas as pd
     import pyarrow as pa
 
+    columns = getattr(raw[0], "columns", ())
+    name = "cluster" if "cluster" not in columns else "sampled_cluster"
     frames = []
     for k, points in zip(clusters, raw, strict=True):
         if isinstance(points, np.ndarray):
             flat = points.reshape(len(points), -1)
             points = pd.DataFrame(flat, columns=list(map(str, range(flat.shape[1]))))
-        frames.append(points.assign(cluster=k))
+        frames.append(points.assign(**{name: k}))
     table = pd.concat(frames, ignore_index=True)
-    table.insert(0, "cluster", table.pop("cluster"))
+    table.insert(0, name, table.pop(name))
     return pa.Table.from_pandas(table, preserve_index=False)
 
 

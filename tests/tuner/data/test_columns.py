@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 
 from tests.tuner.data.refusals import refusal
+from tuner.cli.app import run
 from tuner.data import Preparation, load
+from tuner.data.preparation import join_names, split_names
 from tuner.errors import DataError, UsageError
 
 
@@ -104,6 +106,10 @@ def test_unknown_columns_are_refused(frame, given, message):
         ({"ordinal": {"a": ("x",)}}, "--ordinal a=x: give at least 2 different categories"),
         ({"ordinal": {"a": ("x", "x")}}, "--ordinal a=x,x: give at least 2 different"),
         ({"drop": "a"}, r"drop='a' is one text: give a sequence, \('a',\)"),
+        ({"drop": 3}, r"drop=3 is no sequence: give \(3,\)"),
+        ({"scale": None}, "--scale None is not usable"),
+        ({"missing_values": (None,)}, "missing_values with None: give numbers and texts only"),
+        ({"ordinal": {"a": None}}, "--ordinal a=: give at least 2"),
     ],
 )
 def test_preparations_that_make_no_sense_are_refused(given, message):
@@ -206,10 +212,116 @@ def test_marks_among_numbers_are_proposed_as_missing(frame):
     frame.loc[[3, 8], "length"] = ["?", "n/a."]
     with pytest.raises(DataError) as caught:
         load(frame)
-    assert "use --missing-value=? --missing mean" not in str(caught.value)  # quoted for a shell
-    assert "--missing-value='?' --missing-value=n/a. --missing mean" in str(caught.value)
+    assert "use '--missing-value=?' --missing-value=n/a. --missing mean" in str(caught.value)
     data = prepared(frame, missing_values=("?", "n/a."), missing="mean")
     assert features(data)[0] == "length"
+
+
+@pytest.mark.parametrize(
+    ("given", "labels"),
+    [
+        ({"missing": "drop"}, None),
+        ({"missing": "mean", "missing_values": (-999,)}, None),
+        ({"columns": ("length", "name", "count")}, None),
+        ({"ordinal": {"size": ("small", "medium", "large")}, "scale": "robust"}, "island"),
+        ({"columns": ("length", "name", "count", "island")}, "island"),
+    ],
+)
+def test_the_command_keeps_what_was_given(tmp_path, frame, given, labels):
+    frame["name"] = [f"bird {i}" for i in range(90)]
+    frame.loc[[4, 9], "length"] = np.nan
+    frame.loc[7, "count"] = -999
+    path = tmp_path / "birds.csv"
+    frame.astype({"count": object}).replace({"count": {3: "?"}}).to_csv(path, index=False)
+    with pytest.raises(DataError) as caught:
+        load(str(path), labels=labels, preparation=Preparation(**given))
+    command = shlex.split(str(caught.value).split("`")[1])[1:]
+    command += ["--out", str(tmp_path / "p.png"), "--json"]
+    assert run(command) == 0
+    assert ("--labels" in command) == (labels is not None)
+    assert ("--missing-value=-999" in command) == ("missing_values" in given)
+
+
+def test_labels_may_be_among_the_chosen_or_dropped_columns(frame):
+    for given in (
+        {"columns": ("length", "count", "island")},
+        {"drop": ("size", "wild", "island")},
+    ):
+        data = load(frame, labels="island", preparation=Preparation(**given))
+        assert features(data) == ("length", "count")
+
+
+@pytest.mark.parametrize("name", [" y", 'say "x"', "a,b", "a\nb", "naïve", "1"])
+def test_columns_of_any_name_can_be_named(frame, name):
+    frame = frame[["length", "count"]].assign(**{name: frame["length"] ** 2})
+    (parsed,) = split_names(join_names([name]))
+    assert features(prepared(frame, drop=(parsed,))) == ("length", "count")
+
+
+def test_integer_names_are_names():
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(50, 3)))
+    assert features(prepared(frame, drop=[0])) == ("1", "2")
+
+
+def test_gaps_of_a_column_that_is_left_out_drop_no_rows(frame):
+    frame["note"] = None
+    frame.loc[:2, "note"] = "late"
+    data = prepared(frame, missing="drop")
+    assert len(data.train) + len(data.test) == 90
+
+
+def test_false_is_not_the_number_that_means_missing(frame):
+    data = prepared(frame, missing="mean", missing_values=(0,))
+    wild = data.preprocessor.encode(frame)[:, features(data).index("wild")]
+    assert np.array_equal(wild, frame["wild"])
+
+
+def test_a_published_test_part_loses_its_gaps_too(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    x[5, 1] = x[45, 2] = np.nan
+    np.savez(tmp_path / "d.npz", x=x[:40], x_test=x[40:], y_test=np.arange(20))
+    data = load(str(tmp_path / "d.npz"), preparation=Preparation(missing="drop"))
+    assert (len(data.train), len(data.test)) == (39, 19)
+    assert data.label_names[data.test_labels[5]] == "6"
+    ordered = np.column_stack([x[:, 0], np.arange(60) % 2])
+    np.savez(tmp_path / "o.npz", x=ordered[:40], x_test=ordered[40:])
+    data = load(str(tmp_path / "o.npz"), preparation=Preparation(ordinal={"1": ("0", "1")}))
+    assert np.allclose(data.preprocessor.scaling.invert(data.test)[:, 1], np.arange(20) % 2)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([[1, 2], [3]] * 45, "has a vector of 1 numbers in row 1, but one of 2 in row 0"),
+        ([["x"], ["y"]] * 45, "holds lists that are no vectors of numbers"),
+        ([{1}, {2}] * 45, "holds values of type set"),
+        ([{"x": 1}, {"x": 2}] * 45, "holds values of type dict"),
+        ([1j, 2j] * 45, "holds values of type complex"),
+        (pd.to_timedelta(np.arange(90), "D"), "holds dates or times"),
+        (pd.date_range("2020", periods=90, tz="UTC"), "holds dates or times"),
+        (
+            ["1,5", "2,5", "3,5"] * 30,
+            "holds '1,5', with a decimal comma: write numbers with a decimal point",
+        ),
+        (["1,234", "2,345"] * 45, "holds '1,234', with separators: write numbers without"),
+        (["1", "x", "2"] * 30, "holds 'x' in row 1 among numbers"),
+    ],
+)
+def test_cells_of_other_kinds_are_refused_and_can_be_dropped(frame, column, message):
+    frame["odd"] = pd.Series(column)
+    with pytest.raises(DataError) as caught:
+        load(frame)
+    assert f"column 'odd' {message}" in str(caught.value)
+    assert prepared(frame, drop=("odd",)).shape == (9,)
+
+
+@pytest.mark.parametrize("texts", [["True", "False"], ["true", "false"], ["FALSE", "True"]])
+def test_texts_of_truth_are_booleans(frame, texts):
+    frame["told"] = np.array(texts * 45, object)
+    data = load(frame)
+    assert data.preprocessor.encoder.columns[-1].kind == "boolean"
+    told = data.preprocessor.encode(frame)[:, -1]
+    assert np.array_equal(told, frame["told"].str.lower() == "true")
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,71 @@ def test_storage_keeps_every_answer(frame, given):
     pd.testing.assert_frame_equal(again.invert(scaled), preprocessor.invert(scaled))
 
 
+@pytest.mark.parametrize("offset", [0, 1.6e9])
+def test_what_is_inverted_gives_the_same_again(offset):
+    x = offset + 100 * np.random.default_rng(0).normal(size=(300, 3))
+    preprocessor = load(x).preprocessor
+    scaled = preprocessor.apply(x)
+    assert np.abs(preprocessor.apply(preprocessor.invert(scaled)) - scaled).max() < 1e-6
+
+
+def test_counts_with_empty_rows_are_inverted():
+    x = np.random.default_rng(0).poisson(2, (300, 20))
+    x[::7] = 0
+    preprocessor = load(x, preparation=Preparation(scale="log1p")).preprocessor
+    scaled = preprocessor.apply(x)
+    assert np.abs(preprocessor.apply(preprocessor.invert(scaled)) - scaled).max() < 1e-4
+
+
+@pytest.mark.parametrize("values", [["True", "False"], ["true", "FALSE"], [1, 0], [True, False]])
+def test_booleans_come_as_texts_or_numbers(frame, values):
+    frame["wild"] = np.arange(80) % 2 == 0
+    preprocessor = load(frame).preprocessor
+    expected = preprocessor.apply(frame)
+    frame["wild"] = pd.Series(values * 40, dtype=object)
+    assert np.array_equal(preprocessor.apply(frame), expected)
+    assert np.array_equal(load(frame).preprocessor.apply(frame), expected) or values == [1, 0]
+    frame.loc[3, "wild"] = 2 if values[1] in (0, False) else "maybe"
+    with pytest.raises(DataError, match=r"column 'wild' holds '?(2|maybe)'? in row 3"):
+        preprocessor.apply(frame)
+
+
+def test_lists_are_arrays():
+    x = np.random.default_rng(0).normal(size=(50, 4))
+    x[:, 2] = 5
+    preprocessor = load(x).preprocessor
+    expected = preprocessor.apply(x)
+    assert np.array_equal(preprocessor.apply(x[:, [0, 1, 3]].tolist()), expected)
+    dropped = load(x, preparation=Preparation(drop=("0",))).preprocessor
+    assert np.array_equal(dropped.apply(x.tolist()), dropped.apply(x))
+
+
+def test_a_named_model_refuses_an_array_of_all_columns(frame):
+    preprocessor = load(frame, preparation=Preparation(drop=("b",))).preprocessor
+    with pytest.raises(DataError, match="the model was trained on 3 columns: give"):
+        preprocessor.apply(frame.to_numpy())
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [{}, {"a": [1, 2], "b": [1]}, {"a": np.zeros((2, 2, 2))}, [{"a": 1j}], "text", None, 3],
+)
+@pytest.mark.parametrize("shape", [(4,), (2, 2)])
+def test_what_is_no_data_is_refused(raw, shape):
+    x = np.random.default_rng(0).random((50, *shape))
+    with pytest.raises(DataError):
+        load(x).preprocessor.apply(raw)
+
+
+def test_codes_of_pandas_and_those_that_are_named_are_categories(frame):
+    frame["zip"] = np.array([10115, 20095, 80331])[np.arange(80) % 3]
+    named = load(frame, preparation=Preparation(categories=("zip",)))
+    assert named.preprocessor.encoder.features[-3:] == ("zip=10115", "zip=20095", "zip=80331")
+    assert load(frame.astype({"zip": "category"})).fingerprint == named.fingerprint
+    again = stored(named.preprocessor).apply(frame.astype({"zip": float}))
+    assert np.array_equal(again, named.preprocessor.apply(frame))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -155,6 +220,13 @@ def test_storage_keeps_every_answer(frame, given):
         {"columns": [{"name": "a"}]},
         {"columns": None},
         {"missing": 3},
+        {"missing": [None]},
+        {"named": "yes"},
+        {"columns": [{"name": 3}] * 5},
+        {"columns": [{"name": "a"}] * 5},
+        {"columns": [{"name": "a", "fill": "abc"}]},
+        {"columns": [{"name": "a", "kind": "vector", "width": -1}]},
+        {"columns": [{"name": "a", "kind": "category", "categories": "uu"}]},
         {"width": "wide"},
     ],
 )

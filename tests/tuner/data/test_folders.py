@@ -68,7 +68,7 @@ def test_folders_are_read_as_torchvision_does(classed):
     theirs = ImageFolder(str(classed))
     data = load(str(classed))
     assert data.label_names == tuple(theirs.classes)
-    points = read_points(classed, labels=None)
+    points = read_points(classed, labels=None)[0]
     for ours, (image, _) in zip(points, theirs, strict=True):
         assert np.array_equal(ours, np.moveaxis(np.asarray(image), 2, 0))
     found = dict(zip(map(bytes, raw(data).round().astype(np.uint8)), range(99), strict=False))
@@ -87,12 +87,12 @@ def test_labels_change_nothing_else(classed, tmp_path):
 def test_grey_images_have_no_axis_of_colours(tmp_path):
     written = [write(tmp_path / "f" / f"{i}.png", mode="L") for i in range(10)]
     assert load(str(tmp_path / "f")).shape == (5, 6)
-    assert np.array_equal(read_points(tmp_path / "f", labels=None), written)
+    assert np.array_equal(read_points(tmp_path / "f", labels=None)[0], written)
 
 
 def test_grey_among_colour_becomes_colour(folder):
     pixels = write(folder / "a.png", mode="L")
-    points = read_points(folder, labels=None)
+    points = read_points(folder, labels=None)[0]
     assert points.shape == (11, 3, 5, 6)
     assert np.array_equal(points[10], [pixels] * 3)
 
@@ -109,7 +109,7 @@ def test_every_ending_is_read(tmp_path, ending):
 def test_opaque_images_may_have_an_alpha_channel(tmp_path, mode, shape):
     written = [write(tmp_path / "f" / f"{i}.png", mode=mode) for i in range(5)]
     assert load(str(tmp_path / "f")).shape == shape
-    points = read_points(tmp_path / "f", labels=None)
+    points = read_points(tmp_path / "f", labels=None)[0]
     assert np.array_equal(points[0].reshape(-1, 5, 6)[0], written[0][..., 0])
 
 
@@ -118,7 +118,7 @@ def test_black_and_white_and_palettes_are_read(tmp_path):
     for i in range(5):
         pixels = RNG.integers(0, 2, (5, 6), np.uint8) * 255
         Image.fromarray(pixels).convert("1").save(tmp_path / "f" / f"{i}.png")
-    assert set(np.unique(read_points(tmp_path / "f", labels=None))) == {0, 255}
+    assert set(np.unique(read_points(tmp_path / "f", labels=None)[0])) == {0, 255}
     colours = Image.fromarray(RNG.integers(0, 256, (5, 6, 3), np.uint8))
     colours.quantize(8).save(tmp_path / "f" / "p.png")
     assert load(str(tmp_path / "f")).shape == (3, 5, 6)

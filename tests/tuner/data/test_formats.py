@@ -9,6 +9,7 @@ from pyarrow import feather
 
 from tests.tuner.data.refusals import refusal
 from tuner.data import Preparation, load
+from tuner.errors import UsageError
 
 KINDS = ("u1", "i2", "i8", "f4", "f8")
 ENDINGS = ("csv", "parquet", "feather", "npy", "npz", "sparse.npz", "h5ad", "frame")
@@ -96,6 +97,30 @@ def test_what_an_anndata_file_lacks_is_told(tmp_path, x):
     assert "did you mean 'counts'?" in sentence
     path.write_bytes(path.read_bytes()[:500])
     assert "damaged" in refusal(path)
+
+
+@pytest.mark.filterwarnings("ignore:Variable names are not unique")
+def test_variables_of_one_name_are_refused(tmp_path, x):
+    write_h5ad(tmp_path / "cells.h5ad", x[:, :3], ["g", "g", "h"])
+    assert "has several columns 'g'" in refusal(tmp_path / "cells.h5ad")
+
+
+def test_an_anndata_file_without_x_needs_a_layer(tmp_path, x):
+    anndata = pytest.importorskip("anndata")
+    data = anndata.AnnData(None, shape=x.shape, layers={"raw": x})
+    data.write_h5ad(tmp_path / "cells.h5ad")
+    assert "has no X: name one of its layers with --layer" in refusal(tmp_path / "cells.h5ad")
+    layer = Preparation(layer="raw")
+    assert load(str(tmp_path / "cells.h5ad"), preparation=layer).shape == (11,)
+
+
+@pytest.mark.parametrize(
+    ("given", "flag"), [({"layer": "x"}, "--layer"), ({"header": True}, "--header")]
+)
+def test_what_is_meant_for_other_formats_is_refused(tmp_path, x, given, flag):
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(UsageError, match=f"{flag}.*leave it out"):
+        load(str(tmp_path / "x.npy"), preparation=Preparation(**given))
 
 
 def test_a_spreadsheet_is_refused_with_the_command_that_converts_it(tmp_path):

@@ -1,8 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from tuner.data import load, memory
+from tuner.data import Preparation, load, memory
 from tuner.errors import DataError, DiskError
 
 
@@ -47,10 +48,68 @@ def test_a_name_fits_no_array():
         load(np.zeros((9, 2)), labels="y")
 
 
-@pytest.mark.parametrize("data", [None, 3, "text" * 0, object(), {1, 2}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        3,
+        "",
+        object(),
+        {1, 2},
+        {},
+        {"a": [1, 2, 3], "b": [1, 2]},
+        {"a": np.zeros((5, 2, 2))},
+        np.array([[1, "x"]] * 9, object),
+        [[1, 2], [3]],
+    ],
+)
 def test_what_is_no_data_is_refused(data):
     with pytest.raises(DataError):
         load(data)
+
+
+def test_tensors_and_masked_arrays_are_arrays():
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    tensor = torch.tensor(x, requires_grad=True)
+    assert load(tensor).fingerprint == load(x).fingerprint
+    masked = np.ma.masked_array(x, x > 2)
+    with pytest.raises(DataError, match=r"rows without a value|has no value in"):
+        load(masked)
+    gaps = np.where(x > 2, np.nan, x)
+    given = {"preparation": Preparation(missing="mean")}
+    assert load(masked, **given).fingerprint == load(gaps, **given).fingerprint
+
+
+def test_data_of_another_shape_type_or_order_have_another_file(tmp_path):
+    x = np.random.default_rng(0).random((50, 8, 8))
+    long = np.random.default_rng(0).normal(size=(60, 2000))
+    other = long.copy()
+    other[:, 500:1500] = 0.5
+    sizes = ["s", "m", "l"] * 20
+    order = pd.Categorical(sizes, ["s", "m", "l"], ordered=True)
+    numbers = {"a": np.arange(60.0)}
+    given = [
+        x,
+        x.reshape(50, -1),
+        x.astype(np.float32),
+        {"v": long},
+        {"v": other},
+        {"v": list(long)[::-1]},
+        {"s": sizes, **numbers},
+        {"s": order, **numbers},
+    ]
+    paths = {memory.save(data, None, tmp_path)[0] for data in given}
+    assert len(paths) == len(given)
+    for data in given:
+        path, _ = memory.save(data, None, tmp_path)
+        assert load(str(path)).fingerprint == load(data).fingerprint
+
+
+@pytest.mark.parametrize("column", [[1, "x", 2.5] * 20, [10**30] * 60, [{"a": 1}, [2]] * 30])
+def test_a_table_that_no_file_holds_is_refused(column, tmp_path):
+    with pytest.raises(DataError, match="give each column one type"):
+        memory.save({"a": column}, None, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_data_in_memory_are_written_once_for_later(frame, tmp_path):

@@ -78,6 +78,13 @@ def test_robust_scaling_falls_back_where_the_quartiles_are_equal():
     assert np.abs(fit_scaling(codes, "robust", ()).apply(codes)).max() < 3
 
 
+@pytest.mark.parametrize("rule", ["standard", "robust"])
+@pytest.mark.parametrize(("mean", "deviation"), [(0, 1e-16), (1.6e9, 0.2), (1e-9, 1e-12)])
+def test_tiny_and_far_away_columns_are_scaled_like_others(rule, mean, deviation):
+    x = mean + deviation * np.random.default_rng(0).normal(size=(200_000, 1))
+    assert fit_scaling(x, rule, ()).apply(x).std() == pytest.approx(1, abs=0.02)
+
+
 def test_one_range_keeps_the_proportions_between_features():
     x = np.array([[0, 8], [4, 16]], np.uint8)
     assert fit_scaling(x, "range", ()).apply(x).tolist() == [[0, 0.5], [0.25, 1]]

@@ -39,6 +39,7 @@ def test_measurements_are_not_suspected(frame, rng):
         ("Unnamed: 0", lambda rng: np.arange(300)),
         ("rowid", lambda rng: np.arange(1, 301)),
         ("anything", lambda rng: np.arange(300)),
+        ("Unnamed: 0.1", lambda rng: np.arange(5, 305)),
     ],
 )
 def test_an_identifier_is_named_with_the_flag(frame, rng, name, values):
@@ -82,6 +83,106 @@ def test_a_value_that_may_mean_missing_is_named_with_its_share(frame):
     assert warnings(frame, missing_values=(-999,), missing="mean") == ()
 
 
+@pytest.mark.parametrize("share", [0.01, 0.14, 0.2, 0.45, 0.6])
+@pytest.mark.parametrize("mark", [-999, -1234567, 99999])
+def test_a_mark_is_seen_at_any_share_and_told_exactly(frame, rng, share, mark):
+    x = frame.mask(rng.random(frame.shape) < share, mark)
+    (warning,) = warnings(x)
+    assert "columns 'a', 'b', 'c' have the value" in warning
+    assert f"--missing-value={mark} --missing mean" in warning
+    assert warnings(x, missing_values=(str(mark),), missing="mean") == ()
+
+
+@pytest.mark.parametrize("mark", [-999.25, -99.99, 9999.9])
+def test_a_mark_need_not_be_whole(frame, rng, mark):
+    x = frame.mask(rng.random(frame.shape) < 0.05, mark)
+    assert f"--missing-value={mark} " in warnings(x)[0]
+
+
+def test_a_mark_among_pixels_is_seen(rng):
+    x = rng.random((400, 64)).round(2)
+    x[:, :40] = np.where(rng.random((400, 40)) < 0.1, 1, x[:, :40])
+    x[rng.random(x.shape) < 0.02] = -999
+    assert any("--missing-value=-999 " in warning for warning in load(x).warnings)
+
+
+def test_a_value_that_means_missing_but_is_nowhere_is_told(frame):
+    given = {"missing_values": (-999, "?"), "missing": "mean"}
+    first, second = warnings(frame, **given)
+    assert first.startswith("no cell holds -999, which --missing-value names")
+    assert second.startswith("no cell holds ?")
+    frame.loc[3, "a"] = -999
+    assert [text[:20] for text in warnings(frame, **given)] == ["no cell holds ?, whi"]
+
+
+@pytest.mark.parametrize("name", ["paid", "acid", "humid", "grid", "piano", "NO", "valid"])
+def test_words_that_end_like_identifiers_are_none(frame, rng, name):
+    frame[name] = rng.permutation(300) * 3
+    assert warnings(frame) == ()
+
+
+def test_coordinates_are_no_labels(rng):
+    x, y = np.meshgrid(np.arange(20), np.arange(20))
+    frame = pd.DataFrame({"x": x.ravel(), "y": y.ravel(), "depth": rng.normal(size=400)})
+    assert warnings(frame) == ()
+
+
+@pytest.mark.parametrize("name", ["true_label", "target_class", "Class Label", "target_names"])
+def test_labels_by_other_names(frame, name):
+    frame[name] = np.arange(300) % 4
+    assert "looks like labels" in warnings(frame)[0]
+
+
+def test_boolean_labels_and_a_second_column_of_them(frame, rng):
+    frame["target"] = rng.random(300) < 0.5
+    assert "looks like labels (2 different values)" in warnings(frame)[0]
+    frame["class"] = np.arange(300) % 40
+    (warning,) = load(frame, labels="target").warnings
+    assert "column 'class' looks like labels (40 different values)" in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("YearBuilt", 1900, 2010),
+        ("YrSold", 2006, 2011),
+        ("birthYear", 1950, 2000),
+        ("Date", 201801, 201812),
+        ("epoch", 1_600_000_000, 1_700_000_000),
+        ("ts", 1.6e18, 1.7e18),
+    ],
+)
+def test_dates_by_other_names(frame, rng, name, low, high):
+    frame[name] = rng.uniform(low, high, 300).round()
+    assert f"column {name!r} looks like a date" in warnings(frame)[0]
+
+
+def test_an_identifier_may_have_gaps_and_repeat(frame, rng):
+    frame["customer_id"] = rng.integers(0, 100, 300).astype(float)
+    frame.loc[5, "customer_id"] = np.nan
+    assert "column 'customer_id' looks like an identifier" in warnings(frame, missing="mean")[0]
+
+
+@pytest.mark.parametrize("levels", [2, 5])
+def test_answers_on_a_scale_are_no_pixels(rng, levels):
+    assert load(rng.integers(1, 1 + levels, (300, 100))).warnings == ()
+
+
+def test_a_value_that_occurs_once_is_not_called_missing(rng):
+    x = rng.normal(size=(1000, 2))
+    x[3, 0] = 500.123
+    (warning,) = load(x).warnings
+    assert "use --scale robust" in warning
+    assert "--missing-value" not in warning
+
+
+@pytest.mark.parametrize("name", ["load_iris", "load_wine", "load_breast_cancer", "load_diabetes"])
+def test_no_false_alarm_on_ordinary_data(name):
+    from sklearn import datasets
+
+    assert load(getattr(datasets, name)(as_frame=True).data).warnings == ()
+
+
 def test_a_few_wild_values_are_named(frame):
     frame.loc[[3, 99, 201], "b"] = [1e6, 1e6 + 1, 2e6]
     (warning,) = warnings(frame)
@@ -97,24 +198,6 @@ def test_strict_refuses_what_is_suspected(frame):
         warnings(frame, strict=True)
     frame["id"] = 1
     assert warnings(frame, strict=True) == ()  # a column of one value is only left out
-
-
-def test_a_first_row_of_numbers_is_told(tmp_path, rng):
-    path = tmp_path / "t.csv"
-    x = rng.normal(size=(50, 4)).round(3)
-    pd.DataFrame(x).to_csv(path, index=False)  # names 0, 1, 2, 3
-    data = load(str(path))
-    assert len(data.train) + len(data.test) == 50
-    assert "counts the columns and is read as their names: use --no-header" in data.warnings[0]
-    assert np.array_equal(load(x).train, data.train)
-    pd.DataFrame(x, columns=[2001, 2002, 2003, 2004]).to_csv(path, index=False)
-    data = load(str(path))
-    assert len(data.train) + len(data.test) == 51
-    assert "is read as a point: use --header" in data.warnings[0]
-    named = load(str(path), preparation=Preparation(header=True))
-    assert np.array_equal(named.train, load(x).train)
-    assert named.preprocessor.encoder.names == ("2001", "2002", "2003", "2004")
-    assert named.warnings == ()
 
 
 @pytest.fixture
@@ -153,3 +236,7 @@ def test_the_pixels_of_flat_images_are_recognised():
     assert "columns share the range 0 to 16 like the pixels of an image" in warning
     assert load(x, preparation=Preparation(scale="range")).warnings == ()
     assert load(x.reshape(-1, 8, 8)).warnings == ()
+    frame = pd.DataFrame(x, columns=[f"pixel{i}" for i in range(64)])
+    first, second = load(frame.assign(target=load_digits().target)).warnings
+    assert "column 'target' looks like labels" in first
+    assert "like the pixels of an image" in second
