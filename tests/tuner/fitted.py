@@ -1,11 +1,13 @@
 """Small fitted models for tests that need one."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tuner.data import Preparation, load
 from tuner.data.encoding import ArrayEncoder
 from tuner.data.preprocessor import Preprocessor
 from tuner.data.scaling import Scaling
@@ -38,3 +40,14 @@ def fitted_model(
     for _ in trained.fit(torch.from_numpy(scaling.apply(raw))):
         pass
     return Model(method, config, trained.clusterers()[0], preprocessor, labels_used)
+
+
+def fitted_table_model(data: Any, **preparation: Any) -> Model:
+    """Return a Gaussian mixture with two clusters of a table, a frame or the path of a file."""
+    dataset = load(data, preparation=Preparation(**preparation))
+    owner = catalog.method("gmm")
+    config = owner.config_type.from_mapping({"n_components": 2})
+    trained = owner(config, dataset.shape, (0,))
+    for _ in trained.fit(torch.from_numpy(dataset.train)):
+        pass
+    return Model("gmm", config, trained.clusterers()[0], dataset.preprocessor)

@@ -15,6 +15,9 @@ NUMBER, BOOLEAN, CATEGORY, ORDINAL, VECTOR, CONSTANT = (
 CODE = "code"
 """What the features of booleans and ordinals are, which are numbers but no counts."""
 
+INDICATOR = "indicator"
+"""What the features are that say where a value was missing."""
+
 _KINDS = (NUMBER, BOOLEAN, CATEGORY, ORDINAL, VECTOR, CONSTANT)
 
 

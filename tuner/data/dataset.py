@@ -12,11 +12,11 @@ from ..errors import DataError, UsageError
 from . import rules
 from .content import Content, Labels
 from .description import describe, points_text, rule_identity
-from .encoding import TableEncoder
 from .parts import Parts, image_parts, inferred_parts, table_parts
 from .preparation import INFERRED, Preparation
 from .preprocessor import Preprocessor
 from .scaling import Array, Floats, Scaling, Shape, blocks
+from .table_encoding import TableEncoder
 
 
 @final

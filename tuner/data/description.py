@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from .columns import BOOLEAN, CATEGORY, CONSTANT, NUMBER, ORDINAL, VECTOR
-from .encoding import ArrayEncoder, Encoder, TableEncoder
+from .encoding import ArrayEncoder, Encoder
 from .preparation import Preparation
 from .scaling import Scaling
 from .suspicions import named_columns
+from .table_encoding import TableEncoder
 
 _PLURALS = {
     NUMBER: "numbers",

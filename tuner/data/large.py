@@ -23,15 +23,16 @@ from .blockwise import Source, source
 from .columns import BOOLEAN, CONSTANT, NUMBER, VECTOR
 from .dataset import Dataset
 from .description import constants_note, describe, rule_identity
-from .encoding import ArrayEncoder, Encoder, TableEncoder, encoder_from
+from .encoding import ArrayEncoder, Encoder
 from .images import home
 from .parts import SPLIT_SEED, encode_classes
 from .preparation import INFERRED, Preparation, join_names
-from .preprocessor import Preprocessor
+from .preprocessor import Preprocessor, encoder_from
 from .profile import Profile, Profiler
 from .roles import Roles, roles
 from .scaling import Array, Scaling
 from .suspicions import suspicions
+from .table_encoding import TableEncoder
 
 LARGE = 2**30
 """Bytes of the scaled points above which they are kept in a file."""

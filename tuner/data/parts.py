@@ -12,13 +12,14 @@ from . import axes, cells, checks
 from .columns import CONSTANT, VECTOR, Column
 from .content import Content, Labels
 from .description import constants_note
-from .encoding import ArrayEncoder, Encoder, TableEncoder
+from .encoding import ArrayEncoder, Encoder
 from .filling import filled
 from .preparation import Preparation
 from .roles import Roles, roles
 from .scaling import Array
 from .selection import Table
 from .suspicions import suspicions
+from .table_encoding import TableEncoder
 
 SPLIT_SEED = 20170526
 _TABLE_KIND = np.dtype(np.float64)

@@ -8,8 +8,9 @@ from typing import Any, Self, final
 import numpy as np
 
 from ..errors import DataError
-from .encoding import ArrayEncoder, Encoder, encoder_from
+from .encoding import ArrayEncoder, Encoder
 from .scaling import Array, Floats, Scaling, Shape
+from .table_encoding import TableEncoder
 
 
 @final
@@ -68,3 +69,10 @@ class Preprocessor:
                 "again"
             )
         return cls(found, Scaling.from_arrays(arrays))
+
+
+def encoder_from(values: Mapping[str, Any]) -> Encoder:
+    """Return the encoder from the values of its `to_mapping`."""
+    if values["kind"] == "table":
+        return TableEncoder.from_mapping(values)
+    return ArrayEncoder(tuple(map(int, values["point"])), values["channels_last"] is True)

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from . import cells
 from .columns import BOOLEAN, CATEGORY, CONSTANT, NUMBER, VECTOR, Column
-from .encoding import TableEncoder
 from .preparation import Preparation
 from .problems import Problem, refuse
 from .profile import MAX_VALUE, Profile, profile
 from .reading import read_column
 from .scaling import Array
 from .selection import Table, selected
+from .table_encoding import TableEncoder
 
 
 @final

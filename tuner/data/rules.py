@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .columns import CATEGORY, CODE, NUMBER, VECTOR
-from .encoding import INDICATOR
+from .columns import CATEGORY, CODE, INDICATOR, NUMBER, VECTOR
 from .scaling import Array, Scaling, Shape, blocks
 
 _LIMIT = 10.0  # of robustly scaled values, far beyond those of any bulk of points

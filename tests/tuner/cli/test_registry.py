@@ -71,7 +71,7 @@ def test_the_label_column_is_ignored(tuner, here, model):
     ("x", "arguments", "code", "expected"),
     [
         (np.ones((3, 5)), [], 3, "data of shape (3, 5) do not fit"),
-        (np.full((3, 4), np.nan), [], 3, "holds nan in row 0, column 0"),
+        (np.full((3, 4), np.nan), [], 3, "column 0 has no value in row 0"),
         (np.ones((0, 4)), [], 3, "contains no points"),
         (np.array([["a"] * 4]), [], 3, "not numbers"),
         (np.ones((3, 4)), ["--out", "p.txt"], 2, "end in .parquet or .csv"),

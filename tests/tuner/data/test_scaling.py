@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from tuner.data.columns import CATEGORY, NUMBER, VECTOR
-from tuner.data.encoding import INDICATOR
+from tuner.data.columns import CATEGORY, INDICATOR, NUMBER, VECTOR
 from tuner.data.rules import fit_inferred, fit_scaling, known_unit
 from tuner.data.scaling import Scaling, blocks
 from tuner.errors import DataError

@@ -138,7 +138,7 @@ def test_one_point_and_many_points_are_answered(model):
         (np.zeros((4, 3, 2)), r"shape \(4, 3, 2\)"),
         (np.zeros((2, 6), dtype=complex), "complex128 are not numbers"),
         (np.full((2, 6), "a"), "not numbers"),
-        (np.full((2, 6), None), "object are not numbers"),
+        (np.full((2, 6), None), "row 0"),
         ([[1.0, 2.0], [3.0]], "ragged"),
         (np.where(np.arange(12).reshape(2, 6) == 7, np.nan, 0.0), "row 1"),
         (np.where(np.arange(12).reshape(2, 6) == 1, np.inf, 0.0), "row 0"),
