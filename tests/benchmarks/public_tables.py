@@ -19,60 +19,65 @@ from sklearn.metrics import adjusted_mutual_info_score, silhouette_score
 
 from tests.lookalikes import TABLES
 from tuner.data import Dataset, Preparation, load
+from tuner.data.preparation import split_names
 
-FLAGS = {
-    "penguins": ["--drop", "rowid,year", "--missing", "mean"],
-    "iris": [],
-    "wine": [],
-    "customers": ["--drop", "CustomerID"],
-    "wholesale": ["--drop", "Region", "--scale", "log1p"],
+RUNS = {
+    "penguins": ("penguins", ["--drop", "rowid,year", "--missing", "mean"]),
+    "penguins, measured": ("penguins", ["--drop", "rowid,year,island,sex", "--missing", "mean"]),
+    "iris": ("iris", []),
+    "wine": ("wine", []),
+    "customers": ("customers", ["--drop", "CustomerID"]),
+    "customers, money": ("customers", ["--drop", "CustomerID,Gender,Age"]),
+    "wholesale": ("wholesale", ["--categories", "Region", "--scale", "robust"]),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=list(TABLES))
+    parser.add_argument("names", nargs="*", default=list(RUNS))
     parser.add_argument("--method", default="gmm,vade,em_vae")
     parser.add_argument("--trials", default="40")
     given = parser.parse_args()
-    print("table, points, true K: champion K and AMI; k-means at true K; k-means by silhouette")
+    print("| data | true K | champion | AMI | k-means at true K | k-means by silhouette |")
     for name in given.names:
         with tempfile.TemporaryDirectory() as folder:
             print(_row(name, Path(folder), given.method, given.trials), flush=True)
 
 
 def _row(name: str, folder: Path, method: str, trials: str) -> str:
-    frame, labels = TABLES[name](0)
-    frame.to_csv(folder / f"{name}.csv", index=False)
-    command = ["tuner", "search", "--dataset", f"{name}.csv", "--labels", str(labels)]
-    command += [*FLAGS[name], "--method", method, "--trials", trials, "--json"]
+    table, flags = RUNS[name]
+    frame, labels = TABLES[table](0)
+    frame.to_csv(folder / f"{table}.csv", index=False)
+    command = ["search", "--dataset", f"{table}.csv", "--labels", str(labels), *flags]
+    command += ["--method", method, "--trials", trials, "--json"]
+    program = "from tuner.cli.app import main; main()"
     ran = subprocess.run(
-        [sys.executable, "-c", "from tuner.cli.app import main; main()", *command[1:]],
+        [sys.executable, "-c", program, *command],
         cwd=folder,
         stdout=subprocess.PIPE,
         text=True,
         check=False,
     )
     result = json.loads(ran.stdout)
-    values = dict(zip(FLAGS[name][::2], FLAGS[name][1::2], strict=True))
-    data = load(
-        frame,
-        labels=labels,
-        preparation=Preparation(
-            drop=tuple(values.get("--drop", "").split(",")) if "--drop" in values else (),
-            missing=values.get("--missing", "refuse"),
-            scale=values.get("--scale", "auto"),
-        ),
-    )
+    data = load(frame, labels=labels, preparation=_preparation(flags))
     true_k = len(data.label_names)
-    audit = result["audit"] or {}
     champion = result["champion"]
-    found = "none" if champion is None else f"K {result['components']['chosen']}"
+    found = "no clusters" if champion is None else f"K = {result['components']['chosen']}"
+    audit = result["audit"] or {}
     return (
-        f"{name}, {len(frame)}, {true_k}: {found}, AMI {audit.get('ami', float('nan')):.2f} "
-        f"({'' if champion is None else champion.get('method', '')}); "
-        f"{_kmeans(data, true_k):.2f}; "
-        f"{_kmeans(data, None)}  [{' '.join(command)}]"
+        f"| {name} | {true_k} | {found} | {audit.get('ami', float('nan')):.2f} "
+        f"| {_kmeans(data, true_k):.2f} | {_kmeans(data, None)} | `{' '.join(command)}`"
+    )
+
+
+def _preparation(flags: list[str]) -> Preparation:
+    """Return the preparation that flags of one value each stand for."""
+    given = dict(zip(flags[::2], flags[1::2], strict=True))
+    return Preparation(
+        drop=split_names(given.get("--drop", "")),
+        categories=split_names(given.get("--categories", "")),
+        missing=given.get("--missing", "refuse"),
+        scale=given.get("--scale", "auto"),
     )
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import psutil
 
 from ..errors import DataError
-from .profile import MAX_VALUE
 from .scaling import Array, Shape, blocks
+from .table.profile import MAX_VALUE
 
 _GIB = 2**30
 

@@ -16,7 +16,7 @@ from .parts import Parts, image_parts, inferred_parts, table_parts
 from .preparation import INFERRED, Preparation
 from .preprocessor import Preprocessor
 from .scaling import Array, Floats, Scaling, Shape, blocks
-from .table_encoding import TableEncoder
+from .table.encoding import TableEncoder
 
 
 @final

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from .columns import BOOLEAN, CATEGORY, CONSTANT, NUMBER, ORDINAL, VECTOR
 from .encoding import ArrayEncoder, Encoder
 from .preparation import Preparation
 from .scaling import Scaling
-from .suspicions import named_columns
-from .table_encoding import TableEncoder
+from .table.columns import BOOLEAN, CATEGORY, CONSTANT, NUMBER, ORDINAL, VECTOR
+from .table.encoding import TableEncoder
+from .table.suspicions import named_columns
 
 _PLURALS = {
     NUMBER: "numbers",

@@ -12,9 +12,9 @@ from typing import Any, final
 import numpy as np
 
 from ..errors import DataError
-from . import cells
 from .numeric import numeric_array
 from .scaling import Array, Shape
+from .table import cells
 
 
 @dataclass(frozen=True)

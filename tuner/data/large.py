@@ -19,20 +19,20 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, DiskError, UsageError
 from . import axes, rules
-from .blockwise import Source, source
-from .columns import BOOLEAN, CONSTANT, NUMBER, VECTOR
 from .dataset import Dataset
 from .description import constants_note, describe, rule_identity
 from .encoding import ArrayEncoder, Encoder
-from .images import home
+from .formats.blockwise import Source, source
+from .formats.images import home
 from .parts import SPLIT_SEED, encode_classes
 from .preparation import INFERRED, Preparation, join_names
 from .preprocessor import Preprocessor, encoder_from
-from .profile import Profile, Profiler
-from .roles import Roles, roles
 from .scaling import Array, Scaling
-from .suspicions import suspicions
-from .table_encoding import TableEncoder
+from .table.columns import BOOLEAN, CONSTANT, NUMBER, VECTOR
+from .table.encoding import TableEncoder
+from .table.profile import Profile, Profiler
+from .table.roles import Roles, roles
+from .table.suspicions import suspicions
 
 LARGE = 2**30
 """Bytes of the scaled points above which they are kept in a file."""

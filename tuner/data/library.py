@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, final
 
 from ..errors import DataError, did_you_mean
-from . import checks, files, images, memory, synthetic
-from .blockwise import Source
+from . import checks
 from .content import Content
 from .dataset import Dataset, prepare_dataset
+from .formats import files, images, memory, synthetic
+from .formats.blockwise import Source
 from .large import large_source, load_large
 from .preparation import Preparation
 from .scaling import Shape

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from .cells import listing
 from .scaling import Array, Shape
+from .table.cells import listing
 
 
 def numeric_array(raw: Any, point: Shape, names: tuple[str, ...] = ()) -> Array:

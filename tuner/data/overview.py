@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import library
-from .columns import BOOLEAN, CATEGORY, CONSTANT, NUMBER, ORDINAL, VECTOR, Column
 from .dataset import Dataset, dataset_of, parts_of
 from .preparation import Preparation
-from .profile import profile
-from .roles import Roles
+from .table.columns import BOOLEAN, CATEGORY, CONSTANT, NUMBER, ORDINAL, VECTOR, Column
+from .table.profile import profile
+from .table.roles import Roles
 
 _PLANE_POINTS = 2000
 _RULES = {

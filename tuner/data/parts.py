@@ -8,18 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, UsageError
-from . import axes, cells, checks
-from .columns import CONSTANT, VECTOR, Column
+from . import axes, checks
 from .content import Content, Labels
 from .description import constants_note
 from .encoding import ArrayEncoder, Encoder
-from .filling import filled
 from .preparation import Preparation
-from .roles import Roles, roles
 from .scaling import Array
-from .selection import Table
-from .suspicions import suspicions
-from .table_encoding import TableEncoder
+from .table import cells
+from .table.columns import CONSTANT, VECTOR, Column
+from .table.encoding import TableEncoder
+from .table.filling import filled
+from .table.roles import Roles, roles
+from .table.selection import Table
+from .table.suspicions import suspicions
 
 SPLIT_SEED = 20170526
 _TABLE_KIND = np.dtype(np.float64)

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import DataError
 from .encoding import ArrayEncoder, Encoder
 from .scaling import Array, Floats, Scaling, Shape
-from .table_encoding import TableEncoder
+from .table.encoding import TableEncoder
 
 
 @final

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .columns import CATEGORY, CODE, INDICATOR, NUMBER, VECTOR
 from .scaling import Array, Scaling, Shape, blocks
+from .table.columns import CATEGORY, CODE, INDICATOR, NUMBER, VECTOR
 
 _LIMIT = 10.0  # of robustly scaled values, far beyond those of any bulk of points
 _TIED = 0.25  # share of values at the median from which quartiles say little

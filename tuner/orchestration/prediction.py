@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import Preparation, checks, files
-from ..data.columns import VECTOR
+from ..data import Preparation, checks
+from ..data.formats import files
+from ..data.table.columns import VECTOR
 from ..errors import DataError, DiskError, UsageError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data import memory
+from ..data.formats import memory
 from ..errors import (
     InterruptedSearchError,
     NoUsableTrialError,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.tuner.data.refusals import refusal
-from tuner.data import arrays, load
+from tuner.data import load
+from tuner.data.formats import arrays
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from torchvision.datasets import ImageFolder
 
 from tests.tuner.data.refusals import refusal
 from tuner.data import load
-from tuner.data.folders import EXTENSIONS
+from tuner.data.formats.folders import EXTENSIONS
 from tuner.orchestration.prediction import read_points
 
 RNG = np.random.default_rng(0)

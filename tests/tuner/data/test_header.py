@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from tuner.data import Preparation, load
-from tuner.data.header import has_header
+from tuner.data.formats.header import has_header
 
 BODY = [["0.5", "1.25", "3.5"], ["0.25", "2.5", "1.75"]] * 9
 WHOLE = [["1", "0", "2"], ["2", "1", "0"]] * 9

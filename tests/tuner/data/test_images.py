@@ -10,7 +10,7 @@ from torchvision.datasets import SVHN
 
 from tests.tuner.data.refusals import refusal
 from tuner.data import load
-from tuner.data.images import home
+from tuner.data.formats.images import home
 
 PARTS = {"train": 12, "t10k": 5}
 

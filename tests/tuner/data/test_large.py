@@ -17,7 +17,7 @@ from tuner.errors import DataError, DiskError, UsageError
 @pytest.fixture(autouse=True)
 def small_limit(monkeypatch, tmp_path):
     monkeypatch.setattr(large, "LARGE", 1000)
-    monkeypatch.setattr("tuner.data.blockwise._VALUES", 256)
+    monkeypatch.setattr("tuner.data.formats.blockwise._VALUES", 256)
     monkeypatch.setenv("TUNER_DATA_HOME", str(tmp_path / "home"))
 
 

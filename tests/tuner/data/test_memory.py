@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 import torch
 
-from tuner.data import Preparation, load, memory
+from tuner.data import Preparation, load
+from tuner.data.formats import memory
 from tuner.errors import DataError, DiskError
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from tuner.data.columns import CATEGORY, INDICATOR, NUMBER, VECTOR
 from tuner.data.rules import fit_inferred, fit_scaling, known_unit
 from tuner.data.scaling import Scaling, blocks
+from tuner.data.table.columns import CATEGORY, INDICATOR, NUMBER, VECTOR
 from tuner.errors import DataError
 
 

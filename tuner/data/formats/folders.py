@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import DataError
-from . import checks
-from .checks import shown
-from .content import Content
-from .preparation import Preparation
-from .scaling import Array, Shape
+from ...errors import DataError
+from .. import checks
+from ..checks import shown
+from ..content import Content
+from ..preparation import Preparation
+from ..scaling import Array, Shape
 
 if TYPE_CHECKING:
     from PIL.Image import Image

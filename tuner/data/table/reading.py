@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from ..preparation import Preparation
+from ..scaling import Array
 from . import cells
 from .columns import BOOLEAN, CATEGORY, NUMBER, ORDINAL, VECTOR, Column
-from .preparation import Preparation
 from .problems import Problem
 from .profile import MAX_VALUE
-from .scaling import Array
 
 MAX_CATEGORIES = 30
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")

@@ -9,8 +9,8 @@ from typing import Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
-from .preparation import Preparation
+from ...errors import DataError
+from ..preparation import Preparation
 
 _SHOWN = 6
 

@@ -8,13 +8,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError
-from . import checks
-from .cells import require_unique
-from .content import Content
-from .preparation import Preparation
-from .scaling import Array
-from .tables import from_columns
+from ...errors import DataError
+from .. import checks
+from ..content import Content
+from ..preparation import Preparation
+from ..scaling import Array
+from ..table.cells import require_unique
+from .csv_tables import from_columns
 
 if TYPE_CHECKING:
     import pandas as pd

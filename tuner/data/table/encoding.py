@@ -11,7 +11,10 @@ from typing import Any, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, did_you_mean
+from ...errors import DataError, did_you_mean
+from ..encoding import Encoder
+from ..numeric import numeric_array
+from ..scaling import Array, Shape
 from . import cells, coding
 from .columns import (
     BOOLEAN,
@@ -24,9 +27,6 @@ from .columns import (
     VECTOR,
     Column,
 )
-from .encoding import Encoder
-from .numeric import numeric_array
-from .scaling import Array, Shape
 
 
 @final

@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from .scaling import Array, blocks
+from ..scaling import Array, blocks
 
 MAX_VALUE = 1e37  # well below the maximum of float32, so that scaling can be inverted
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, UsageError, did_you_mean
-from . import cells, checks
-from .content import Content
-from .preparation import Preparation
-from .scaling import Array
-from .tables import classes
+from ...errors import DataError, UsageError, did_you_mean
+from .. import checks
+from ..content import Content
+from ..preparation import Preparation
+from ..scaling import Array
+from ..table import cells
+from .csv_tables import classes
 
 
 def read_h5ad(path: Path, labels: str | None, where: str, preparation: Preparation) -> Content:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, DiskError
-from . import cells
-from .content import Content
-from .scaling import Array
-from .tables import classes, from_columns
+from ...errors import DataError, DiskError
+from ..content import Content
+from ..scaling import Array
+from ..table import cells
+from .csv_tables import classes, from_columns
 
 WHERE = "the data"
 

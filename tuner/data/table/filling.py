@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from . import cells
 from .columns import BOOLEAN, CATEGORY, NUMBER, ORDINAL
+from .encoding import TableEncoder
 from .roles import Roles
-from .table_encoding import TableEncoder
 
 
 def filled(encoder: TableEncoder, found: Roles, rows: NDArray[np.int64]) -> TableEncoder:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from ..preparation import Preparation, join_names
 from .cells import exact
 from .columns import BOOLEAN, CATEGORY, NUMBER, ORDINAL
 from .extremes import far_values, repeated_extreme
-from .preparation import Preparation, join_names
 from .roles import Roles
 
 _LABELS = re.compile(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import DataError, did_you_mean
-from . import checks
-from .content import Content
+from ...errors import DataError, did_you_mean
+from .. import checks
+from ..content import Content
+from ..preparation import Preparation
+from ..scaling import Array
 from .header import first_rows, has_header
-from .preparation import Preparation
-from .scaling import Array
 
 if TYPE_CHECKING:
     import pandas as pd

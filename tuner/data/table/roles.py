@@ -7,16 +7,16 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ...errors import DataError
+from ..preparation import Preparation
+from ..scaling import Array
 from . import cells
 from .columns import BOOLEAN, CATEGORY, CONSTANT, NUMBER, VECTOR, Column
-from .preparation import Preparation
+from .encoding import TableEncoder
 from .problems import Problem, refuse
 from .profile import MAX_VALUE, Profile, profile
 from .reading import read_column
-from .scaling import Array
 from .selection import Table, selected
-from .table_encoding import TableEncoder
 
 
 @final

@@ -10,11 +10,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..errors import DataError
-from . import checks
-from .content import Content
-from .preparation import Preparation
-from .scaling import Array, Shape
+from ...errors import DataError
+from .. import checks
+from ..content import Content
+from ..preparation import Preparation
+from ..scaling import Array, Shape
 
 _Header = tuple[np.dtype[Any], Shape]
 _MEMBERS = ("x", "y", "x_test", "y_test")

@@ -2,7 +2,7 @@
 
 import math
 
-from .scaling import Array
+from ..scaling import Array
 
 _FAR = 20.0  # standard deviations of all but the most extreme values
 _FEW = 0.002  # share of the values that a mark has at least

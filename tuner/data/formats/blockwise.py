@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from ..errors import DataError
-from . import checks
+from ...errors import DataError
+from .. import checks
+from ..scaling import Array, Shape
 from .arrays import read_header
 from .arrow import content_of, count_values, open_parquet, reading
-from .scaling import Array, Shape
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile

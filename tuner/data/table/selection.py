@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, did_you_mean
+from ...errors import DataError, did_you_mean
+from ..preparation import Preparation
+from ..scaling import Array
 from . import cells
-from .preparation import Preparation
-from .scaling import Array
 
 Table = Array | Mapping[str, Any]
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from ...errors import DataError
+from ..scaling import Array
 from .cells import listing
 from .columns import BOOLEAN, CATEGORY, CONSTANT, ORDINAL, VECTOR, Column
-from .scaling import Array
 
 
 def coded(texts: Array, column: Column) -> NDArray[np.float64]:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
-from . import checks
-from .content import Content
-from .scaling import Shape
+from ...errors import DataError
+from .. import checks
+from ..content import Content
+from ..scaling import Shape
 
 _TIMEOUT = 30.0  # seconds without a response until a download fails
 _SVHN_SHAPE = (32, 32, 3)

@@ -5,17 +5,17 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import DataError, UsageError, did_you_mean
-from . import anndata, arrays, arrow, folders, tables
-from .checks import shown
-from .content import Content
-from .preparation import Preparation
+from ...errors import DataError, UsageError, did_you_mean
+from ..checks import shown
+from ..content import Content
+from ..preparation import Preparation
+from . import anndata, arrays, arrow, csv_tables, folders
 
 _Reader = Callable[[Path, str | None, str, Preparation], Content]
 _READERS: dict[str, _Reader] = {
     ".npy": arrays.read_npy,
     ".npz": arrays.read_npz,
-    ".csv": tables.read_csv,
+    ".csv": csv_tables.read_csv,
     ".parquet": arrow.read_parquet,
     ".arrow": arrow.read_ipc,
     ".feather": arrow.read_ipc,
