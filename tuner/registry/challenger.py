@@ -151,6 +151,7 @@ def _card_data(
         score=challenger.score,
         interval=score_interval,
         selection=challenger.selection,
+        description=dataset.description,
         guards=challenger.finalist.guards,
         audit={k: v for k, v in (audit or {}).items() if isinstance(v, float)},
     )

@@ -4,8 +4,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..data.table.columns import CONSTANT
+from ..data.table.encoding import TableEncoder
 from ..methods.config import Scalar
 from ..training.saved_model import Model
+
+_SHOWN_COLUMNS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,7 @@ class ModelCardData:
     score: float
     interval: tuple[float, float] | None
     selection: str
+    description: str = ""
     guards: Mapping[str, float] = field(default_factory=dict)
     audit: Mapping[str, float] = field(default_factory=dict)
 
@@ -37,6 +42,7 @@ def render_card(model: Model, data: ModelCardData) -> str:
     sections = [
         f"# {data.name}\n\n{_summary(model, data)}",
         f"## Data\n\n{_dataset(model, data)}",
+        _columns(model),
         f"## Score\n\n{_score(data)}",
         f"## How it was chosen\n\n{data.selection}\n\n{_labels(model)}",
         _metrics("## Guards", data.guards),
@@ -61,6 +67,25 @@ def _dataset(model: Model, data: ModelCardData) -> str:
         f"`{data.dataset}`, points of shape {shape}: {data.train_points:,} for training and "
         f"{data.test_points:,} for testing. sha256 of the data, split and preprocessing: "
         f"`{data.fingerprint}`."
+        + (f" {data.description[0].upper()}{data.description[1:]}." if data.description else "")
+    )
+
+
+def _columns(model: Model) -> str:
+    """Return the columns that raw data must have, "" if they have no names."""
+    encoder = model.preprocessor.encoder
+    if not isinstance(encoder, TableEncoder) or not encoder.named:
+        return ""
+    columns = [column for column in encoder.columns if column.kind != CONSTANT]
+    shown = {
+        column.name: f"{column.kind}: {', '.join(column.categories)}"
+        if column.categories
+        else column.kind
+        for column in columns[:_SHOWN_COLUMNS]
+    }
+    more = len(columns) - _SHOWN_COLUMNS
+    return f"## Columns\n\nRaw data have these columns, in any order.\n\n{_table(shown)}" + (
+        f"\n\nAnd {more:,} more." if more > 0 else ""
     )
 
 
@@ -87,7 +112,7 @@ def _metrics(title: str, metrics: Mapping[str, float]) -> str:
 
 def _table(values: Mapping[str, Scalar]) -> str:
     rows = [
-        f"| `{name}` | {str(value).replace('|', chr(92) + '|')} |"
+        f"| `{name.replace('|', chr(92) + '|')}` | {str(value).replace('|', chr(92) + '|')} |"
         for name, value in values.items()
     ]
     return "\n".join(["| name | value |", "| --- | --- |", *rows])

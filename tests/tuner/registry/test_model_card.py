@@ -1,9 +1,11 @@
 import math
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from tests.tuner.fitted import fitted_model
+from tests.tuner.fitted import fitted_model, fitted_table_model
 from tuner.registry.model_card import ModelCardData, render_card
 
 DATA = ModelCardData(
@@ -45,6 +47,16 @@ def test_the_card_describes_the_model(model):
         "## Limits",
     ):
         assert passage in text
+
+
+def test_the_card_of_a_table_names_its_columns():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a|b": rng.normal(size=40), "kind": ["u", "v"] * 20, "one": 1})
+    text = render_card(fitted_table_model(frame), replace(DATA, description="columns: 1 number"))
+    assert "Columns: 1 number." in text
+    assert "| `a|b` | number |" in text.replace("\\|", "|")
+    assert "| `kind` | category: u, v |" in text
+    assert "`one`" not in text
 
 
 def test_unknown_values_are_left_out(model):
