@@ -115,8 +115,8 @@ def test_renamed_columns_are_refused(birds):
         model.predict(renamed)
 
 
-def test_mlflow_knows_the_columns(birds):
-    mlflow.set_tracking_uri(birds.locations.tracking_uri)
+def test_mlflow_knows_the_columns(birds, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", birds.locations.tracking_uri)
     served = mlflow.pyfunc.load_model(birds.uri)
     assert served.metadata.signature.inputs.input_names() == list(
         birds.frame.columns.drop(["rowid", "species", "year"])
