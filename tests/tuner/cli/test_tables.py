@@ -62,7 +62,7 @@ def test_a_first_row_of_numbers_is_told_and_may_be_set(tuner, here, frame):
 
 
 def test_gaps_are_filled_in_files_of_every_format(tuner, here, frame):
-    x = frame[["a", "b", "c"]].to_numpy()
+    x = frame[["a", "b", "c"]].to_numpy(copy=True)
     x[3, 1] = np.nan
     model = fitted_table_model(x, missing="mean")
     model.save(here / "m")

@@ -4,7 +4,7 @@ import csv
 import warnings as python_warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def read_csv(path: Path, labels: str | None, where: str, preparation: Preparatio
                 index_col=False,
                 encoding="utf-8-sig",
                 low_memory=False,
-                float_precision="round_trip",
+                **_exact_numbers(),
             )
     except UnicodeDecodeError as error:
         raise DataError(f"{where} is not UTF-8 ({error.reason}): save it as UTF-8") from error
@@ -55,6 +55,13 @@ def read_csv(path: Path, labels: str | None, where: str, preparation: Preparatio
         ) from error
     columns = {str(name): frame[name] for name in frame.columns}
     return from_columns(columns, labels, where, named=header, warnings=doubts)
+
+
+def _exact_numbers() -> dict[str, Any]:
+    """Return the option with which numbers are read to the last bit, as is usual from pandas 3."""
+    import pandas as pd
+
+    return {} if int(pd.__version__.split(".")[0]) > 2 else {"float_precision": "round_trip"}
 
 
 def from_columns(
