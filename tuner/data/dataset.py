@@ -1,7 +1,7 @@
 """Datasets: scaled points, their split, and labels that only audits use."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -116,11 +116,8 @@ def dataset_of(
     name: str, parts: Parts, content: Content, preparation: Preparation, where: str
 ) -> Dataset:
     """Return a dataset of both parts, scaled. Raises DataError for warnings that are strict."""
-    if preparation.strict and parts.warnings:
-        raise DataError(
-            f"{where} is refused, as --strict asks: {'; '.join(parts.warnings)}: or leave out "
-            "--strict"
-        )
+    if preparation.strict:
+        refuse_warnings(parts.warnings, where)
     scaling, rule, description = _scaling(parts, content, preparation)
     return Dataset(
         name=name,
@@ -135,6 +132,14 @@ def dataset_of(
         notes=parts.notes,
         warnings=parts.warnings,
     )
+
+
+def refuse_warnings(warnings: Sequence[str], where: str) -> None:
+    """Raise DataError if there are any."""
+    if warnings:
+        raise DataError(
+            f"{where} is refused, as --strict asks: {'; '.join(warnings)}: or leave out --strict"
+        )
 
 
 def _scaling(parts: Parts, content: Content, preparation: Preparation) -> tuple[Scaling, str, str]:

@@ -10,6 +10,9 @@ import math
 import os
 import shutil
 import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
@@ -19,10 +22,11 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, DiskError, UsageError
 from . import axes, rules
-from .dataset import Dataset
+from .dataset import Dataset, refuse_warnings
 from .description import constants_note, describe, rule_identity
 from .encoding import ArrayEncoder, Encoder
 from .formats.blockwise import Source, source
+from .formats.files import require_applicable
 from .formats.images import home
 from .parts import SPLIT_SEED, encode_classes
 from .preparation import INFERRED, Preparation, join_names
@@ -30,7 +34,7 @@ from .preprocessor import Preprocessor, encoder_from
 from .scaling import Array, Scaling
 from .table.columns import BOOLEAN, CONSTANT, NUMBER, VECTOR
 from .table.encoding import TableEncoder
-from .table.profile import Profile, Profiler
+from .table.profile import MAX_VALUE, Profile, Profiler
 from .table.roles import Roles, roles
 from .table.suspicions import suspicions
 
@@ -49,6 +53,7 @@ def large_source(
     """Return the source of a file whose scaled points are large, None for all others."""
     if preparation.scale == INFERRED:
         return None
+    require_applicable(path, preparation)
     found = source(path, labels, where)
     size = np.dtype(np.float32).itemsize
     return found if found is not None and found.values * size > LARGE else None
@@ -63,9 +68,15 @@ def load_large(name: str, found: Source, preparation: Preparation) -> Dataset:
     _check(preparation, found.where)
     found.check()
     folder = home() / "mapped" / _key(found, preparation)
-    if not (folder / _DOCUMENT).exists():
+    try:
+        dataset = _opened(name, folder)
+    except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):  # absent or damaged
+        shutil.rmtree(folder, ignore_errors=True)
         _write(found, preparation, folder)
-    return _opened(name, folder)
+        dataset = _opened(name, folder)
+    if preparation.strict:
+        refuse_warnings(dataset.warnings, found.where)
+    return dataset
 
 
 def _check(preparation: Preparation, where: str) -> None:
@@ -74,6 +85,7 @@ def _check(preparation: Preparation, where: str) -> None:
         (preparation.missing != "refuse", f"--missing {preparation.missing}"),
         (bool(preparation.missing_values), "--missing-value"),
         (bool(preparation.ordinal), "--ordinal"),
+        (bool(preparation.categories), "--categories"),
     ]
     for wrong, flag in given:
         if wrong:
@@ -87,7 +99,8 @@ def _key(found: Source, preparation: Preparation) -> str:
     """Return a name that changes with the file and with how it is prepared."""
     status = found.path.stat()
     text = [str(found.path.resolve()), status.st_size, status.st_mtime_ns, found.labels, _SCHEMA]
-    document = json.dumps([*text, preparation.to_mapping()], sort_keys=True)
+    plain = replace(preparation, strict=False, drop=sorted(preparation.drop))
+    document = json.dumps([*text, plain.to_mapping()], sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()[:16]
 
 
@@ -104,14 +117,32 @@ def _write(found: Source, preparation: Preparation, folder: Path) -> None:
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            _fill(found, preparation, Path(scratch) / "new")
-            if not folder.exists():  # else another process was faster
+            with _unchanged(found):
+                _fill(found, preparation, Path(scratch) / "new")
+            try:
                 os.replace(Path(scratch) / "new", folder)
+            except OSError:
+                if not (folder / _DOCUMENT).exists():  # else another process was faster
+                    raise
     except OSError as error:
         raise DiskError(
             f"the scaled points of {found.where} cannot be written to {folder.parent} "
             f"({error.strerror or error}): set TUNER_DATA_HOME to a folder that can be written to"
         ) from error
+
+
+@contextmanager
+def _unchanged(found: Source) -> Iterator[None]:
+    """Raise DataError if the file changes meanwhile, whatever that leads to."""
+    before = found.path.stat()
+    try:
+        yield
+    finally:
+        after = found.path.stat()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise DataError(
+                f"{found.where} was changed while it was read: try again once it is complete"
+            )
 
 
 def _fill(found: Source, preparation: Preparation, folder: Path) -> None:
@@ -139,10 +170,14 @@ def _fill(found: Source, preparation: Preparation, folder: Path) -> None:
         "label_names": list(names),
         "fingerprint": fingerprint,
         "description": describe(encoder, rule, scaling),
-        "notes": list(constants_note(encoder)),
+        "notes": [*constants_note(encoder), *_judged(seen)],
         "warnings": [] if seen is None else suspicions(seen, preparation, unit_known=False),
     }
     (folder / _DOCUMENT).write_text(json.dumps(document), encoding="utf-8")
+
+
+def _judged(seen: Roles | None) -> list[str]:
+    return [] if seen is None else [f"warnings are judged by the first {seen.points:,} rows"]
 
 
 def _draft(found: Source, preparation: Preparation) -> tuple[Encoder, Roles | None]:
@@ -157,7 +192,8 @@ def _draft(found: Source, preparation: Preparation) -> tuple[Encoder, Roles | No
         return ArrayEncoder(found.point, axes.channels_last(found.point, found.where)), None
     names = () if isinstance(first, np.ndarray) else tuple(first)
     labels = found.labels or ""
-    seen = roles(first, names, preparation, found.where, labels=labels, constants=True)
+    lenient = replace(preparation, missing="mean")  # gaps are refused later, with their row
+    seen = roles(first, names, lenient, found.where, labels=labels, constants=True)
     texts = [c.name for c in seen.columns if c.kind not in (NUMBER, BOOLEAN, VECTOR)]
     if texts:
         raise DataError(
@@ -184,7 +220,8 @@ def _first_pass(found: Source, draft: Encoder, tested: NDArray[np.bool_]) -> _Fi
     moments, profiler, labels = rules.Moments(), Profiler(math.prod(draft.shape)), []
     start = 0
     for raw, y in found.blocks():
-        numbers = _numbers(draft, raw)
+        numbers = _numbers(draft, raw, start)
+        _require_finite(draft, numbers, start, found.where)
         profiler.add(numbers)
         test = tested[start : start + len(numbers)]
         moments.add(numbers[~test])
@@ -214,7 +251,7 @@ def _second_pass(
     )
     start = filled = 0
     for raw, _ in found.blocks():
-        numbers = _numbers(draft, raw)[:, kept].reshape(-1, *preprocessor.shape)
+        numbers = _numbers(draft, raw, start)[:, kept].reshape(-1, *preprocessor.shape)
         digest.update(np.ascontiguousarray(numbers, np.float64).data)
         scaled = preprocessor.scaling.apply(numbers)
         rows = tested[start : start + len(numbers)]
@@ -227,30 +264,41 @@ def _second_pass(
     return digest.hexdigest()
 
 
-def _numbers(draft: Encoder, raw: Any) -> Array:
-    """Return a block as numbers (n, F), flat."""
+def _numbers(draft: Encoder, raw: Any, start: int) -> Array:
+    """Return the block that begins at row `start` as numbers (n, F), flat."""
     if isinstance(draft, TableEncoder) and not isinstance(raw, np.ndarray):
         raw = {column.name: raw[column.name] for column in draft.columns}
-    numbers = draft.encode(raw)
+    try:
+        numbers = draft.encode(raw)
+    except DataError as error:
+        raise DataError(f"{error} (rows are counted from row {start:,} of the file)") from None
     return numbers.reshape(len(numbers), -1)
+
+
+def _require_finite(draft: Encoder, numbers: Array, start: int, where: str) -> None:
+    if numbers.dtype.kind != "f":
+        return
+    wrong = ~(np.abs(numbers) <= MAX_VALUE)  # true for NaN as well
+    if wrong.any():
+        row, j = (int(place) for place in np.argwhere(wrong)[0])
+        if isinstance(draft, TableEncoder):
+            place, remedy = (
+                f"column {draft.features[j]!r}",
+                "leave out the column with --drop, or ",
+            )
+        else:
+            place, remedy = f"position {j} of the flat points", ""
+        raise DataError(
+            f"{where} holds {numbers[row, j]:g} in row {start + row:,}, {place}: fill it in, "
+            f"{remedy}remove the row"
+        )
 
 
 def _without_constants(
     draft: Encoder, first: _FirstPass, where: str
 ) -> tuple[Encoder, NDArray[np.bool_]]:
-    """Return the encoder without columns of one value, and the features that are kept.
-
-    Raises DataError if a column lacks usable values somewhere.
-    """
-    profile, features = first.profile, draft.features if isinstance(draft, TableEncoder) else ()
-    wrong = profile.missing + profile.unusable
-    if wrong.any():
-        j = int(wrong.argmax())
-        name = f"column {features[j]!r}" if features else f"feature {j} of the flat points"
-        raise DataError(
-            f"{where} has {int(wrong[j]):,} values in {name} that are missing or infinite: fill "
-            "them in, leave out the column with --drop, or remove the rows"
-        )
+    """Return the encoder without columns of one value, and the features that are kept."""
+    profile = first.profile
     flat = profile.low == profile.high
     if flat.all():
         raise DataError(f"all points of {where} are equal: provide points that differ")
@@ -274,14 +322,15 @@ def _test_rows(points: int) -> NDArray[np.bool_]:
     return np.random.default_rng(SPLIT_SEED).random(points, np.float32) < share
 
 
+def _arrays(path: Path) -> dict[str, Array]:
+    with path.open("rb") as stream, np.load(stream) as stored:
+        return dict(stored)
+
+
 def _opened(name: str, folder: Path) -> Dataset:
     document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
-    with np.load(folder / _SCALING) as arrays:
-        scaling = Scaling.from_arrays(dict(arrays))
-    labels: dict[str, NDArray[np.int64]] = {}
-    if (folder / _LABELS).exists():
-        with np.load(folder / _LABELS) as stored:
-            labels = dict(stored)
+    scaling = Scaling.from_arrays(_arrays(folder / _SCALING))
+    labels = _arrays(folder / _LABELS) if (folder / _LABELS).exists() else {}
     return Dataset(
         name=name,
         train=np.load(folder / "train.npy", mmap_mode="r"),

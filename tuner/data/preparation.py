@@ -80,25 +80,24 @@ class Preparation:
         )
         return replace(self, columns=columns, drop=drop, categories=categories)
 
-    def flags(self) -> list[str]:
-        """Return the flags of the command line that give this preparation."""
-        lists = [
-            (f"--{name}", join_names(getattr(self, name)))
+    def flags(self) -> list[list[str]]:
+        """Return the flags of the command line that give this preparation, with their values."""
+        found = [
+            [f"--{name}", join_names(getattr(self, name))]
             for name in ("columns", "drop", "categories")
+            if getattr(self, name)
         ]
-        found = [text for flag, names in lists if names for text in (flag, names)]
-        for name, values in self.ordinal.items():
-            found += ["--ordinal", f"{name}={join_names(values)}"]
-        found += [f"--missing-value={_shown(value)}" for value in self.missing_values]
+        found += [["--ordinal", f"{k}={join_names(v)}"] for k, v in self.ordinal.items()]
+        found += [[f"--missing-value={_shown(value)}"] for value in self.missing_values]
         for flag, value, default in (
             ("--missing", self.missing, "refuse"),
             ("--scale", self.scale, "auto"),
             ("--layer", self.layer, None),
         ):
-            found += [] if value == default else [flag, str(value)]
+            found += [] if value == default else [[flag, str(value)]]
         if self.header is not None:
-            found.append("--header" if self.header else "--no-header")
-        return [*found, "--strict"] if self.strict else found
+            found.append(["--header" if self.header else "--no-header"])
+        return [*found, ["--strict"]] if self.strict else found
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the preparation as JSON values, without those that are the default."""

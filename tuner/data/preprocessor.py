@@ -61,7 +61,14 @@ class Preprocessor:
         """
         try:
             found = ArrayEncoder(shape) if encoder is None else encoder_from(encoder)
-        except (AttributeError, DataError, KeyError, TypeError, ValueError) as error:
+        except (
+            AttributeError,
+            DataError,
+            KeyError,
+            OverflowError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise DataError(f"a stored encoder is damaged ({error}): fetch it again") from error
         if found.shape != shape:
             raise DataError(

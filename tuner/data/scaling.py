@@ -61,10 +61,10 @@ class Scaling:
     def invert(self, scaled: Array) -> Array:
         """Return scaled points (N, *shape) in their raw units.
 
-        They are of double precision if features have units of their own.
+        Rows of tables are of double precision, as features have units of their own.
         """
         scaled = np.asarray(scaled)
-        raw = np.empty(scaled.shape, np.float64 if self.shift.ndim else np.float32)
+        raw = np.empty(scaled.shape, np.float64 if scaled.ndim == 2 else np.float32)
         for rows in blocks(scaled):
             values = scaled[rows] * self.scale + self.shift
             if self.counts is not None:

@@ -242,6 +242,15 @@ def test_the_command_keeps_what_was_given(tmp_path, frame, given, labels):
     assert ("--missing-value=-999" in command) == ("missing_values" in given)
 
 
+def test_the_flags_in_short_replace_those_that_were_given(frame):
+    frame["name"] = [f"bird {i}" for i in range(90)]
+    frame["date"] = pd.date_range("2020", periods=90)
+    with pytest.raises(DataError, match=r"use --drop name,date$"):
+        prepared(frame, drop=("name",))
+    with pytest.raises(DataError, match=r"use --columns length$"):
+        prepared(frame, columns=("length", "date"))
+
+
 def test_labels_may_be_among_the_chosen_or_dropped_columns(frame):
     for given in (
         {"columns": ("length", "count", "island")},

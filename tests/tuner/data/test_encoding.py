@@ -50,6 +50,8 @@ def test_rows_may_come_in_any_container(frame, preprocessor, convert):
 
 def test_one_row_may_be_a_mapping(frame, preprocessor):
     row = frame.iloc[0].to_dict()
+    arrays = {name: np.array(value) for name, value in row.items()}
+    assert np.array_equal(preprocessor.apply(arrays), preprocessor.apply(frame)[:1])
     assert np.array_equal(preprocessor.apply(row), preprocessor.apply(frame)[:1])
 
 
@@ -58,6 +60,13 @@ def test_missing_and_renamed_columns_are_refused_by_name(frame, preprocessor):
         preprocessor.apply(frame.drop(columns="b"))
     with pytest.raises(DataError, match=r"no columns 'a', 'c'; it has 'A', 'C' instead"):
         preprocessor.apply(frame.rename(columns={"a": "A", "c": "C"}))
+
+
+def test_columns_that_were_left_out_on_purpose_are_not_named(frame):
+    given = {"labels": "kind", "preparation": Preparation(drop=("c",))}
+    preprocessor = stored(load(frame, **given).preprocessor)
+    expected = preprocessor.apply(frame[["a", "b"]])
+    assert np.array_equal(preprocessor.apply(frame), expected)  # a warning would be an error
 
 
 def test_further_columns_are_ignored_and_named(frame, preprocessor):
@@ -147,9 +156,10 @@ def test_storage_keeps_every_answer(frame, given):
 
 
 @pytest.mark.parametrize("offset", [0, 1.6e9])
-def test_what_is_inverted_gives_the_same_again(offset):
+@pytest.mark.parametrize("scale", ["standard", "robust", "range", "unit"])
+def test_what_is_inverted_gives_the_same_again(offset, scale):
     x = offset + 100 * np.random.default_rng(0).normal(size=(300, 3))
-    preprocessor = load(x).preprocessor
+    preprocessor = load(x, preparation=Preparation(scale=scale)).preprocessor
     scaled = preprocessor.apply(x)
     assert np.abs(preprocessor.apply(preprocessor.invert(scaled)) - scaled).max() < 1e-6
 
@@ -220,6 +230,7 @@ def test_codes_of_pandas_and_those_that_are_named_are_categories(frame):
         {"columns": [{"name": "a"}]},
         {"columns": None},
         {"missing": 3},
+        {"width": float("inf")},
         {"missing": [None]},
         {"named": "yes"},
         {"columns": [{"name": 3}] * 5},

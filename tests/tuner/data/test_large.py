@@ -1,6 +1,8 @@
 """Files above a size are read block by block and scaled into a file that is mapped."""
 
+import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -137,7 +139,15 @@ def test_what_needs_all_points_at_once_is_refused(tmp_path, given):
 def test_faults_deep_in_a_file_are_found_and_nothing_is_left(tmp_path, frame):
     frame.loc[430, "b"] = np.nan
     frame.drop(columns="kind").to_parquet(tmp_path / "t.parquet")
-    assert "1 values in column 'b' that are missing or infinite" in refusal(tmp_path / "t.parquet")
+    assert "holds nan in row 430, column 'b': fill it in" in refusal(tmp_path / "t.parquet")
+    infinite = np.where(np.arange(500) == 433, np.inf, 1.5)
+    frame.assign(b=infinite).drop(columns="kind").to_parquet(tmp_path / "t.parquet")
+    assert "holds inf in row 433, column 'b'" in refusal(tmp_path / "t.parquet")
+    kinds = ["u", "v"] * 230 + [None] * 40
+    frame.assign(b=1.5, kind=kinds).to_parquet(tmp_path / "t.parquet")
+    sentence = refusal(tmp_path / "t.parquet", labels="kind")
+    assert "has no label in row" in sentence
+    assert "rows are counted from row 4" in sentence
     frame.assign(b=1.0).to_parquet(tmp_path / "text.parquet")
     sentence = refusal(tmp_path / "text.parquet")
     assert "column 'kind' of" in sentence
@@ -145,9 +155,64 @@ def test_faults_deep_in_a_file_are_found_and_nothing_is_left(tmp_path, frame):
     np.save(tmp_path / "x.npy", np.ones((500, 3)))
     assert "are equal" in refusal(tmp_path / "x.npy")
     content = (tmp_path / "x.npy").read_bytes()
-    (tmp_path / "x.npy").write_bytes(content[:-200])
-    assert "truncated" in refusal(tmp_path / "x.npy")
+    for size in (1, 100, 200):
+        (tmp_path / "x.npy").write_bytes(content[:-size])
+        assert "truncated" in refusal(tmp_path / "x.npy")
     assert list((tmp_path / "home" / "mapped").iterdir()) == []
+
+
+def test_strict_and_flags_hold_for_large_files_too(tmp_path, frame):
+    frame["year"] = np.arange(500) % 20 + 1990
+    frame.drop(columns="kind").to_parquet(tmp_path / "t.parquet")
+    data = load(str(tmp_path / "t.parquet"))
+    assert "column 'year' looks like a date" in data.warnings[0]
+    assert "warnings are judged by the first" in data.notes[1]
+    assert "as --strict asks: column 'year'" in refusal(tmp_path / "t.parquet", strict=True)
+    assert len(list((tmp_path / "home" / "mapped").iterdir())) == 1
+    np.save(tmp_path / "x.npy", frame[["a", "b"]].to_numpy())
+    assert "names a column of a table" in refusal(tmp_path / "x.npy", labels="a")
+    with pytest.raises(UsageError, match=r"--layer: .* is no .h5ad file"):
+        load(str(tmp_path / "t.parquet"), preparation=Preparation(layer="raw"))
+
+
+@pytest.mark.parametrize("name", ["train.npy", "test.npy", "scaling.npz", "dataset.json"])
+@pytest.mark.parametrize("size", [0, 20, None])
+def test_what_was_damaged_is_written_again(tmp_path, name, size):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(400, 5)))
+    first = load(str(tmp_path / "x.npy"))
+    path, expected = Path(first.train.filename).with_name(name), np.array(first.train)
+    del first
+    if size is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:size])
+    assert np.array_equal(load(str(tmp_path / "x.npy")).train, expected)
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "x.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(400, 5)))
+    second = large._second_pass
+
+    def changed(*arguments):
+        np.save(path, np.random.default_rng(1).normal(100, 1, size=(401, 5)))
+        return second(*arguments)
+
+    monkeypatch.setattr(large, "_second_pass", changed)
+    assert "was changed while it was read" in refusal(path)
+
+
+def test_another_process_may_be_faster(tmp_path, monkeypatch):
+    path = tmp_path / "x.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(400, 5)))
+    replace = os.replace
+
+    def slow(source, target):
+        shutil.copytree(source, target)
+        replace(source, target)
+
+    monkeypatch.setattr("os.replace", slow)
+    assert load(str(path)).shape == (5,)
 
 
 def test_a_home_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):

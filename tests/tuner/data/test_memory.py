@@ -106,6 +106,33 @@ def test_data_of_another_shape_type_or_order_have_another_file(tmp_path):
         assert load(str(path)).fingerprint == load(data).fingerprint
 
 
+@pytest.mark.parametrize(
+    "categories",
+    [[1, 2, 3], [1.5, 2.5, 3.5], ["1", "2", "3"], ["true", "false", "x"], [True, False]],
+)
+@pytest.mark.parametrize("ordered", [True, False])
+def test_categories_of_pandas_stay_categories_in_a_file(tmp_path, categories, ordered):
+    column = pd.Categorical((categories * 60)[:60], categories, ordered=ordered)
+    frame = pd.DataFrame({"k": column, "a": np.arange(60.0) ** 2})
+    data = load(frame)
+    assert data.preprocessor.encoder.columns[0].kind == ("ordinal" if ordered else "category")
+    path, _ = memory.save(frame, None, tmp_path)
+    stored = load(str(path))
+    assert stored.fingerprint == data.fingerprint
+    assert np.array_equal(stored.preprocessor.apply(frame), data.preprocessor.apply(frame))
+
+
+def test_masked_columns_have_gaps(tmp_path):
+    values = np.ma.masked_array(np.arange(60), np.arange(60) % 7 == 0)
+    table = {"a": values, "b": np.arange(60.0) ** 2}
+    gaps = np.where(np.arange(60) % 7 == 0, np.nan, np.arange(60))
+    frame = pd.DataFrame({"a": gaps, "b": table["b"]})
+    given = {"preparation": Preparation(missing="mean")}
+    assert load(table, **given).fingerprint == load(frame, **given).fingerprint
+    path, _ = memory.save(table, None, tmp_path)
+    assert load(str(path), **given).fingerprint == load(frame, **given).fingerprint
+
+
 @pytest.mark.parametrize("column", [[1, "x", 2.5] * 20, [10**30] * 60, [{"a": 1}, [2]] * 30])
 def test_a_table_that_no_file_holds_is_refused(column, tmp_path):
     with pytest.raises(DataError, match="give each column one type"):

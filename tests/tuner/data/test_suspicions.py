@@ -163,7 +163,17 @@ def test_an_identifier_may_have_gaps_and_repeat(frame, rng):
     assert "column 'customer_id' looks like an identifier" in warnings(frame, missing="mean")[0]
 
 
-@pytest.mark.parametrize("levels", [2, 5])
+def test_many_zeros_are_no_mark(frame, rng):
+    frame["a"] = np.where(rng.random(300) < 0.3, 0, rng.normal(100, 5, 300))
+    assert warnings(frame) == ()
+
+
+def test_rates_are_no_dates(frame, rng):
+    frame["price_per_day"] = rng.integers(1800, 2100, 300)
+    assert warnings(frame) == ()
+
+
+@pytest.mark.parametrize("levels", [2, 5, 10])
 def test_answers_on_a_scale_are_no_pixels(rng, levels):
     assert load(rng.integers(1, 1 + levels, (300, 100))).warnings == ()
 

@@ -48,6 +48,20 @@ def test_separators(tmp_path, separator):
     assert load(str(path), labels="c").train.shape == (16, 2)
 
 
+def test_decimal_commas_are_read_where_others_separate(tmp_path):
+    rows = "".join(f"{i};{i % 7},5\n" for i in range(20))
+    data = load(str(written(tmp_path, "a;b\n" + rows)))
+    raw = np.concatenate([data.preprocessor.invert(part)["b"] for part in (data.train, data.test)])
+    assert set(raw.round(3)) == {i + 0.5 for i in range(7)}
+    assert data.notes == ("numbers are read with a decimal comma",)
+
+
+def test_a_first_column_without_a_name_is_told(tmp_path):
+    rows = "".join(f"{i % 7},{i % 5}\n" for i in range(20))
+    data = load(str(written(tmp_path, f",a\n{rows}")))
+    assert data.notes == ("the first column has no name and is called 'Unnamed: 0'",)
+
+
 def test_a_table_without_a_header_keeps_its_first_row(tmp_path):
     path = written(tmp_path, "\n".join(f"{i},{i % 7}.5" for i in range(20)))
     data = load(str(path))
@@ -81,7 +95,8 @@ def test_booleans_and_numbers_mix(tmp_path):
         ("a,b\n1,2\n3,nan\n5,6\n", "column 'b' has no value in 1 of 3 rows, first in row 1"),
         ("a,b\n1,2\n3,inf\n5,6\n", "column 'b' holds inf in row 1, which cannot be used"),
         ("a,b\n1,2\n3,1e38\n5,6\n", "column 'b' holds 1e+38 in row 1"),
-        ("a;b\n1,5;2\n2,5;3\n", "decimal point"),
+        ('a,b\n"1,5",2\n"2,5",3\n', "decimal point"),
+        ("a,a,b\n1,2,3\n3,4,6\n", "several columns 'a'"),
         ("a,b\n", "no points"),
         ("a,b\n1,2\n", "a single point"),
         ("\n\n", "does not contain a table"),
@@ -137,7 +152,7 @@ def test_labels_that_are_missing_or_alike_are_refused(tmp_path, frame):
         (pa.array([1, 2, 3], pa.timestamp("s")), "column 'a' holds dates"),
         (pa.array([1, 2, 3], pa.date32()), "column 'a' holds dates"),
         (pa.array([b"1", b"2", b"3"]), "column 'a' holds values of type"),
-        (pa.array(["1", "x", "3"]).dictionary_encode(), "'x' in row 1"),
+        (pa.array(["1", "x", "3"]).dictionary_encode(), "holds 3 different texts"),
     ],
 )
 def test_parquet_columns_that_are_no_numbers_are_refused(tmp_path, column, message):

@@ -56,10 +56,10 @@ class NpySource(Source):
     """An array (N, *shape) in a .npy file, mapped into memory."""
 
     @cached_property
-    def _header(self) -> tuple[np.dtype[Any], Shape]:
+    def _header(self) -> tuple[np.dtype[Any], Shape, int]:
+        """Type, shape, and the length of the header in bytes."""
         with self.path.open("rb") as stream:
-            dtype, shape = read_header(stream, self.where)
-        return dtype, shape
+            return *read_header(stream, self.where), stream.tell()
 
     @property
     def points(self) -> int:
@@ -78,9 +78,9 @@ class NpySource(Source):
 
     def check(self) -> None:
         """Raise DataError if the file cannot hold what its header promises."""
-        dtype, shape = self._header
+        dtype, shape, start = self._header
         checks.require_points(dtype, shape, self.where)
-        if math.prod(shape) * dtype.itemsize > self.path.stat().st_size:
+        if start + math.prod(shape) * dtype.itemsize > self.path.stat().st_size:
             raise DataError(f"{self.where} is truncated: save it again with numpy.save")
 
     def blocks(self) -> Iterator[tuple[Array, None]]:
@@ -118,12 +118,18 @@ class ParquetSource(Source):
         import pyarrow as pa
 
         rows = max(1, _VALUES * self.points // max(1, self.values))
+        start = 0
         with reading(self.where, "a Parquet file"):
             for batch in self._file.iter_batches(batch_size=rows):
                 table = pa.Table.from_batches([batch])
                 table.validate(full=True)
-                content = content_of(table, self.labels, self.where)
+                try:
+                    content = content_of(table, self.labels, self.where)
+                except DataError as error:
+                    where = f"rows are counted from row {start:,} of the file"
+                    raise DataError(f"{error} ({where})") from None
                 yield content.x, content.y
+                start += len(table)
 
 
 _SOURCES: dict[str, type[Source]] = {".npy": NpySource, ".parquet": ParquetSource}
@@ -132,6 +138,8 @@ _SOURCES: dict[str, type[Source]] = {".npy": NpySource, ".parquet": ParquetSourc
 def source(path: Path, labels: str | None, where: str) -> Source | None:
     """Return what reads a file block by block, None if it has no points or no such reader."""
     kind = _SOURCES.get(path.suffix.lower())
+    if kind is NpySource and labels is not None:  # told by the reader of whole arrays
+        return None
     try:
         found = None if kind is None or not path.stat().st_size else kind(path, labels, where)
         return None if found is None or not found.values else found

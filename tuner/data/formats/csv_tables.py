@@ -13,7 +13,8 @@ from .. import checks
 from ..content import Content
 from ..preparation import Preparation
 from ..scaling import Array
-from .header import first_rows, has_header
+from ..table.cells import require_unique
+from .header import decimal_mark, first_rows, has_header
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,7 @@ def read_csv(path: Path, labels: str | None, where: str, preparation: Preparatio
     try:
         separator, rows = first_rows(path)
         header, doubts = has_header(rows, preparation.header)
+        mark = decimal_mark(separator, rows)
         with python_warnings.catch_warnings():
             python_warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
@@ -40,6 +42,7 @@ def read_csv(path: Path, labels: str | None, where: str, preparation: Preparatio
                 index_col=False,
                 encoding="utf-8-sig",
                 low_memory=False,
+                decimal=mark,
                 **_exact_numbers(),
             )
     except UnicodeDecodeError as error:
@@ -53,8 +56,13 @@ def read_csv(path: Path, labels: str | None, where: str, preparation: Preparatio
         raise DataError(
             f"{where} does not contain a table: write a header and one row per point"
         ) from error
+    if header:
+        require_unique([name for name in rows[0] if name], where)
+    notes = ["numbers are read with a decimal comma"] if mark == "," else []
+    if header and not rows[0][0].strip():
+        notes.append(f"the first column has no name and is called {str(frame.columns[0])!r}")
     columns = {str(name): frame[name] for name in frame.columns}
-    return from_columns(columns, labels, where, named=header, warnings=doubts)
+    return from_columns(columns, labels, where, named=header, notes=tuple(notes), warnings=doubts)
 
 
 def _exact_numbers() -> dict[str, Any]:

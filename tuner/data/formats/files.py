@@ -32,7 +32,7 @@ def read(path: Path, labels: str | None, preparation: Preparation | None = None)
     """
     preparation = Preparation() if preparation is None else preparation
     where = shown(path)
-    _require_applicable(path, preparation)
+    require_applicable(path, preparation)
     try:
         before = _status(path)
         content = _reader(path)(path, labels, where, preparation)
@@ -49,7 +49,7 @@ def read(path: Path, labels: str | None, preparation: Preparation | None = None)
     return content
 
 
-def _require_applicable(path: Path, preparation: Preparation) -> None:
+def require_applicable(path: Path, preparation: Preparation) -> None:
     """Raise UsageError for what is not meant for this format."""
     ending = path.suffix.lower()
     for flag, given, meant in (

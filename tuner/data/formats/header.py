@@ -40,12 +40,12 @@ def has_header(rows: Sequence[Sequence[str]], wanted: bool | None) -> tuple[bool
         return True, ()
     known = np.array(values, np.float64)
     steps = np.diff(known)
-    if len(known) < 2 or not np.allclose(steps, steps[0]) or steps[0] == 0:
+    if len(known) < 2 or not ((steps > 0).all() or (steps < 0).all()):
         return False, ()
     text = f"the first row of the table, {', '.join(first[:3])}{' …' * (len(first) > 3)},"
     others = _numbers(rows[1:], len(first))
     whole = bool((others == np.round(others)).all())
-    counts = steps[0] == 1 and known[0] in (0, 1)
+    counts = bool((steps == 1).all()) and known[0] in (0, 1)
     if counts and (len(known) >= _COUNTED or not whole):
         return True, (
             f"{text} counts the columns and is read as their names: use --no-header if it is a "
@@ -57,6 +57,14 @@ def has_header(rows: Sequence[Sequence[str]], wanted: bool | None) -> tuple[bool
             "names of the columns",
         )
     return False, ()
+
+
+def decimal_mark(separator: str, rows: Sequence[Sequence[str]]) -> str:
+    """Return the mark before decimals: a comma if values are separated by others and have one."""
+    found = [cell.strip() for row in rows[1:] for cell in row]
+    commas = any(re.fullmatch(r"[-+]?\d*,\d+", cell) for cell in found)
+    points = any(re.fullmatch(r"[-+]?\d*\.\d+", cell) for cell in found)
+    return "," if separator != "," and commas and not points else "."
 
 
 def _is_apart(first: np.ndarray, others: np.ndarray) -> bool:

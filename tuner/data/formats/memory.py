@@ -80,9 +80,7 @@ def _write_table(table: Mapping[str, Any], path: Path) -> None:
 
     columns = {name: _column(values, name) for name, values in table.items()}
     try:
-        frame = pd.DataFrame(
-            {name: list(c) if isinstance(c, np.ndarray) else c for name, c in columns.items()}
-        )
+        frame = pd.DataFrame({name: _storable(column) for name, column in columns.items()})
         stored = pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         reason = str(error).partition("\n")[0]
@@ -90,6 +88,17 @@ def _write_table(table: Mapping[str, Any], path: Path) -> None:
             f"the table cannot be stored for later ({reason}): give each column one type"
         ) from error
     parquet.write_table(stored, path)
+
+
+def _storable(column: Any) -> Any:
+    """Return a column as a file holds it: categories are texts there, or they would be numbers."""
+    import pandas as pd
+
+    if isinstance(column, np.ndarray):
+        return list(column)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.rename_categories(list(map(cells.as_text, column.cat.categories)))
+    return column
 
 
 def _array(data: Any) -> Array:

@@ -27,7 +27,7 @@ def as_table(raw: Any) -> Mapping[str, Any] | None:
     if hasattr(raw, "columns") and hasattr(raw, "iloc"):
         return _by_name(raw)
     if isinstance(raw, Mapping):
-        if any(isinstance(v, str) or not hasattr(v, "__len__") for v in raw.values()):
+        if any(_is_single(value) for value in raw.values()):
             raw = {name: [value] for name, value in raw.items()}
         return {str(name): values for name, values in raw.items()}
     if isinstance(raw, Sequence) and raw and all(isinstance(row, Mapping) for row in raw):
@@ -129,7 +129,9 @@ def as_series(values: Any, name: str) -> "pd.Series":
     if isinstance(values, pd.Series):
         return values
     if isinstance(values, np.ma.MaskedArray):
-        values = np.ma.filled(values.astype(object), None)
+        shown = np.ma.getdata(values).astype(object)
+        shown[np.ma.getmaskarray(values)] = None
+        values = shown
     try:
         return pd.Series(values)
     except (TypeError, ValueError):
@@ -163,6 +165,13 @@ def listing(names: Sequence[str]) -> str:
     """Return names for a message, at most eight of them."""
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return ", ".join(map(repr, names[:8])) + more
+
+
+def _is_single(value: Any) -> bool:
+    """Return whether a value is one cell, not a column of them."""
+    return (
+        isinstance(value, str) or not hasattr(value, "__len__") or getattr(value, "ndim", 1) == 0
+    )
 
 
 def _is_numeric(series: "pd.Series") -> bool:

@@ -1,5 +1,6 @@
 """One column of a table, as it is encoded: what a model needs to know about it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self, final
@@ -54,6 +55,8 @@ class Column:
                 not isinstance(self.fill, str if text else float | int | None)
                 and self.fill is not None
             )
+            or (text and self.fill is not None and self.fill not in self.categories)
+            or (isinstance(self.fill, float) and math.isinf(self.fill))
             or not isinstance(self.indicator, bool)
             or not isinstance(self.value, str | float | int | None)
         ):

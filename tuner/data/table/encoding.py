@@ -36,7 +36,7 @@ class TableEncoder(Encoder):
 
     `missing` are the values that mean missing, besides NaN and empty cells. `width` is the number
     of columns in the training data, of which some may not be used. `layer` is that of an AnnData
-    file.
+    file, and `ignored` are columns that were left out on purpose.
     """
 
     columns: tuple[Column, ...]
@@ -44,6 +44,7 @@ class TableEncoder(Encoder):
     missing: tuple[str | float, ...] = ()
     width: int = 0
     layer: str | None = None
+    ignored: tuple[str, ...] = ()
 
     @property
     def shape(self) -> Shape:
@@ -139,6 +140,7 @@ class TableEncoder(Encoder):
             "missing": list(self.missing),
             "width": self.width,
             "layer": self.layer,
+            "ignored": list(self.ignored),
             "columns": [column.to_mapping() for column in self.columns],
         }
 
@@ -150,9 +152,10 @@ class TableEncoder(Encoder):
         cells.require_unique([column.name for column in columns], "it")
         if not all(type(mark) in (str, int, float) for mark in missing):
             raise ValueError(f"its marks {missing} are neither texts nor numbers")
+        ignored = tuple(map(str, values.get("ignored", ())))
         if not isinstance(layer, str | None) or not isinstance(values["named"], bool):
             raise ValueError(f"its layer {layer!r} or named={values['named']!r} makes no sense")
-        return cls(columns, values["named"], missing, int(values["width"]), layer)
+        return cls(columns, values["named"], missing, int(values["width"]), layer, ignored)
 
     def _encode_array(self, raw: Any) -> Array:
         """Return numbers in the order of the columns, with or without constant ones."""
@@ -199,7 +202,7 @@ class TableEncoder(Encoder):
         if not self.named:
             return self._by_position(list(table.values()), list(table))
         missing = [column.name for column in self._used if column.name not in table]
-        known = {column.name for column in self.columns}
+        known = {column.name for column in self.columns}.union(self.ignored)
         extra = [name for name in table if name not in known]
         if missing:
             near = did_you_mean(missing[0], extra)

@@ -23,6 +23,8 @@ def repeated_extreme(values: Array) -> float | None:
     )
     for mark, others in sides:
         count = len(values) - len(others)
+        if mark == 0:  # common where there is nothing to measure
+            continue
         few = _FEW if mark == round(mark) else _FEW_FRACTIONS
         if len(others) < 10 or count < max(3, few * len(values)) or 3 * count > 2 * len(values):
             continue

@@ -82,12 +82,18 @@ def _way_on(
         return "no other column is left, so give categories or numbers"
     new = _solving(problems, preparation, dropped)
     before = preparation.flags()
-    flags = " ".join(shlex.quote(flag) for flag in new.flags() if flag not in before)
+    flags = shlex.join(text for flag in new.flags() if flag not in before for text in flag)
     changed = new.missing != preparation.missing
     choice = " (or drop, or indicator)" if changed else ""
     if not Path(where).exists():
         return f"use {flags}{choice}"
-    command = ["tuner", "data", where, *(["--labels", labels] if labels else []), *new.flags()]
+    command = [
+        "tuner",
+        "data",
+        where,
+        *(["--labels", labels] if labels else []),
+        *(text for flag in new.flags() for text in flag),
+    ]
     return f"use {flags}{choice}, which `{shlex.join(command)}` shows"
 
 

@@ -39,9 +39,7 @@ def read_column(name: str, values: Any, preparation: Preparation) -> Found:
     if isinstance(kind, pd.CategoricalDtype) and kind.ordered:
         order = [cells.as_text(value) for value in kind.categories]
         return _ordinal(name, cells.texts(series, name, marks), order)
-    if name in preparation.categories:
-        return _category(name, cells.texts(series, name, marks))
-    if isinstance(kind, pd.CategoricalDtype) and kind.categories.dtype.kind in "biuf":
+    if isinstance(kind, pd.CategoricalDtype) or name in preparation.categories:
         return _category(name, cells.texts(series, name, marks))
     numbers = cells.try_numbers(series, marks)
     if not isinstance(numbers, np.ndarray):

@@ -26,7 +26,8 @@ class Roles:
 
     `numbers` (N, P) are the columns of numbers in `profile`, whose names are `measured`. `width`
     is the number of columns before any were chosen. `gaps` are the rows (N,) without a value by
-    column, where there are any. `unused` are values that were to mean missing and are nowhere.
+    column, where there are any. `ignored` are columns that were left out. `unused` are values that
+    were to mean missing and are nowhere.
     """
 
     table: Table
@@ -37,6 +38,7 @@ class Roles:
     profile: Profile
     width: int
     gaps: Mapping[str, NDArray[np.bool_]]
+    ignored: tuple[str, ...]
     unused: tuple[str | float, ...]
 
     @property
@@ -61,6 +63,7 @@ class Roles:
             tuple(preparation.missing_values),
             self.width,
             preparation.layer,
+            self.ignored,
         )
 
 
@@ -81,10 +84,13 @@ def roles(
     """
     cells.require_unique(names, where)
     width = len(table) if isinstance(table, Mapping) else table.shape[1]
+    known = tuple(table) if isinstance(table, Mapping) else names
     preparation = preparation.without(labels)
     table, kept, preparation = selected(table, names, preparation, where)
     read = _of_table if isinstance(table, Mapping) else _of_array
     found, problems = read(table, kept, names != (), width, preparation)
+    ignored = (*sorted(set(known) - set(kept)), *([labels] if labels else []))
+    found = replace(found, ignored=ignored if names else ())
     refuse(problems, preparation, where, kept, labels)
     return found if constants else _without_constants(found, preparation, where)
 
@@ -101,7 +107,7 @@ def _of_array(
     figures = profile(x)
     gaps = {names[j]: np.isnan(x[:, j]) for j in np.flatnonzero(figures.missing)}
     columns = tuple(Column(name=name) for name in names)
-    found = Roles(table, named, columns, names, x, figures, width, gaps, unused)
+    found = Roles(table, named, columns, names, x, figures, width, gaps, (), unused)
     return found, _number_problems(x, names, figures, preparation)
 
 
@@ -133,7 +139,9 @@ def _of_table(
     place = {name: i for i, name in enumerate(names)}
     problems.sort(key=lambda problem: place[problem.column])
     unused = tuple(_unused(table, preparation))
-    found = Roles(table, named, tuple(columns), tuple(numbers), x, figures, width, gaps, unused)
+    found = Roles(
+        table, named, tuple(columns), tuple(numbers), x, figures, width, gaps, (), unused
+    )
     return found, problems
 
 

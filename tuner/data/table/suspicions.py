@@ -19,7 +19,7 @@ _LABELS = re.compile(
     re.IGNORECASE,
 )
 _IDENTIFIER = re.compile(
-    r"(.*[ _.-])?(id|uuid|guid|index|idx|serial)|.+[ _.-](key|row|nr|no|number)"
+    r"(.*[ _.-])?(id|uuid|guid|index|idx|serial)|.+[ _.-](key|row|nr|no)"
     r"|row(id|name|names|number)|unnamed: ?\d+",
     re.IGNORECASE,
 )
@@ -34,7 +34,7 @@ _SHOWN = 3
 _EXAMINED = 400  # columns with the most extreme values
 _SAMPLED = 200_000  # values of all columns together
 _COUNTS = 20  # columns at least, so that their total is a size
-_LEVELS = 6  # different values at least of a pixel
+_LEVELS = 12  # different values at least of a pixel
 _PIXELS = 49  # columns at least of an image
 
 
@@ -98,7 +98,8 @@ def _dates(found: Roles) -> Iterator[str]:
         low, high = figures.low[j], figures.high[j]
         whole = figures.whole[j] and any(a <= low and high <= b for a, b in _CALENDAR)
         epoch = _EPOCH[0] <= low and high <= _EPOCH[1]
-        if _TIME.fullmatch(_snake(name)) is not None and (whole or epoch):
+        rate = re.search(r"(?i)\bper\b", _snake(name).replace("_", " ")) is not None
+        if _TIME.fullmatch(_snake(name)) is not None and (whole or epoch) and not rate:
             names.append(name)
     if names:
         yield (
