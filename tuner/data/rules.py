@@ -14,7 +14,7 @@ from .table.columns import CATEGORY, CODE, INDICATOR, NUMBER, VECTOR
 _LIMIT = 10.0  # of robustly scaled values, far beyond those of any bulk of points
 _TIED = 0.25  # share of values at the median from which quartiles say little
 _NORMAL_RANGE = 1.3489795  # between the quartiles of a standard normal variable
-_HALF = np.sqrt(0.5)
+_APART = 1.0  # distance of two categories, and of missing and present values
 
 Segments = Sequence[tuple[str, int, int]]
 
@@ -34,10 +34,11 @@ def fit_scaling(
     - `unit`: means are 0, and one number divides all values, so that the mean variance is 1.
     - `none`: as they are.
 
-    Two different categories are 2 apart unless the rule is `range` or `none`, and so are missing
-    and present values: as far as values one standard deviation above and below a mean. `segments`
-    are the kinds of features in a table, or () for images. A range is that of `others` as well, so
-    that the pixels of a test part are in [0, 1].
+    Two different categories are 1 apart unless the rule is `range` or `none`, and so are missing
+    and present values: as far as values that differ by one standard deviation, however rare they
+    are. With more, categories would be the clusters. `segments` are the kinds of features in a
+    table, or () for images. A range is that of `others` as well, so that the pixels of a test part
+    are in [0, 1].
     """
     flat = train.reshape(len(train), -1)
     if rule == "log1p":
@@ -112,7 +113,7 @@ class Moments:
             elif kind == VECTOR:
                 scale[start:stop] = unit or _root(variance[start:stop].mean())
             else:
-                scale[start:stop] = {CATEGORY: _HALF, INDICATOR: 0.5}[kind]
+                scale[start:stop] = {CATEGORY: np.sqrt(2), INDICATOR: 1.0}[kind] / _APART
         return Scaling(mean, scale)
 
 

@@ -43,15 +43,15 @@ def test_a_constant_vector_is_only_shifted():
 
 
 @pytest.mark.parametrize("share", [0.5, 0.01])
-def test_categories_are_two_apart_however_rare(share):
+def test_categories_are_one_apart_however_rare(share):
     x = np.zeros((400, 3))
     x[:, 0] = np.arange(400) < 400 * share
     x[:, 1] = 1 - x[:, 0]
     x[:, 2] = x[:, 0]
     scaling = fit_scaling(x, "standard", ((CATEGORY, 0, 2), (INDICATOR, 2, 3)))
     first, last = scaling.apply(x)[[0, -1]]
-    assert np.linalg.norm(first[:2] - last[:2]) == pytest.approx(2)
-    assert abs(first[2] - last[2]) == pytest.approx(2)
+    assert np.linalg.norm(first[:2] - last[:2]) == pytest.approx(1)
+    assert abs(first[2] - last[2]) == pytest.approx(1)
     assert np.allclose(scaling.apply(x).mean(axis=0), 0, atol=1e-6)
 
 
