@@ -1,19 +1,26 @@
 """Distributed hyperparameter search for deep generative clustering.
 
-`Study` describes a search, `search` runs it, and `load` returns a registered model.
+`Study` describes a search and `Preparation` how its data are read and scaled, `search` runs it, and
+`load` returns a registered model.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .data import Preparation as Preparation
     from .orchestration.search import search as search
     from .registry import load as load
     from .study.study import Study as Study
 
-__all__ = ["Study", "load", "search"]
+__all__ = ["Preparation", "Study", "load", "search"]
 
 # imported on first use, so that `import tuner` and `tuner --help` stay fast
-_LAZY = {"Study": "study.study", "search": "orchestration.search", "load": "registry"}
+_LAZY = {
+    "Preparation": "data.preparation",
+    "Study": "study.study",
+    "search": "orchestration.search",
+    "load": "registry",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,7 @@ def test_public_names():
     assert output_of(
         "import tuner; print(*tuner.__all__); print({*tuner.__all__} <= {*dir(tuner)})"
     ) == [
+        "Preparation",
         "Study",
         "load",
         "search",
