@@ -1,7 +1,7 @@
 """Distributed hyperparameter search for deep generative clustering.
 
-`Study` describes a search and `Preparation` how its data are read and scaled, `search` runs it, and
-`load` returns a registered model.
+`Study` describes a search and `Preparation` how its data are read and scaled. `search` runs it,
+and `load` returns a registered model.
 """
 
 from typing import TYPE_CHECKING, Any
