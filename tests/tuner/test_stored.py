@@ -11,6 +11,7 @@ import pytest
 import tuner
 from tests.tuner.in_process import no_ray
 from tests.tuner.mlflow_store import OLD_LOADER
+from tuner.data import Preparation, load
 from tuner.execution.cluster import Resources
 from tuner.ledger.ledger import Ledger
 from tuner.ledger.records import TrialRecord
@@ -49,6 +50,51 @@ def test_a_stored_model_of_a_table_answers_as_it_did() -> None:
     expected = np.loadtxt(STORED / "table" / "probabilities.txt")
     np.testing.assert_allclose(model.predict_proba(rows), expected, rtol=1e-3, atol=1e-5)
     assert set(model.sample(0, 3)["island"]) <= {"Biscoe", "Dream", "Torgersen"}
+
+
+FINGERPRINTS = {
+    "digits": "af4f052bbd881756",
+    "arcs": "c27574f6406f49f1",
+    "half_moons": "5e2adec68302577b",
+    "table.csv": "9c8bb04a43e94233",
+    "table.parquet": "9c8bb04a43e94233",
+    "vectors.parquet": "9d341211e36fea24",
+    "bare.csv": "af5775b36ff7b2e9",
+    "counting.csv": "7f6d162540eb6e0f",
+    "bytes.npy": "088bf17487b761f4",
+    "images.npy": "d6a2d4be1990768c",
+    "unit.npy": "49b3f482bf5acdfe",
+}
+"""How version 0.1.0 identified these data, before there was a choice of how to prepare them."""
+
+
+@pytest.fixture
+def files_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    i = np.arange(40)
+    table = pd.DataFrame({"a": i**2 % 17, "b": i / 7, "c": i % 3 == 0})
+    kinds = np.where(i % 2, "u", "v")
+    table.assign(kind=kinds).to_csv("table.csv", index=False)
+    table.assign(kind=kinds).to_parquet("table.parquet")
+    vectors = [[float(k), k * k % 5, 1.5] for k in i]
+    pd.DataFrame({"v": vectors, "a": i % 7}).to_parquet("vectors.parquet")
+    table[["a", "b"]].to_csv("bare.csv", index=False, header=False)
+    rows = [[0, 1, 2], *([k % 5, k % 3, k % 7] for k in i)]
+    pd.DataFrame(rows).to_csv("counting.csv", index=False, header=False)
+    whole = i[:, None] * [1, 2, 3] % 16
+    np.save("bytes.npy", whole.astype(np.uint8))
+    np.save("unit.npy", whole / 15)
+    np.save("images.npy", np.tile(i[:, None, None], (1, 4, 6)).astype(np.int16))
+
+
+@pytest.mark.usefixtures("files_of_before")
+@pytest.mark.parametrize("name", FINGERPRINTS)
+def test_a_search_of_before_finds_its_data(name: str) -> None:
+    labels = "kind" if name.startswith("table") else None
+    data = load(name, labels=labels, preparation=Preparation(scale="inferred"))
+    assert data.fingerprint.startswith(FINGERPRINTS[name])
+    if "." not in name:  # new searches on built-in data are compared with champions of before
+        assert load(name).fingerprint == data.fingerprint
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Datasets: scaled points, their split, and labels that only audits use."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -16,6 +16,7 @@ from .parts import Parts, image_parts, inferred_parts, table_parts
 from .preparation import INFERRED, Preparation
 from .preprocessor import Preprocessor
 from .scaling import Array, Floats, Scaling, Shape, blocks
+from .table.columns import VECTOR
 from .table.encoding import TableEncoder
 
 
@@ -27,9 +28,9 @@ class Dataset:
     `train_labels` and `test_labels` are codes, indices into `label_names`. Neither training nor
     model selection uses them. `preprocessor` maps raw data to scaled data. `fingerprint` is the
     sha256 of the encoded points, their split, their encoding and the scaling rule. It does not
-    cover the labels, because they do not affect training. `description`
-    says in words what the points are and how they are scaled. `notes` are sentences about what was
-    left out, and `warnings` about columns and values that are probably not meant.
+    cover the labels, because they do not affect training. `description` says in words what the
+    points are and how they are scaled. `notes` are sentences about what was left out, and
+    `warnings` about columns and values that are probably not meant.
     """
 
     name: str
@@ -146,7 +147,9 @@ def _scaling(parts: Parts, content: Content, preparation: Preparation) -> tuple[
     """Return the scaling of the training part, what identifies it, and what it is in words."""
     encoder, rule = parts.encoder, preparation.scale
     if rule == INFERRED:
-        widths = [v.shape[1] for v in _vectors(content)]
+        columns = encoder.columns if isinstance(encoder, TableEncoder) else ()
+        vectors = any(column.kind == VECTOR for column in columns)
+        widths = [column.width for column in columns] if vectors else []
         scaling, rule = rules.fit_inferred(parts.x, content.unit, widths)
         return scaling, rule, f"{points_text(encoder)}, {rule}"
     if rule == "auto" and content.unit is not None:
@@ -161,16 +164,6 @@ def _scaling(parts: Parts, content: Content, preparation: Preparation) -> tuple[
     scaling = rules.fit_scaling(parts.x, rule, segments, others=parts.x_test)
     identity = rule_identity(rule, encoder, preparation)
     return scaling, identity, describe(encoder, rule, scaling)
-
-
-def _vectors(content: Content) -> list[Array]:
-    """Return the columns as vectors if any column is one."""
-    if not isinstance(content.x, Mapping):
-        return []
-    columns = [np.asarray(values) for values in content.x.values()]
-    if all(column.ndim == 1 for column in columns):
-        return []
-    return [column.reshape(len(column), -1) for column in columns]
 
 
 def _fingerprint(train: Array, test: Array, split: str, rule: str, kind: np.dtype[Any]) -> str:

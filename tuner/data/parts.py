@@ -207,7 +207,7 @@ def _require_no_columns(preparation: Preparation, where: str) -> None:
     if preparation.names_columns or preparation.missing != "refuse" or preparation.missing_values:
         raise UsageError(
             f"{where} holds images, which have no columns: leave out --columns, --drop, "
-            "--ordinal, --missing and --missing-value"
+            "--categories, --ordinal, --missing and --missing-value"
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import DataError, did_you_mean
 from .. import checks
 from ..content import Content
-from ..preparation import Preparation
+from ..preparation import INFERRED, Preparation
 from ..scaling import Array
 from ..table.cells import require_unique
 from .header import decimal_mark, first_rows, has_header
@@ -31,7 +31,9 @@ def read_csv(path: Path, labels: str | None, where: str, preparation: Preparatio
     checks.require_memory(path.stat().st_size // 4, 8, where)
     try:
         separator, rows = first_rows(path)
-        header, doubts = has_header(rows, preparation.header)
+        header, doubts = has_header(
+            rows, preparation.header, may_count=preparation.scale != INFERRED
+        )
         mark = decimal_mark(separator, rows)
         with python_warnings.catch_warnings():
             python_warnings.simplefilter("error", pd.errors.ParserWarning)

@@ -27,10 +27,13 @@ def first_rows(path: Path) -> tuple[str, list[list[str]]]:
     return separator, list(csv.reader(lines, delimiter=separator))
 
 
-def has_header(rows: Sequence[Sequence[str]], wanted: bool | None) -> tuple[bool, tuple[str, ...]]:
+def has_header(
+    rows: Sequence[Sequence[str]], wanted: bool | None, *, may_count: bool = True
+) -> tuple[bool, tuple[str, ...]]:
     """Return whether the first row holds names, and a warning if it may be taken wrongly.
 
-    It does unless it consists of numbers. Numbers that count the columns are names too.
+    It does unless it consists of numbers. Numbers that count the columns are names too, but were
+    not for searches recorded before (`may_count`).
     """
     if wanted is not None:
         return wanted, ()
@@ -45,7 +48,7 @@ def has_header(rows: Sequence[Sequence[str]], wanted: bool | None) -> tuple[bool
     text = f"the first row of the table, {', '.join(first[:3])}{' …' * (len(first) > 3)},"
     others = _numbers(rows[1:], len(first))
     whole = bool((others == np.round(others)).all())
-    counts = bool((steps == 1).all()) and known[0] in (0, 1)
+    counts = may_count and bool((steps == 1).all()) and known[0] in (0, 1)
     if counts and (len(known) >= _COUNTED or not whole):
         return True, (
             f"{text} counts the columns and is read as their names: use --no-header if it is a "
