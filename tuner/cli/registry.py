@@ -119,7 +119,7 @@ def predict(
     from ..registry import load
 
     loaded = load(model, tracking_uri=values.locations(None, tracking, None).tracking_uri)
-    points, doubts = prediction.read_points(
+    points, messages = prediction.read_points(
         file,
         labels=labels,
         layer=layer,
@@ -129,8 +129,8 @@ def predict(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         clusters = loaded.predict(points)
-    for warning in (*doubts, *(str(one.message) for one in caught)):
-        log(f"warning: {warning}")
+    for message in (*messages, *(f"warning: {one.message}" for one in caught)):
+        log(message)
     prediction.write_table(out, clusters, loaded.predict_proba(points) if proba else None)
     counts = [int((clusters == k).sum()) for k in range(loaded.n_components)]
     if json:

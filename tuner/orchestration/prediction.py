@@ -33,7 +33,7 @@ def read_points(
     header: bool | None = None,
     trained_layer: str | None = None,
 ) -> tuple[Any, tuple[str, ...]]:
-    """Return the raw points of a file, in its order, and what is doubtful about them.
+    """Return the raw points of a file, in its order, and messages about how it was read.
 
     `labels` names a column to leave out. The layer of an AnnData file is by default the one that
     the model was trained on.
@@ -41,17 +41,20 @@ def read_points(
     if layer is None and path.suffix.lower() == ".h5ad":
         layer = trained_layer
     content = files.read(path, labels, Preparation(layer=layer, header=header))
-    doubts = (*content.notes, *content.warnings)
+    messages = (
+        *(f"note: {note}" for note in content.notes),
+        *(f"warning: {warning}" for warning in content.warnings),
+    )
     if not isinstance(content.x, np.ndarray):
-        return content.x, doubts
+        return content.x, messages
     where = checks.shown(path)
     checks.require_points(content.x.dtype, content.x.shape, where)
     if len(content.x) == 0:
         raise DataError(f"{where} contains no points: give at least one")
     x = checks.native(content.x)
     if content.columns:
-        return {name: x[:, i] for i, name in enumerate(content.columns)}, doubts
-    return x, doubts
+        return {name: x[:, i] for i, name in enumerate(content.columns)}, messages
+    return x, messages
 
 
 def check_ending(path: Path, endings: tuple[str, ...]) -> None:

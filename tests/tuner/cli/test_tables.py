@@ -57,7 +57,11 @@ def test_a_first_row_of_numbers_is_told_and_may_be_set(tuner, here, frame):
     pd.DataFrame(x).to_csv("t.csv", index=False)  # names 0, 1, 2
     answers, err = predicted(tuner, "t.csv")
     assert np.array_equal(answers, model.predict(x))
-    assert "counts the columns and is read as their names: use --no-header" in err
+    assert "warning: the first row of the table, 0, 1, 2, counts the columns" in err
+    pd.DataFrame(x).to_csv("d.csv", index=False, header=["a", "b", "c"], sep=";", decimal=",")
+    answers, err = predicted(tuner, "d.csv")
+    assert np.array_equal(answers, model.predict(x))
+    assert "note: numbers are read with a decimal comma" in err
     assert len(predicted(tuner, "t.csv", "--no-header")[0]) == 81
 
 
