@@ -18,9 +18,10 @@ from ..methods.contract import Decodes, Generates, Report, Shape
 from ._kit.adversarial import AdversarialConfig, NoisyMLP, add_noise, frozen
 from ._kit.draws import Draws
 from ._kit.layers import MLP, Head, initialise
-from ._kit.loop import Mean, adam, gradient_step, in_chunks, minibatches
+from ._kit.loop import adam, batch_indices, gradient_step, in_chunks, train_epoch
 from ._kit.outputs import validate_and_flatten
 from ._kit.precision import mixed_precision
+from ._kit.recording import Step
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
 
@@ -193,14 +194,16 @@ class AAE(StackedMethod):
         """On every batch reconstruct, discriminate codes from draws, then confuse."""
         config = self.config
         points = validate_and_flatten(x, config)
+        step = Step(lambda index: self._step(points[index]), self.draws)
         for _ in self.clock.count("game", config.epochs):
-            mean = Mean()
-            for batch in minibatches(points, config.batch_size, self.draws):
-                losses = self.reconstruction_step(batch)
-                losses |= self.discrimination_step(batch)
-                losses |= self.confusion_step(batch)
-                mean.add(losses)
-            yield Report(stage="game", epoch=self.clock.epoch, metrics=mean.result())
+            metrics = train_epoch(step, batch_indices(len(points), config.batch_size, self.draws))
+            yield Report(stage="game", epoch=self.clock.epoch, metrics=metrics)
+
+    def _step(self, batch: Tensor) -> dict[str, Tensor]:
+        losses = self.reconstruction_step(batch)
+        losses |= self.discrimination_step(batch)
+        losses |= self.confusion_step(batch)
+        return losses
 
     def reconstruction_step(self, batch: Tensor) -> dict[str, Tensor]:
         """Update encoder and decoder on the squared error and return it, (R,)."""

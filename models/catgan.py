@@ -18,9 +18,10 @@ from ..methods.contract import Report, Shape
 from ._kit.adversarial import AdversarialConfig, NoisyMLP, frozen, leaky_relu
 from ._kit.draws import Draws
 from ._kit.layers import MLP, Head, initialise
-from ._kit.loop import Mean, gradient_step, in_chunks, minibatches
+from ._kit.loop import batch_indices, gradient_step, in_chunks, train_epoch
 from ._kit.outputs import validate_and_flatten
 from ._kit.precision import mixed_precision
+from ._kit.recording import Step
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
 
@@ -170,11 +171,13 @@ class CatGAN(StackedMethod):
         """Update both players on every batch, the classifier first."""
         config = self.config
         points = validate_and_flatten(x, config)
+        step = Step(lambda index: self._step(points[index]), self.draws)
         for _ in self.clock.count("game", config.epochs):
-            mean = Mean()
-            for batch in minibatches(points, config.batch_size, self.draws):
-                mean.add(self.discriminator_step(batch) | self.generator_step(batch))
-            yield Report(stage="game", epoch=self.clock.epoch, metrics=mean.result())
+            metrics = train_epoch(step, batch_indices(len(points), config.batch_size, self.draws))
+            yield Report(stage="game", epoch=self.clock.epoch, metrics=metrics)
+
+    def _step(self, batch: Tensor) -> dict[str, Tensor]:
+        return self.discriminator_step(batch) | self.generator_step(batch)
 
     def discriminator_step(self, batch: Tensor) -> dict[str, Tensor]:
         """Update D against points from a fixed generator and return its losses, (R,)."""

@@ -6,15 +6,16 @@ from typing import ClassVar, Self, final
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical, kl_divergence
+from torch.distributions import Categorical
 
 from ..methods.config import Scalar, setting
 from ..methods.contract import Clusterer, Decodes, Pretrains, Report, Shape, State
 from ._kit.autoencoder import Autoencoder, AutoencoderConfig
-from ._kit.loop import Mean, adam, batch_indices, gradient_step, in_chunks
+from ._kit.loop import adam, batch_indices, gradient_step, in_chunks
 from ._kit.mixtures import fit_kmeans, random_subset
 from ._kit.precision import mixed_precision
 from ._kit.pretraining import NetworkPretraining
+from ._kit.recording import Step
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
 STAGE = "clustering"
@@ -124,7 +125,8 @@ class DECNetwork(StackedNetwork):
         return {**terms, "loss": error + weight * terms["loss"], "reconstruction_error": error}
 
     def _clustering_terms(self, z: Tensor, target: Categorical) -> dict[str, Tensor]:
-        kl = kl_divergence(target, self.assignments(z)).mean(dim=1)
+        log_ratio = target.logits - self.assignments(z).logits
+        kl = (target.probs * log_ratio).sum(dim=-1).mean(dim=1)
         spread = z.detach().var(dim=1, correction=0).sum(dim=-1).sqrt()
         return {"loss": kl, "kl": kl, "spread": spread}
 
@@ -154,6 +156,7 @@ class Target:
 
     p_ij ∝ q_ij² / f_j, f_j = Σ_i q_ij over all points (Eq. 3), with the q (R, N, K) of the last
     update. `following` (R,) becomes false, permanently, once too few labels change in an update.
+    Updates are in place, since recorded steps read the same tensors again.
     """
 
     def __init__(self, replicas: int, device: torch.device | str) -> None:
@@ -165,8 +168,8 @@ class Target:
         """Compute P from log q (R, N, K) and compare the labels with those of the last update."""
         if self.log_q is not None:
             changed = log_q.argmax(dim=2) != self.log_q.argmax(dim=2)
-            self.changed = changed.float().mean(dim=1)
-            self.following = self.following & (self.changed >= tolerance)
+            self.changed.copy_(changed.float().mean(dim=1))
+            self.following.logical_and_(self.changed >= tolerance)
         self._set(log_q)
 
     def of(self, index: Tensor) -> Categorical:
@@ -177,7 +180,7 @@ class Target:
 
     def metrics(self) -> dict[str, Tensor]:
         """Return the fraction of labels changed by the last update, and convergence as 0 or 1."""
-        return {"changed": self.changed, "converged": (~self.following).float()}
+        return {"changed": self.changed.clone(), "converged": (~self.following).float()}
 
     def state(self) -> State:
         """Return `changed`, `following` and, after the first update, log q."""
@@ -192,7 +195,12 @@ class Target:
             self._set(saved["log_q"].clone())
 
     def _set(self, log_q: Tensor) -> None:
-        self.log_q, self.log_frequency = log_q, log_q.logsumexp(dim=1, keepdim=True)
+        log_frequency = log_q.logsumexp(dim=1, keepdim=True)
+        if self.log_q is None or self.log_q.shape != log_q.shape:
+            self.log_q, self.log_frequency = log_q, log_frequency
+        else:
+            self.log_q.copy_(log_q)
+            self.log_frequency.copy_(log_frequency)
 
 
 @final
@@ -228,30 +236,32 @@ class DEC(StackedMethod, Pretrains):
         points = x.flatten(1)
         self.network.take_scale(points)
         yield from self.pretraining.fit(points * self.network.scale[0])
+        step = Step(lambda index: self._step(points[index], self.target.of(index)), self.draws)
         for epoch in self.clock.count(STAGE, self.config.epochs):
             if epoch == 1:
                 self._place_centres(points)
             training = bool(self.target.following.any())
-            metrics = self._train_epoch(points, epoch) if training else {}
+            metrics = self._train_epoch(points, step, epoch) if training else {}
             yield Report(
                 stage=STAGE,
                 epoch=self.clock.epoch,
                 metrics={**metrics, **self.target.metrics()},
             )
 
-    def _train_epoch(self, points: Tensor, epoch: int) -> dict[str, Tensor]:
+    def _train_epoch(self, points: Tensor, step: Step, epoch: int) -> dict[str, Tensor]:
         """Train for one epoch, update the target when due, and return mean metrics."""
-        batches = list(batch_indices(len(points), self.config.batch_size, self.draws))
-        mean = Mean()
-        for step, index in enumerate(batches, start=(epoch - 1) * len(batches)):
-            if step % self.config.update_interval == 0:
+        batches = batch_indices(len(points), self.config.batch_size, self.draws)
+        for number, index in enumerate(batches, start=(epoch - 1) * len(batches)):
+            if number % self.config.update_interval == 0:
                 self._update_target(points)
-            batch, target = points[index], self.target.of(index)
-            with mixed_precision(points.device, points.shape[1]):
-                metrics = self._loss(batch, target)
-            gradient_step(self.optimiser, metrics["loss"] * self.target.following)
-            mean.add(metrics)
-        return mean.result()
+            step(index)
+        return step.mean()
+
+    def _step(self, batch: Tensor, target: Categorical) -> dict[str, Tensor]:
+        with mixed_precision(batch.device, batch.shape[2]):
+            metrics = self._loss(batch, target)
+        gradient_step(self.optimiser, metrics["loss"] * self.target.following)
+        return metrics
 
     def _loss(self, batch: Tensor, target: Categorical) -> dict[str, Tensor]:
         if self.config.keep_decoder:

@@ -116,7 +116,7 @@ class GMMPriorVAE(PriorVAEMethod):
     clusterer_type = GMMPriorVAEClusterer
     source = "DGM final project - VAE with latent clustering using GMM (2025), section 3.1"
 
-    def loss(self, x: Tensor, epoch: int) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, epoch: Tensor) -> dict[str, Tensor]:
         """Return minus the bound of a batch and its terms; all epochs are alike."""
         del epoch
         return self.network.bound(x, self.draws)

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..methods.config import setting
 from ..methods.contract import Report
 from ._kit.latent_mixture import LatentMixtureMethod, VAEMixtureConfig
+from ._kit.loop import train_epoch
 from ._kit.outputs import validate_and_flatten
 
 
@@ -62,8 +63,9 @@ class MutualVAEGMM(LatentMixtureMethod):
         config, network = self.config, self.network
         points = validate_and_flatten(x, config)
         yield from self.train_vae(points)
+        step = self.step(points, network.own_component_bound)
         for epoch in self.clock.count("rounds", config.rounds * config.round_epochs):
-            metrics = self.train_epoch(points, network.own_component_bound)
+            metrics = train_epoch(step, self.batches(points), network.mixture.whitening())
             if epoch % config.round_epochs == 0:
                 network.refit_mixture(points, self.draws)
             yield Report(stage="rounds", epoch=self.clock.epoch, metrics=metrics)

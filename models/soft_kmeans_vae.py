@@ -68,11 +68,11 @@ class SoftKMeansVAENetwork(PriorVAENetwork):
         """The centres C, shape (S, K, D)."""
         return self.mixture.means if self.config.prior == "gmm" else self.means
 
-    def loss(self, x: Tensor, draws: Draws, weight: float) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, draws: Draws, weight: Tensor) -> dict[str, Tensor]:
         """Return L_VAE + λ L_cluster and its terms, each (S,), of x (S, B, F).
 
         L_cluster = mean_i Σ_k w_ik ‖z_i - C_k‖² with w_i = softmax_k(-‖z_i - C_k‖²), on the same
-        draws z ~ q(z | x) as the bound; λ is the `weight`. "code_scale" is √(mean ‖z_i - mean
+        draws z ~ q(z | x) as the bound; λ is the `weight` (). "code_scale" is √(mean ‖z_i - mean
         z‖²), which falls towards 0 if codes and centres collapse.
         """
         q = self.vae.encode(x)
@@ -87,7 +87,7 @@ class SoftKMeansVAENetwork(PriorVAENetwork):
         return metrics | {
             "loss": metrics["loss"] + weight * cluster_loss,
             "cluster_loss": cluster_loss,
-            "cluster_weight": torch.full_like(cluster_loss, weight),
+            "cluster_weight": weight.expand_as(cluster_loss),
             "code_scale": offsets.square().sum(dim=-1).mean(dim=1).sqrt(),
             **assignment_metrics(log_w.detach()),
         }
@@ -168,8 +168,8 @@ class SoftKMeansVAE(PriorVAEMethod):
     clusterer_type = SoftKMeansVAEClusterer
     source = "DGM final project - VAE with latent clustering using GMM (2025), section 3.2"
 
-    def loss(self, x: Tensor, epoch: int) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, epoch: Tensor) -> dict[str, Tensor]:
         """Return L_VAE + λ L_cluster of a batch and its terms, with λ rising linearly at first."""
         ramp = self.config.warm_up * self.config.epochs
-        weight = self.config.cluster_weight * min(1.0, epoch / max(ramp, 1.0))
+        weight = self.config.cluster_weight * (epoch / max(ramp, 1.0)).clamp(max=1.0)
         return self.network.loss(x, self.draws, weight)

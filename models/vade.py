@@ -21,7 +21,7 @@ from ._kit.distributions import (
 )
 from ._kit.draws import Draws
 from ._kit.layers import Head, initialise
-from ._kit.loop import adam, in_chunks, train_epoch
+from ._kit.loop import adam, batch_indices, descent, in_chunks, set_learning_rate, train_epoch
 from ._kit.mixtures import GaussianMixture, random_subset
 from ._kit.outputs import validate_and_flatten
 from ._kit.pretraining import NetworkPretraining
@@ -213,21 +213,17 @@ class VaDE(StackedMethod, Pretrains):
         """Train the autoencoder, start the mixture on its codes, then train both jointly."""
         points = validate_and_flatten(x, self.config)
         yield from self.pretraining.fit(points)
+        step = descent(points, self._loss, self.optimiser, self.draws)
         for epoch in self.clock.count("joint", self.config.joint_epochs):
             if epoch == 1:
                 self._start_mixture(points)
-            metrics = self._train_epoch(points, self.config.rate(epoch))
+            set_learning_rate(self.optimiser, self.config.rate(epoch))
+            batches = batch_indices(len(points), self.config.batch_size, self.draws)
+            metrics = train_epoch(step, batches)
             yield Report(stage="joint", epoch=self.clock.epoch, metrics=metrics)
 
-    def _train_epoch(self, points: Tensor, learning_rate: float) -> dict[str, Tensor]:
-        self.optimiser.param_groups[0]["lr"] = learning_rate
-        return train_epoch(
-            points,
-            lambda batch: self.network.bound(batch, self.draws),
-            self.optimiser,
-            batch_size=self.config.batch_size,
-            draws=self.draws,
-        )
+    def _loss(self, x: Tensor) -> dict[str, Tensor]:
+        return self.network.bound(x, self.draws)
 
     @torch.no_grad()
     def _start_mixture(self, points: Tensor) -> None:

@@ -31,9 +31,10 @@ from ._kit.bounds import antithetic_bound, antithetic_noise
 from ._kit.distributions import diagonal_normal, independent_bernoulli, log_prob, rsample
 from ._kit.draws import Draws
 from ._kit.layers import MLP, GaussianHead, Head, initialise
-from ._kit.loop import Mean, adam, gradient_step, in_chunks, minibatches
+from ._kit.loop import adam, batch_indices, gradient_step, in_chunks, train_epoch
 from ._kit.outputs import validate_and_flatten
 from ._kit.precision import mixed_precision
+from ._kit.recording import Step
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 from ._kit.trainable_mixture import TrainableMixture
 from ._kit.vae import VAEConfig
@@ -201,16 +202,20 @@ class VAEIC(StackedMethod):
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train on x, shape (N, *shape); metrics are means over an epoch, in nats."""
         points = validate_and_flatten(x, self.config)
+        step = Step(lambda index: self._step(points[index]), self.draws)
         for _ in self.clock.count("train", self.config.epochs):
             self.network.train()
-            mean = Mean()
-            for batch in minibatches(points, self.config.batch_size, self.draws):
-                copy = self.augmentation.apply(batch, self.shape, self.draws)
-                with mixed_precision(points.device, points.shape[1]):
-                    metrics = self.losses(batch, copy)
-                gradient_step(self.optimiser, metrics["loss"])
-                mean.add(metrics)
-            yield Report(stage="train", epoch=self.clock.epoch, metrics=mean.result())
+            metrics = train_epoch(
+                step, batch_indices(len(points), self.config.batch_size, self.draws)
+            )
+            yield Report(stage="train", epoch=self.clock.epoch, metrics=metrics)
+
+    def _step(self, batch: Tensor) -> dict[str, Tensor]:
+        copy = self.augmentation.apply(batch, self.shape, self.draws)
+        with mixed_precision(batch.device, batch.shape[2]):
+            metrics = self.losses(batch, copy)
+        gradient_step(self.optimiser, metrics["loss"])
+        return metrics
 
     def losses(self, x: Tensor, copy: Tensor) -> dict[str, Tensor]:
         """Return the loss of points and their augmented copies (R, B, F) and its terms, (R,)."""

@@ -29,11 +29,11 @@ class Draws:
 
     def normal(self, *shape: int) -> Tensor:
         """Return standard normal numbers, shape (R, *shape)."""
-        return self._stacked(lambda g: torch.randn(shape, generator=g, device=self.device))
+        return self._filled(shape, torch.float32, lambda row, g: row.normal_(generator=g))
 
     def uniform(self, *shape: int) -> Tensor:
         """Return numbers uniform on [0, 1), shape (R, *shape)."""
-        return self._stacked(lambda g: torch.rand(shape, generator=g, device=self.device))
+        return self._filled(shape, torch.float32, lambda row, g: row.uniform_(generator=g))
 
     def bernoulli(self, probability: float, *shape: int) -> Tensor:
         """Return booleans that are true with a probability above 0, shape (R, *shape).
@@ -42,13 +42,17 @@ class Draws:
         each 64-bit integer gives four booleans.
         """
         n = math.prod(shape)
-        bits = self._stacked(lambda g: self._random_words(-(-n // 4), g)).view(torch.int16)
+        words = self._filled(
+            (-(-n // 4),), torch.int64, lambda row, g: row.random_(-(2**63), None, generator=g)
+        )
         threshold = 2**15 - round(probability * 2**16)
-        return (bits[:, :n] >= threshold).unflatten(1, shape)
+        return (words.view(torch.int16)[:, :n] >= threshold).unflatten(1, shape)
 
     def permutation(self, n: int) -> Tensor:
         """Return a random order of n points for every replica, shape (R, n), int64."""
-        return self._stacked(lambda g: torch.randperm(n, generator=g, device=self.device))
+        return self._filled(
+            (n,), torch.int64, lambda row, g: torch.randperm(n, generator=g, out=row)
+        )
 
     def state(self) -> dict[str, Tensor]:
         """Return the state of every generator."""
@@ -59,12 +63,16 @@ class Draws:
         for r, generator in enumerate(self.generators):
             generator.set_state(state[str(r)].cpu())
 
-    def _random_words(self, n: int, generator: torch.Generator) -> Tensor:
-        empty = torch.empty(n, dtype=torch.int64, device=self.device)
-        return empty.random_(-(2**63), None, generator=generator)
-
-    def _stacked(self, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
-        return torch.stack([draw(generator) for generator in self.generators])
+    def _filled(
+        self,
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        fill: Callable[[Tensor, torch.Generator], object],
+    ) -> Tensor:
+        numbers = torch.empty(len(self.generators), *shape, dtype=dtype, device=self.device)
+        for row, generator in zip(numbers, self.generators, strict=True):
+            fill(row, generator)
+        return numbers
 
 
 def _stream_seed(seed: int, stream: str) -> int:

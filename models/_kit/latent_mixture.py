@@ -1,7 +1,7 @@
 """A variational autoencoder with a Gaussian mixture fitted on its codes."""
 
 from abc import ABC
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -14,13 +14,14 @@ from .bounds import antithetic_noise
 from .distributions import rsample
 from .draws import Draws
 from .layers import initialise
-from .loop import adam, train_epoch
+from .loop import adam, batch_indices, descent, train_epoch
 from .mixtures import GaussianMixture, refit_mixture
+from .recording import Step
 from .stack import NetworkClusterer, StackedMethod, StackedNetwork
 from .starts import fit_best_mixture
 from .vae import VAE, VAEConfig
 
-Bound = Callable[[Tensor, Draws], dict[str, Tensor]]
+Bound = Callable[..., dict[str, Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +52,15 @@ class LatentMixture(StackedNetwork):
         self.vae = VAE(stack, torch.Size(shape).numel(), config)
         self.mixture = GaussianMixture(stack, config.n_components, config.latent_size)
 
-    def own_component_bound(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
+    def own_component_bound(self, x: Tensor, draws: Draws, whitening: Tensor) -> dict[str, Tensor]:
         """Return `VAE.bound` with a single component of the mixture as the prior of each point.
 
         E_q log p(x | z) - KL(q(z | x) || N(μ_c, S_c)) + log π_c, with the c of the highest bound:
-        log p(z) ≥ log π_c + log N(z; μ_c, S_c) for every c.
+        log p(z) ≥ log π_c + log N(z; μ_c, S_c) for every c. `whitening` is the mixture's own,
+        which does not change from step to step.
         """
         q = self.vae.encode(x)
-        cross = self.mixture.cross_entropy(q) - self.mixture.log_weights.unsqueeze(1)
+        cross = self.mixture.cross_entropy(q, whitening) - self.mixture.log_weights.unsqueeze(1)
         return self.vae.bound(x, rsample(q, draws), cross.amin(dim=-1) - q.entropy())
 
     @torch.no_grad()
@@ -149,20 +151,22 @@ class LatentMixtureMethod(StackedMethod, ABC):
         """
         epochs = self.config.vae_epochs
         fits = {-(-epochs // 9), -(-epochs // 3), epochs}
+        step = self.step(x, self.network.vae.standard_bound)
         for epoch in self.clock.count("vae", epochs):
-            metrics = self.train_epoch(x, self.network.vae.standard_bound)
+            metrics = train_epoch(step, self.batches(x))
             if epoch in fits:
                 self.network.fit_mixture(x, self.draws)
             clusters = epoch >= min(fits)
             yield Report(stage="vae", epoch=self.clock.epoch, metrics=metrics, clusters=clusters)
 
     @final
-    def train_epoch(self, x: Tensor, bound: Bound) -> dict[str, Tensor]:
-        """Train for one epoch on a bound of x (N, F) and return the mean metrics, (R,)."""
-        return train_epoch(
-            x,
-            lambda batch: bound(batch, self.draws),
-            self.optimiser,
-            batch_size=self.config.batch_size,
-            draws=self.draws,
+    def step(self, x: Tensor, bound: Bound) -> Step:
+        """Return the step on a bound of x (N, F)."""
+        return descent(
+            x, lambda batch, *terms: bound(batch, self.draws, *terms), self.optimiser, self.draws
         )
+
+    @final
+    def batches(self, x: Tensor) -> Sequence[Tensor]:
+        """Return the indices (R, B) of an epoch over x (N, F)."""
+        return batch_indices(len(x), self.config.batch_size, self.draws)

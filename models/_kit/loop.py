@@ -1,6 +1,6 @@
 """Parts of a training loop: epochs, batches, optimiser steps, metrics, resumable state."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from ...methods.config import Scalar
 from ...methods.contract import State
 from .draws import Draws
 from .precision import mixed_precision
+from .recording import Metrics, Step
 
 
 class Clock:
@@ -40,17 +41,11 @@ class Clock:
         self.passes = {stage: int(passes) for stage, passes in state.items()}
 
 
-def minibatches(x: Tensor, size: int, draws: Draws) -> Iterator[Tensor]:
-    """Yield batches (R, B, F) that hold every point once, each replica in its own order.
+def batch_indices(n: int, size: int, draws: Draws) -> Sequence[Tensor]:
+    """Return indices (R, B) that hold each of n points once, each replica in its own order.
 
-    The points are split into ⌈N / size⌉ batches of nearly equal size.
+    The points are split into ⌈n / size⌉ batches of nearly equal size.
     """
-    for index in batch_indices(len(x), size, draws):
-        yield x[index]
-
-
-def batch_indices(n: int, size: int, draws: Draws) -> Iterable[Tensor]:
-    """Return the indices (R, B) of one epoch over n points in batches of at most `size`."""
     return draws.permutation(n).tensor_split(-(-n // size), dim=1)
 
 
@@ -61,8 +56,26 @@ def adam(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
 ) -> torch.optim.Adam:
-    """Return a fused Adam, which updates all parameters with one kernel."""
-    return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, eps=eps, fused=True)
+    """Return a fused Adam, which updates all parameters with one kernel.
+
+    Its learning rate is a tensor on their device, so that recorded steps follow its changes.
+    """
+    trained = list(parameters)
+    device = trained[0].device
+    return torch.optim.Adam(
+        trained,
+        lr=torch.full((), learning_rate, device=device),
+        betas=betas,
+        eps=eps,
+        fused=True,
+        capturable=device.type == "cuda",
+    )
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of an optimiser that `adam` made."""
+    for group in optimiser.param_groups:
+        group["lr"].fill_(rate)
 
 
 def gradient_step(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:
@@ -76,44 +89,29 @@ def gradient_step(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:
     return loss.detach()
 
 
-class Mean:
-    """The mean of named metrics, each of shape (R,), over the batches of an epoch."""
+def descent(
+    points: Tensor, loss: Callable[..., Metrics], optimiser: torch.optim.Optimizer, draws: Draws
+) -> Step:
+    """Return the step that updates parameters on the points with indices (R, B).
 
-    def __init__(self) -> None:
-        self.totals: dict[str, Tensor] = {}
-        self.batches = 0
-
-    def add(self, metrics: Mapping[str, Tensor]) -> None:
-        """Add the metrics of one batch."""
-        for name, value in metrics.items():
-            value = value.detach()
-            self.totals[name] = self.totals[name] + value if name in self.totals else value
-        self.batches += 1
-
-    def result(self) -> dict[str, Tensor]:
-        """Return the means, each of shape (R,)."""
-        return {name: total / self.batches for name, total in self.totals.items()}
-
-
-def train_epoch(
-    points: Tensor,
-    loss: Callable[[Tensor], Mapping[str, Tensor]],
-    optimiser: torch.optim.Optimizer,
-    *,
-    batch_size: int,
-    draws: Draws,
-) -> dict[str, Tensor]:
-    """Train for one epoch on points (N, F) and return the mean metrics, each (R,).
-
-    `loss` maps a batch (R, B, F) to metrics (R,), including "loss".
+    `loss` maps a batch (R, B, F) of the points (N, F), and the step's further arguments, to
+    metrics (R,), including "loss".
     """
-    mean = Mean()
-    for batch in minibatches(points, batch_size, draws):
+
+    def step(index: Tensor, *arguments: Tensor) -> Metrics:
         with mixed_precision(points.device, points.shape[1]):
-            metrics = loss(batch)
+            metrics = loss(points[index], *arguments)
         gradient_step(optimiser, metrics["loss"])
-        mean.add(metrics)
-    return mean.result()
+        return metrics
+
+    return Step(step, draws)
+
+
+def train_epoch(step: Step, batches: Iterable[Tensor], *arguments: Tensor) -> dict[str, Tensor]:
+    """Take a step on every batch of indices (R, B) and return the mean metrics, each (R,)."""
+    for index in batches:
+        step(index, *arguments)
+    return step.mean()
 
 
 def in_chunks(function: Callable[[Tensor], Tensor], x: Tensor, *, size: int = 4096) -> Tensor:
@@ -153,7 +151,7 @@ def _state_of(part: object) -> Mapping[str, Tensor | Scalar]:
             for index, values in saved["state"].items()
             for key, value in values.items()
         }
-        rates = {f"lr/{i}": group["lr"] for i, group in enumerate(saved["param_groups"])}
+        rates = {f"lr/{i}": float(g["lr"]) for i, g in enumerate(saved["param_groups"])}
         return moments | rates
     if isinstance(part, Tensor):
         return {"": part}
@@ -181,7 +179,11 @@ def _restore_optimiser(
     for name, value in state.items():
         index, key = name.split("/")
         if index == "lr":
-            saved["param_groups"][int(key)]["lr"] = value
+            rate = saved["param_groups"][int(key)]["lr"]
+            is_tensor = isinstance(rate, Tensor)
+            saved["param_groups"][int(key)]["lr"] = (
+                torch.full_like(rate, float(value)) if is_tensor else value
+            )
         else:
             saved["state"].setdefault(int(index), {})[key] = value
     optimiser.load_state_dict(saved)

@@ -53,13 +53,12 @@ class GaussianMixture(nn.Module):
         """Return log p(z), shape (S, N)."""
         return self.log_joint(z).logsumexp(dim=-1)
 
-    def cross_entropy(self, q: Independent) -> Tensor:
+    def cross_entropy(self, q: Independent, whitening: Tensor) -> Tensor:
         """Return -E_q log N(z; μ_k, S_k), shape (S, B, K), of diagonal Gaussians q (S, B, D).
 
         ½ [D log 2π + log|S_k| + (m - μ_k)ᵀ S_k⁻¹ (m - μ_k) + tr(S_k⁻¹ diag s²)]. Minus the
         entropy of q, it is KL(q ‖ N_k).
         """
-        whitening = self._whitening()
         precision = whitening.square().sum(dim=-1)  # diagonal of S⁻¹, (S, K, D)
         with full_precision(precision.device):
             trace = q.base_dist.variance @ precision.transpose(1, 2)
@@ -79,13 +78,14 @@ class GaussianMixture(nn.Module):
         self.means.copy_(fitted.means)
         self.scale_tril.copy_(factor.masked_fill((failed > 0)[..., None, None], math.nan))
 
-    def _whitening(self) -> Tensor:
+    def whitening(self) -> Tensor:
+        """Return W = L⁻ᵀ of every component, (S, K, D, D), with S⁻¹ = W Wᵀ."""
         eye = torch.eye(self.means.shape[-1], device=self.means.device)
         return torch.linalg.solve_triangular(self.scale_tril, eye, upper=False).transpose(-1, -2)
 
     def _negative_log_density(self, z: Tensor, whitening: Tensor | None = None) -> Tensor:
         stack, components, features = self.means.shape
-        w = self._whitening() if whitening is None else whitening
+        w = self.whitening() if whitening is None else whitening
         with full_precision(z.device):
             offset = (self.means.unsqueeze(2) @ w).view(stack, 1, -1)
             white = z @ w.transpose(1, 2).reshape(stack, features, -1) - offset

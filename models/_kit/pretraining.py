@@ -10,7 +10,7 @@ from ...methods.config import Scalar
 from ...methods.contract import Pretraining, Report, State
 from .draws import Draws
 from .layers import initialise
-from .loop import Clock, adam, pack, train_epoch, unpack
+from .loop import Clock, adam, batch_indices, descent, pack, train_epoch, unpack
 
 STAGE = "pretraining"
 
@@ -58,14 +58,10 @@ class NetworkPretraining(Pretraining):
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train for the remaining epochs on x (N, F), with a report after each."""
+        step = descent(x, lambda batch: self.loss(batch, self.draws), self.optimiser, self.draws)
         for _ in self.clock.count(STAGE, self.config.pretraining_epochs):
-            metrics = train_epoch(
-                x,
-                lambda batch: self.loss(batch, self.draws),
-                self.optimiser,
-                batch_size=self.config.pretraining_batch_size,
-                draws=self.draws,
-            )
+            batches = batch_indices(len(x), self.config.pretraining_batch_size, self.draws)
+            metrics = train_epoch(step, batches)
             yield Report(stage=STAGE, epoch=self.clock.epoch, metrics=metrics, clusters=False)
 
     def result(self) -> State | None:

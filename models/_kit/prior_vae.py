@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import ClassVar, Self, final
 
 import torch
@@ -13,7 +12,7 @@ from ...methods.config import Scalar, setting
 from ...methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape
 from .bounds import antithetic_noise
 from .draws import Draws
-from .loop import adam, train_epoch
+from .loop import adam, batch_indices, descent, train_epoch
 from .outputs import validate_and_flatten
 from .pretraining import NetworkPretraining
 from .stack import NetworkClusterer, StackedMethod, StackedNetwork
@@ -149,8 +148,8 @@ class PriorVAEMethod(StackedMethod, Pretrains, ABC):
         self.optimiser = adam(self.network.parameters(), self.config.learning_rate)
 
     @abstractmethod
-    def loss(self, x: Tensor, epoch: int) -> Mapping[str, Tensor]:
-        """Return the metrics (R,), including "loss", of a batch (R, B, F) in an epoch ≥ 1."""
+    def loss(self, x: Tensor, epoch: Tensor) -> Mapping[str, Tensor]:
+        """Return the metrics (R,), including "loss", of a batch (R, B, F) in an epoch ≥ 1, ()."""
 
     @final
     def fit(self, x: Tensor) -> Iterator[Report]:
@@ -158,16 +157,12 @@ class PriorVAEMethod(StackedMethod, Pretrains, ABC):
         config, network = self.config, self.network
         points = validate_and_flatten(x, config)
         yield from self.pretraining.fit(points)
+        step = descent(points, self.loss, self.optimiser, self.draws)
         for epoch in self.clock.count("joint", config.epochs):
             if epoch == 1:
                 network.initialise_clusters(points, self.draws)
-            metrics = train_epoch(
-                points,
-                partial(self.loss, epoch=epoch),
-                self.optimiser,
-                batch_size=config.batch_size,
-                draws=self.draws,
-            )
+            batches = batch_indices(len(points), config.batch_size, self.draws)
+            metrics = train_epoch(step, batches, self.scalar(epoch))
             network.update_statistics(points, self.draws)
             yield Report(stage="joint", epoch=self.clock.epoch, metrics=metrics)
 

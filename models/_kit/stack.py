@@ -152,6 +152,11 @@ class StackedMethod(Method, Trains, Random, ABC):
         return network_type(len(self.draws), self.shape, self.config).to(self.draws.device)
 
     @final
+    def scalar(self, value: float) -> Tensor:
+        """Return a number as a tensor (), for a step that takes it as an argument."""
+        return torch.full((), value, device=self.draws.device)
+
+    @final
     def pretraining_of(
         self, network: nn.Module, loss: Loss, config: PretrainingConfig
     ) -> NetworkPretraining:

@@ -127,4 +127,4 @@ class _FixedScaleHead(nn.Module):
     def forward(self, h: Tensor) -> Independent:
         """Return p(· | h) with batch shape (S, B) and event shape (fan_out,)."""
         mean = self.mean(h)
-        return diagonal_normal(mean, mean.new_tensor(self.scale).expand_as(mean))
+        return diagonal_normal(mean, mean.new_full((), self.scale).expand_as(mean))

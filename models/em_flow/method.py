@@ -25,7 +25,8 @@ from ...errors import UsageError
 from ...methods.config import Config, setting
 from ...methods.contract import Bounds, Generates, Report, Shape
 from .._kit.draws import Draws
-from .._kit.loop import Mean, adam, gradient_step, in_chunks
+from .._kit.loop import adam, gradient_step, in_chunks, set_learning_rate
+from .._kit.recording import Step
 from .._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 from .._kit.starts import initial_responsibilities
 from ..em_vae.networks import expand_to_stack, mean_entropy, unstack_clusters
@@ -226,15 +227,17 @@ class EMFlow(StackedMethod):
         x, per_m_step = x.flatten(1), self.config.m_step_epochs
         u = self.shares.u if self.shares.u is not None else self._start(x)
         points, residual = self._project(x)
+        scale = self.config.noise * points.var(0, correction=0).mean().sqrt()
+        step = Step(lambda index, share: self._step(points[index], share, scale), self.draws)
         for epoch in self.clock.count("em", self.config.passes):
-            iteration, step = divmod(epoch - 1, per_m_step)
-            if step == 0:
+            iteration, done = divmod(epoch - 1, per_m_step)
+            if done == 0:
                 self._set_learning_rate(iteration)
                 below = self.config.revive_below
                 revive_clusters(u, below, lambda _: points, self.network, self.optimiser)
                 self._update_weights(u)
-            metrics = {"elbo": self._m_step(points, u) + residual}
-            if step == per_m_step - 1:
+            metrics = {"elbo": self._m_step(step, u) + residual}
+            if done == per_m_step - 1:
                 u, log_likelihood = self._e_step(points)
                 metrics["log_likelihood"] = log_likelihood + residual
             self.shares.u = u
@@ -268,7 +271,7 @@ class EMFlow(StackedMethod):
     def _set_learning_rate(self, iteration: int) -> None:
         done = iteration / max(1, self.config.iterations - 1)
         rate = self.config.learning_rate * self.config.decay**done
-        self.optimiser.param_groups[0]["lr"] = rate
+        set_learning_rate(self.optimiser, rate)
 
     @torch.no_grad()
     def _update_weights(self, u: Tensor) -> None:
@@ -276,28 +279,34 @@ class EMFlow(StackedMethod):
         if self.config.weights == "fitted":
             self.network.log_weights.copy_((u.sum(1) + 1).log().log_softmax(-1))
 
-    def _m_step(self, points: Tensor, u: Tensor) -> Tensor:
+    def _m_step(self, step: Step, u: Tensor) -> Tensor:
         """Train for one epoch on -Σ_ik u_ik log p_k(x_i) / N and return the bound of EM, (R,).
 
         The bound is Σ_ik u_ik (log π_k + log p_k(x_i) - log u_ik) / N, at the points with noise.
         In the paper a network sees a whole batch with weights. Here a flow sees `effective_share`
         of a batch without weights.
         """
-        config, mean = self.config, Mean()
-        K, share = config.n_components, u.mean(1)
-        steps = -(-len(points) // config.batch_size)
+        config, share = self.config, u.mean(1)
+        points, K = u.shape[1:]
+        steps = -(-points // config.batch_size)
         is_first = self.clock.epoch <= config.m_step_epochs
         part = effective_share(config.start if is_first else "", K)
-        size = math.ceil(part * len(points) / steps)
-        scale = config.noise * points.var(0, correction=0).mean().sqrt()
-        # all products are too narrow for mixed precision, and densities need float32
+        size = math.ceil(part * points / steps)
         for index in systematic_resample(u, steps * size, self.draws).split(size, dim=1):
-            noise = scale * self.draws.normal(K, size, points.shape[1]).flatten(0, 1)
-            log_prob = self.network.flows.log_prob(points[index] + noise)
-            cost = -log_prob.mean(-1).unflatten(0, (-1, K))
-            mean.add({"loss": gradient_step(self.optimiser, (share * cost).sum(-1))})
+            step(index, share)
         prior = (share * self.network.log_weights).sum(-1)
-        return prior + mean_entropy(u) - mean.result()["loss"]
+        return prior + mean_entropy(u) - step.mean()["loss"]
+
+    def _step(self, batch: Tensor, share: Tensor, scale: Tensor) -> dict[str, Tensor]:
+        """Update every flow on its batch (R·K, B, D) plus noise, with its share (R, K) as weight.
+
+        All products are too narrow for mixed precision, and densities need float32.
+        """
+        K = self.config.n_components
+        noise = self.draws.normal(K, *batch.shape[1:]).flatten(0, 1)
+        log_prob = self.network.flows.log_prob(batch + scale * noise)
+        cost = -log_prob.mean(-1).view_as(share)
+        return {"loss": gradient_step(self.optimiser, (share * cost).sum(-1))}
 
     @torch.no_grad()
     def _e_step(self, points: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,10 +25,11 @@ from .._kit.distributions import rsample
 from .._kit.draws import Draws
 from .._kit.latent_mixture import LatentMixture
 from .._kit.layers import initialise
-from .._kit.loop import Mean, adam, gradient_step, in_chunks
+from .._kit.loop import adam, gradient_step, in_chunks, set_learning_rate
 from .._kit.outputs import validate_and_flatten
 from .._kit.precision import mixed_precision
 from .._kit.pretraining import NetworkPretraining, NoPretraining
+from .._kit.recording import Step
 from .._kit.stack import NetworkClusterer, StackedMethod
 from .._kit.starts import initial_responsibilities
 from .networks import CHUNK_SIZE, EMVAENetwork, expand_to_stack, mean_entropy, unstack_clusters
@@ -181,13 +182,14 @@ class EMVAE(StackedMethod, Pretrains):
         x, per_m_step = validate_and_flatten(x, self.config), self.config.m_step_epochs
         yield from self.pretraining.fit(x)
         u = self.shares.u if self.shares.u is not None else self._initial_responsibilities(x)
+        step = Step(lambda index, share: self._step(x[index], share), self.draws)
         for epoch in self.clock.count("em", self.config.em_passes):
-            iteration, step = divmod(epoch - 1, per_m_step)
-            if step == 0:
+            iteration, done = divmod(epoch - 1, per_m_step)
+            if done == 0:
                 self._set_learning_rate(iteration)
                 self._revive(x, u)
-            metrics = self._m_step(x, u)
-            if step == per_m_step - 1:
+            metrics = self._m_step(step, u)
+            if done == per_m_step - 1:
                 u, bound = self._e_step(x)
                 metrics |= self._objective(bound)
             self.shares.u = u
@@ -205,7 +207,7 @@ class EMVAE(StackedMethod, Pretrains):
     def _set_learning_rate(self, iteration: int) -> None:
         decays = iteration // self.config.decay_every if self.config.decay_every else 0
         rate = self.config.learning_rate * self.config.decay**decays
-        self.optimiser.param_groups[0]["lr"] = rate
+        set_learning_rate(self.optimiser, rate)
 
     def _revive(self, x: Tensor, u: Tensor) -> None:
         def codes(index: int) -> Tensor:
@@ -213,30 +215,32 @@ class EMVAE(StackedMethod, Pretrains):
 
         revive_clusters(u, self.config.revive_below, codes, self.network, self.optimiser)
 
-    def _m_step(self, x: Tensor, u: Tensor) -> dict[str, Tensor]:
+    def _m_step(self, step: Step, u: Tensor) -> dict[str, Tensor]:
         """Train for one epoch on -sum_ik u_ik ELBO_k(x_i), with one draw of each code.
 
         In the paper a network sees a whole batch with weights. Here it sees `effective_share` of
         a batch without weights.
         """
-        vaes, mean, K = self.network.vaes, Mean(), self.config.n_components
-        share = u.mean(1)
-        steps = -(-len(x) // self.config.batch_size)
+        points, K = u.shape[1:]
+        steps = -(-points // self.config.batch_size)
         is_first = self.clock.passes["em"] <= self.config.m_step_epochs
         part = effective_share(self.config.start if is_first else "", K)
-        size = math.ceil(part * len(x) / steps)
+        size = math.ceil(part * points / steps)
+        share = u.mean(1)
         for index in systematic_resample(u, steps * size, self.draws).split(size, dim=1):
-            batch = x[index]
-            with mixed_precision(x.device, x.shape[1]):
-                q = vaes.encode(batch)
-                terms = vaes.loss_terms(batch, q, rsample(q, self.draws))
-            reconstruction, kl = (
-                (share * cost.mean(-1).unflatten(0, (-1, K))).sum(-1) for cost in terms
-            )
-            loss = gradient_step(self.optimiser, reconstruction + kl)
-            mean.add({"loss": loss, "reconstruction": reconstruction, "kl": kl})
-        metrics = mean.result()
+            step(index, share)
+        metrics = step.mean()
         return metrics | self._objective(mean_entropy(u) - metrics["loss"])
+
+    def _step(self, batch: Tensor, share: Tensor) -> dict[str, Tensor]:
+        """Update every network on its batch (R·K, B, F), with its share (R, K) as weight."""
+        vaes = self.network.vaes
+        with mixed_precision(batch.device, batch.shape[2]):
+            q = vaes.encode(batch)
+            terms = vaes.loss_terms(batch, q, rsample(q, self.draws))
+        reconstruction, kl = ((share * cost.mean(-1).view_as(share)).sum(-1) for cost in terms)
+        loss = gradient_step(self.optimiser, reconstruction + kl)
+        return {"loss": loss, "reconstruction": reconstruction, "kl": kl}
 
     @torch.no_grad()
     def _e_step(self, x: Tensor) -> tuple[Tensor, Tensor]:

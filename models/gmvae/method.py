@@ -11,7 +11,6 @@ Recognition: q(x | y) and q(w | y) are diagonal Gaussians, q(z | x, w) is exact 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import Self, final
 
 import torch
@@ -22,7 +21,7 @@ from ...methods.contract import Bounds, Decodes, Generates, Report, Traverses
 from .._kit.distributions import diagonal_normal, log_prob, rsample
 from .._kit.draws import Draws
 from .._kit.layers import initialise
-from .._kit.loop import adam, in_chunks, train_epoch
+from .._kit.loop import adam, batch_indices, descent, in_chunks, train_epoch
 from .._kit.outputs import validate_and_flatten
 from .._kit.stack import NetworkClusterer, StackedMethod
 from .bound import Terms, information_constraint, lower_bound
@@ -180,21 +179,17 @@ class GMVAE(StackedMethod):
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train on x, shape (N, *shape). Reported metrics are means over the epoch, in nats."""
         points = validate_and_flatten(x, self.config)
+        step = descent(points, self._loss, self.optimiser, self.draws)
         for epoch in self.clock.count("train", self.config.epochs):
-            metrics = train_epoch(
-                points,
-                partial(self._loss, weight=self._divergence_weight(epoch)),
-                self.optimiser,
-                batch_size=self.config.batch_size,
-                draws=self.draws,
-            )
+            batches = batch_indices(len(points), self.config.batch_size, self.draws)
+            metrics = train_epoch(step, batches, self.scalar(self._divergence_weight(epoch)))
             yield Report(stage="train", epoch=self.clock.epoch, metrics=metrics)
 
-    def _loss(self, y: Tensor, weight: float) -> dict[str, Tensor]:
+    def _loss(self, y: Tensor, weight: Tensor) -> dict[str, Tensor]:
         terms = lower_bound(self.network, y, self.draws, self.config.mc_samples)
         return {"loss": self._objective(terms, weight), **terms.means()}
 
-    def _objective(self, terms: Terms, weight: float) -> Tensor:
+    def _objective(self, terms: Terms, weight: Tensor | float) -> Tensor:
         """Return minus the bound, (R,), with the z term raised to at least lambda (Eq. 7)."""
         divergence = (terms.conditional_prior + terms.w_prior).mean(dim=1)
         divergence = divergence + information_constraint(terms.z_prior, self.config.threshold)

@@ -57,7 +57,7 @@ def trained(config: SoftKMeansVAEConfig, seeds: list[int]) -> tuple[SoftKMeansVA
 @pytest.mark.parametrize("prior", ["standard", "gmm"])
 def test_the_loss_matches_a_loop_over_points_and_centres(prior: str) -> None:
     made, x = network(prior), numbers(2, 9, 4, seed=5)
-    metrics = made.loss(x, Draws([0, 1]), 0.3)
+    metrics = made.loss(x, Draws([0, 1]), torch.tensor(0.3))
     z, centres = rsample(made.vae.encode(x), Draws([0, 1])).tolist(), made.centres.tolist()
     for r in range(2):
         total = 0.0
@@ -74,7 +74,7 @@ def test_the_loss_matches_a_loop_over_points_and_centres(prior: str) -> None:
 def test_the_gradient_includes_the_soft_assignments() -> None:
     made, x = network(), numbers(2, 9, 4, seed=5)
     z = rsample(made.vae.encode(x), Draws([0, 1])).detach()
-    made.loss(x, Draws([0, 1]), 0.3)["cluster_loss"].sum().backward()
+    made.loss(x, Draws([0, 1]), torch.tensor(0.3))["cluster_loss"].sum().backward()
     centres = made.centres.detach().clone().requires_grad_()
     squares = torch.cdist(z, centres).square()
     (torch.softmax(-squares, dim=2) * squares).sum(2).mean(1).sum().backward()
@@ -83,7 +83,10 @@ def test_the_gradient_includes_the_soft_assignments() -> None:
 
 def test_without_a_weight_the_loss_is_that_of_the_vae() -> None:
     made, x = network(), numbers(2, 9, 4, seed=5)
-    ours, standard = made.loss(x, Draws([0, 1]), 0.0), made.vae.standard_bound(x, Draws([0, 1]))
+    ours, standard = (
+        made.loss(x, Draws([0, 1]), torch.tensor(0.0)),
+        made.vae.standard_bound(x, Draws([0, 1])),
+    )
     for name, value in standard.items():
         torch.testing.assert_close(ours[name], value)
 
@@ -92,7 +95,9 @@ def test_the_code_scale_is_the_spread_of_the_drawn_codes() -> None:
     made, x = network(), numbers(2, 50, 4, seed=5)
     z = rsample(made.vae.encode(x), Draws([0, 1]))
     expected = z.var(1, correction=0).sum(1).sqrt()
-    torch.testing.assert_close(made.loss(x, Draws([0, 1]), 1.0)["code_scale"], expected)
+    torch.testing.assert_close(
+        made.loss(x, Draws([0, 1]), torch.tensor(1.0))["code_scale"], expected
+    )
 
 
 def test_responsibilities_are_a_softmax_of_squared_distances() -> None:
@@ -218,7 +223,7 @@ def test_uninformative_codes_shrink_to_the_analytic_optimum() -> None:
         layer.weight.data.zero_()
         layer.bias.data.zero_()
     head.log_variance.bias.data.fill_(-math.log(1 + 2 * weight))
-    metrics = made.loss(x, Draws([0, 1]), weight)
+    metrics = made.loss(x, Draws([0, 1]), torch.tensor(weight))
     (metrics["kl"] + weight * metrics["cluster_loss"]).sum().backward()
     assert head.log_variance.bias.grad.abs().max() < 0.1
     assert weight * metrics["cluster_loss"][0].item() == pytest.approx(6 / 7, rel=0.1)

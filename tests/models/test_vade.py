@@ -177,11 +177,11 @@ def test_the_learning_rate_decays_to_a_tenth() -> None:
     method = VaDE(replace(CONFIG, decay=0.5, decay_every=4), (4,), [0])
     x, _ = blobs(60)
     seen = [
-        method.optimiser.param_groups[0]["lr"]
+        float(method.optimiser.param_groups[0]["lr"])
         for report in method.fit(x)
         if report.stage == "joint"
     ]
-    assert seen == [2e-3] * 4 + [1e-3] * 4 + [5e-4] * 2
+    assert seen == pytest.approx([2e-3] * 4 + [1e-3] * 4 + [5e-4] * 2)
     assert method.optimiser.param_groups[0]["eps"] == 1e-4
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tuner.methods.config import MetricInfo
 from tuner.methods.contract import Clusterer, Method, Report, Shape, State
-from tuner.models._kit.loop import minibatches
+from tuner.models._kit.loop import batch_indices
 from tuner.testing.training import UNSEEDED
 
 from .toy import Reseeds, Retells, Spoils, Toy, ToyClusterer, ToyConfig
@@ -164,9 +164,85 @@ class GrowsWeights(Toy):
 
 @breaks("replicas_are_independent")
 class SharesItsBatches(Toy):
-    def batches(self, x: Tensor) -> Iterator[Tensor]:
-        for batch in minibatches(x, 7, self.draws):
-            yield batch[:1].expand_as(batch)
+    def batches(self, n: int) -> Sequence[Tensor]:
+        return [index[:1].expand_as(index) for index in batch_indices(n, 7, self.draws)]
+
+
+@breaks("recorded_steps_equal_called_ones")
+class ClosesOverANumber(Toy):
+    def update(self, batch: Tensor) -> dict[str, Tensor]:
+        return super().update(batch * (1 + 0.01 * self.clock.epoch))
+
+
+@breaks("recorded_steps_equal_called_ones")
+class DecidesInPython(Toy):
+    def update(self, batch: Tensor) -> dict[str, Tensor]:
+        return super().update(batch + 0.01 if self.clock.epoch % 2 else batch)
+
+
+@breaks("recorded_steps_equal_called_ones")
+class CountsInPython(Toy):
+    updates = 0
+
+    def update(self, batch: Tensor) -> dict[str, Tensor]:
+        self.updates += 1
+        return super().update(batch)
+
+    def fit(self, x: Tensor) -> Iterator[Report]:
+        for report in super().fit(x):
+            count = torch.full_like(report.metrics["loss"], self.updates)
+            yield replace(report, metrics={**report.metrics, "updates": count})
+
+
+@breaks("recorded_steps_equal_called_ones")
+class SelectsByValue(Toy):
+    def update(self, batch: Tensor) -> dict[str, Tensor]:
+        return super().update(batch[:, (batch[0, :, 0] > -10)])
+
+
+@breaks("recorded_steps_equal_called_ones")
+class AsksTheHost(Toy):
+    def update(self, batch: Tensor) -> dict[str, Tensor]:
+        return super().update(batch if batch.max() < 1e9 else batch / 2)
+
+
+@breaks("recorded_steps_equal_called_ones")
+class FetchesValues(Toy):
+    def update(self, batch: Tensor) -> dict[str, Tensor]:
+        return super().update(batch + float(batch.detach().cpu().numpy().min() > 1e9))
+
+
+@breaks("recorded_steps_equal_called_ones")
+class CopiesFromPython(Toy):
+    def update(self, batch: Tensor) -> dict[str, Tensor]:
+        return super().update(batch * torch.tensor(1.0, device=batch.device))
+
+
+@breaks("recorded_steps_equal_called_ones")
+class ReplacesATensor(Toy):
+    def batches(self, n: int) -> Sequence[Tensor]:
+        self.shift = torch.zeros(1, device=self.device)
+        return super().batches(n)
+
+    def update(self, batch: Tensor) -> dict[str, Tensor]:
+        return super().update(batch + self.shift)
+
+
+@breaks("recorded_steps_equal_called_ones")
+class KeepsWhatAStepMade(Toy):
+    def update(self, batch: Tensor) -> dict[str, Tensor]:
+        self.last = super().update(batch)
+        return self.last
+
+    def fit(self, x: Tensor) -> Iterator[Report]:
+        for report in super().fit(x):
+            yield replace(report, metrics=dict(self.last)) if report.clusters else report
+
+
+@breaks("recorded_steps_equal_called_ones")
+class DrawsFromAnotherGenerator(Toy):
+    def update(self, batch: Tensor) -> dict[str, Tensor]:
+        return super().update(batch + 0.01 * self.apart.normal(*batch.shape[1:]))
 
 
 @breaks("predictions_are_log_probabilities")

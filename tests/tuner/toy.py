@@ -26,7 +26,8 @@ from tuner.methods.contract import (
 )
 from tuner.models._kit.draws import Draws
 from tuner.models._kit.layers import replica
-from tuner.models._kit.loop import Clock, Mean, adam, gradient_step, minibatches, pack, unpack
+from tuner.models._kit.loop import Clock, adam, batch_indices, gradient_step, pack, unpack
+from tuner.models._kit.recording import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,20 +159,23 @@ class Toy(Method, Trains, Random, Pretrains):
     def trained_tensors(self) -> list[Any]:
         return list(self.tensors.values())
 
-    def batches(self, x: Tensor) -> Iterator[Tensor]:
-        return minibatches(x, self.config.batch_size, self.draws)
+    def batches(self, n: int) -> Sequence[Tensor]:
+        return batch_indices(n, self.config.batch_size, self.draws)
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         points = x.flatten(1)
         yield from self.pretraining.seek(points)
+        step = Step(lambda index: self.update(points[index]), self.draws)
         for done in self.clock.count("toy", self.config.epochs - self.pretraining.passes):
             if done == 1:
                 self.tensors["centres"].data += self.pretraining.at.unsqueeze(1)
-            mean = Mean()
-            for batch in self.batches(points):
-                elbo = log_joint(self.tensors, batch).logsumexp(dim=2).mean(dim=1)
-                mean.add({"loss": gradient_step(self.optimiser, -elbo)})
-            yield Report(stage="toy", epoch=self.clock.epoch, metrics=mean.result())
+            for index in self.batches(len(points)):
+                step(index)
+            yield Report(stage="toy", epoch=self.clock.epoch, metrics=step.mean())
+
+    def update(self, batch: Tensor) -> dict[str, Tensor]:
+        elbo = log_joint(self.tensors, batch).logsumexp(dim=2).mean(dim=1)
+        return {"loss": gradient_step(self.optimiser, -elbo)}
 
     @torch.no_grad()
     def predict_log_proba(self, x: Tensor) -> Tensor:

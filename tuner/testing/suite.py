@@ -12,7 +12,7 @@ from ..methods.contract import (
     Trains,
     Traverses,
 )
-from . import outputs, pretraining, training
+from . import outputs, pretraining, recording, training
 from .subject import Subject
 
 Check = Callable[[Subject], None]
@@ -43,7 +43,11 @@ CHECKS: Mapping[type, tuple[Check, ...]] = {
         outputs.separated_blobs_are_found,
     ),
     Random: (training.the_seed_determines_the_result,),
-    Trains: (training.gradients_reach_every_parameter, training.divergence_does_not_raise),
+    Trains: (
+        training.gradients_reach_every_parameter,
+        training.divergence_does_not_raise,
+        recording.recorded_steps_equal_called_ones,
+    ),
     Pretrains: (
         pretraining.a_shared_network_gives_the_same_result,
         pretraining.pretraining_depends_only_on_its_settings,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tuner.methods.config import setting
 from tuner.methods.contract import Decodes, Pretrains, Report, Shape
 from tuner.models._kit.autoencoder import Autoencoder, AutoencoderConfig
-from tuner.models._kit.loop import Mean, adam, gradient_step, in_chunks, minibatches
+from tuner.models._kit.loop import adam, batch_indices, descent, in_chunks, train_epoch
 from tuner.models._kit.mixtures import fit_kmeans
 from tuner.models._kit.outputs import validate_and_flatten
 from tuner.models._kit.pretraining import NetworkPretraining
@@ -62,7 +62,7 @@ class DeepKMeansNetwork(StackedNetwork):
         """Return ‖z - r_k‖², shape (S, B, K), of codes z (S, B, D)."""
         return (codes.unsqueeze(2) - self.centres.unsqueeze(1)).square().sum(dim=-1)
 
-    def losses(self, x: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
+    def losses(self, x: Tensor, sharpness: Tensor) -> tuple[Tensor, Tensor]:
         """Return the means over x (S, B, F) of ‖x - x̂‖² and Σ_k G_k ‖z - r_k‖², each (S,).
 
         G = softmax(-α ‖z - r‖²) over the centres; it selects the closest one as α grows.
@@ -120,15 +120,18 @@ class DeepKMeans(StackedMethod, Pretrains):
         """Train the autoencoder, place the centres by k-means, then train both."""
         config, points = self.config, validate_and_flatten(x, self.config)
         yield from self.pretraining.fit(points)
+        step = descent(points, self._loss, self.optimiser, self.draws)
         for epoch in self.clock.count("clustering", config.epochs):
             if epoch == 1:
                 self._place_centres(points)
-            mean = Mean()
-            for batch in minibatches(points, config.batch_size, self.draws):
-                error, distortion = self.network.losses(batch, config.sharpness(epoch))
-                loss = gradient_step(self.optimiser, error + config.clustering_weight * distortion)
-                mean.add({"loss": loss, "distortion": distortion.detach()})
-            yield Report(stage="clustering", epoch=self.clock.epoch, metrics=mean.result())
+            batches = batch_indices(len(points), config.batch_size, self.draws)
+            metrics = train_epoch(step, batches, self.scalar(config.sharpness(epoch)))
+            yield Report(stage="clustering", epoch=self.clock.epoch, metrics=metrics)
+
+    def _loss(self, x: Tensor, sharpness: Tensor) -> dict[str, Tensor]:
+        error, distortion = self.network.losses(x, sharpness)
+        loss = error + self.config.clustering_weight * distortion
+        return {"loss": loss, "distortion": distortion}
 
     @torch.no_grad()
     def _place_centres(self, points: Tensor) -> None:

@@ -64,17 +64,17 @@ def test_elbo_is_below_the_evidence_and_near_it(likelihood: str) -> None:
 def test_own_component_bound_is_below_the_mixture_s() -> None:
     made, x = network(), points()
     own = torch.zeros(2)
-    draws = Draws(SEEDS)
+    draws, whitening = Draws(SEEDS), made.mixture.whitening()
     with torch.no_grad():
         batch = x.expand(2, *x.shape)
         for _ in range(400):
-            own += made.own_component_bound(batch, draws)["elbo"] / 400
+            own += made.own_component_bound(batch, draws, whitening)["elbo"] / 400
         assert (own < made.elbo(x, Draws([0]).normal(2000, 1)[0]).mean(1) + 0.05).all()
 
 
 def test_equal_components_make_the_standard_bound() -> None:
     made, x = network(fitted=False), points().expand(2, 12, 4)
-    own = made.own_component_bound(x, Draws(SEEDS))
+    own = made.own_component_bound(x, Draws(SEEDS), made.mixture.whitening())
     standard = made.vae.standard_bound(x, Draws(SEEDS))
     torch.testing.assert_close(own["kl"], standard["kl"] + math.log(3))
     torch.testing.assert_close(own["reconstruction"], standard["reconstruction"])

@@ -1,0 +1,159 @@
+"""Training steps, which a GPU records once and replays.
+
+A small network's step is a few hundred kernels, and a GPU finishes each before Python has launched
+the next. Recorded as a CUDA graph, the same kernels start without Python.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import final
+
+import torch
+from torch import Tensor
+
+from .draws import Draws
+
+Metrics = Mapping[str, Tensor]
+
+WARM_UP_STEPS = 3
+"""Steps of each shape that are taken before one is recorded, since the first ones allocate."""
+
+
+class RecordingError(RuntimeError):
+    """A step does something that cannot be recorded."""
+
+
+class Recording(ABC):
+    """Work on tensors that stay where they are, recorded so that it can be repeated."""
+
+    @abstractmethod
+    def __init__(self, work: Callable[[], None], generators: Sequence[torch.Generator]) -> None:
+        """Do the work once and record it. It may draw random numbers from the generators only."""
+
+    @abstractmethod
+    def replay(self) -> None:
+        """Do the work again."""
+
+    @staticmethod
+    @abstractmethod
+    def warm_up(work: Callable[[], None]) -> None:
+        """Do the work as often as needed before it can be recorded."""
+
+
+@final
+class CudaGraph(Recording):
+    """Work recorded as a CUDA graph."""
+
+    def __init__(self, work: Callable[[], None], generators: Sequence[torch.Generator]) -> None:
+        self.graph = torch.cuda.CUDAGraph()
+        for generator in generators:
+            self.graph.register_generator_state(generator)
+        try:
+            with torch.cuda.graph(self.graph):
+                work()
+        except RuntimeError as error:
+            raise _cause(error) from error
+        self.replay()  # recording does not do the work
+
+    def replay(self) -> None:
+        """Launch all kernels at once."""
+        self.graph.replay()
+
+    @staticmethod
+    def warm_up(work: Callable[[], None]) -> None:
+        """Do the work on another stream than the default one, as recording requires."""
+        stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            work()
+        current.wait_stream(stream)
+
+
+RECORDINGS: dict[str, type[Recording]] = {"cuda": CudaGraph}
+"""How steps are recorded, by type of device. On others they are called."""
+
+
+@final
+class Step:
+    """A training step, and the mean of the metrics (R,) that it returns.
+
+    `function` maps tensors to metrics. Whatever else it uses stays the same: points, networks,
+    optimisers and `draws` are read and changed in place. A number that differs between calls is
+    an argument, a tensor of shape (). No shape and no decision depends on values of tensors.
+    """
+
+    def __init__(self, function: Callable[..., Metrics], draws: Draws) -> None:
+        self._function, self._draws = function, draws
+        self._recording_type = RECORDINGS.get(draws.device.type)
+        self._shapes: dict[tuple[torch.Size, ...], _RecordedStep] = {}
+        self._totals: dict[str, Tensor] = {}
+        self._steps = 0
+
+    def __call__(self, *arguments: Tensor) -> None:
+        """Take the step and add up its metrics."""
+        self._steps += 1
+        if self._recording_type is None:
+            self._take(*arguments)
+            return
+        shapes = tuple(argument.shape for argument in arguments)
+        if shapes not in self._shapes:
+            self._shapes[shapes] = _RecordedStep(
+                self._take, self._recording_type, self._draws.generators
+            )
+        self._shapes[shapes](*arguments)
+
+    def mean(self) -> dict[str, Tensor]:
+        """Return the mean metrics of the steps since the last call, and begin anew."""
+        means = {name: total / self._steps for name, total in self._totals.items()}
+        for total in self._totals.values():
+            total.zero_()
+        self._steps = 0
+        return means
+
+    def _take(self, *arguments: Tensor) -> None:
+        metrics = self._function(*arguments)
+        if self._totals:
+            values = [metrics[name].detach() for name in self._totals]
+            torch._foreach_add_(list(self._totals.values()), values)
+        else:
+            self._totals = {name: value.detach().clone() for name, value in metrics.items()}
+
+
+@final
+class _RecordedStep:
+    """A step for arguments of given shapes: taken, then recorded, then replayed."""
+
+    def __init__(
+        self,
+        take: Callable[..., None],
+        recording_type: type[Recording],
+        generators: Sequence[torch.Generator],
+    ) -> None:
+        self._take, self._recording_type, self._generators = take, recording_type, generators
+        self._taken = 0
+        self._recording: Recording | None = None
+        self._arguments: list[Tensor] = []  # of the recording, which reads them from there
+
+    def __call__(self, *arguments: Tensor) -> None:
+        if self._recording is not None:
+            for recorded, argument in zip(self._arguments, arguments, strict=True):
+                recorded.copy_(argument)
+            self._recording.replay()
+        elif self._taken < WARM_UP_STEPS:
+            self._taken += 1
+            self._recording_type.warm_up(partial(self._take, *arguments))
+        else:
+            self._arguments = [argument.clone() for argument in arguments]
+            work = partial(self._take, *self._arguments)
+            self._recording = self._recording_type(work, self._generators)
+
+
+def _cause(error: RuntimeError) -> RuntimeError:
+    """Return what made recording fail: no memory, or something that cannot be recorded."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, torch.OutOfMemoryError):
+            return cause
+        cause = cause.__context__
+    return RecordingError(f"the training step could not be recorded on the GPU: {error}")
