@@ -20,7 +20,7 @@ from ._kit.distributions import (
     rsample,
 )
 from ._kit.draws import Draws
-from ._kit.layers import Head, initialise
+from ._kit.layers import Head, initialise, joined
 from ._kit.loop import adam, batch_indices, descent, in_chunks, set_learning_rate, train_epoch
 from ._kit.mixtures import GaussianMixture, random_subset
 from ._kit.outputs import validate_and_flatten
@@ -103,7 +103,7 @@ class VaDENetwork(StackedNetwork):
     def encode(self, x: Tensor) -> Independent:
         """Return q(z | x) of x (S, B, F)."""
         h = self.autoencoder.encoder(x)
-        return log_scale_normal(self.autoencoder.code(h), self.log_variance(h))
+        return log_scale_normal(*joined(h, self.autoencoder.code, self.log_variance))
 
     def decode(self, z: Tensor) -> Independent:
         """Return p(x | z) of z (S, B, D)."""

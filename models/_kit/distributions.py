@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
@@ -55,8 +56,9 @@ def rsample(q: Independent, draws: Draws, samples: int = 1) -> Tensor:
 
 def kl_to_standard_normal(q: Independent) -> Tensor:
     """Return KL(q || N(0, I)) in nats over the batch shape of a diagonal Gaussian q."""
-    second_moment = q.base_dist.mean.square() + q.base_dist.variance
-    return (0.5 * second_moment + _HALF_LOG_2_PI).sum(dim=-1) - q.entropy()
+    mean = q.base_dist.mean
+    second_moment = torch.addcmul(q.base_dist.variance, mean, mean).sum(dim=-1)
+    return 0.5 * second_moment + mean.shape[-1] * _HALF_LOG_2_PI - q.entropy()
 
 
 def log_prob(p: Distribution, x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from .distributions import diagonal_normal, independent_bernoulli
+from .distributions import diagonal_normal, independent_bernoulli, log_scale_normal
 from .draws import Draws
 
 Activation = Callable[[Tensor], Tensor]
@@ -31,9 +31,18 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x W + b."""
+        x = _cast_once(x)
         if self.bias is None:
             return torch.bmm(x, self.weight)
         return torch.baddbmm(self.bias, x, self.weight)
+
+
+def _cast_once(x: Tensor) -> Tensor:
+    """Return x (S, B, F) in the precision of the context, as one copy if all S are the same."""
+    kind = x.device.type
+    if x.stride(0) == 0 and torch.is_autocast_enabled(kind):
+        return x[:1].to(torch.get_autocast_dtype(kind)).expand_as(x)
+    return x
 
 
 class Head(Linear):
@@ -42,6 +51,14 @@ class Head(Linear):
     def forward(self, x: Tensor) -> Tensor:
         """Return x W + b in float32."""
         return super().forward(x).float()
+
+
+def image_format(device: torch.device) -> torch.memory_format:
+    """Return how images lie in memory: on a GPU with the channels of a pixel side by side.
+
+    Convolutions in low precision and batch norms are written for this there. All layers keep it.
+    """
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
 class _Convolution(nn.Module):
@@ -67,7 +84,8 @@ class _Convolution(nn.Module):
         return None if self.bias is None else self.bias.flatten()
 
     def _merged(self, x: Tensor) -> Tensor:
-        return x.transpose(0, 1).flatten(1, 2)
+        merged = x.transpose(0, 1).flatten(1, 2)
+        return merged.to(memory_format=image_format(x.device))
 
     def _split(self, y: Tensor) -> Tensor:
         return y.unflatten(1, (self.weight.shape[0], -1)).transpose(0, 1)
@@ -169,7 +187,8 @@ class Dropout(nn.Module):
             return x
         networks = x.shape[0] // len(self.draws)
         kept = self.draws.bernoulli(1 - self.rate, networks, *x.shape[1:]).flatten(0, 1)
-        return x * kept / (1 - self.rate)
+        # masks and scales in one kernel, forth and back
+        return torch.ops.aten.native_dropout_backward(x, kept, 1 / (1 - self.rate))
 
 
 class MLP(nn.Module):
@@ -204,6 +223,14 @@ class MLP(nn.Module):
         return x
 
 
+def joined(h: Tensor, *heads: Head) -> tuple[Tensor, ...]:
+    """Return the outputs of heads on the same layer h (S, B, fan_in), from one matrix product."""
+    weight = torch.cat([head.weight for head in heads], dim=2)
+    bias = torch.cat([head.bias for head in heads if head.bias is not None], dim=2)
+    sizes = [head.weight.shape[2] for head in heads]
+    return torch.baddbmm(bias, h, weight).float().split(sizes, dim=2)
+
+
 class GaussianHead(nn.Module):
     """S heads from a hidden layer to a diagonal Gaussian, with affine mean and log-variance.
 
@@ -218,7 +245,10 @@ class GaussianHead(nn.Module):
 
     def forward(self, h: Tensor) -> Independent:
         """Return q(· | h) with batch shape (S, B) and event shape (fan_out,)."""
-        return diagonal_normal(self.mean(h), self.floor + (0.5 * self.log_variance(h)).exp())
+        mean, log_variance = joined(h, self.mean, self.log_variance)
+        if self.floor == 0:
+            return log_scale_normal(mean, log_variance)
+        return diagonal_normal(mean, self.floor + (0.5 * log_variance).exp())
 
 
 class BernoulliHead(nn.Module):

@@ -12,7 +12,7 @@ from ...methods.config import Scalar, setting
 from ...methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape
 from .bounds import antithetic_noise
 from .draws import Draws
-from .loop import adam, batch_indices, descent, train_epoch
+from .loop import adam, batch_indices, chunk_size, descent, train_epoch
 from .outputs import validate_and_flatten
 from .pretraining import NetworkPretraining
 from .stack import NetworkClusterer, StackedMethod, StackedNetwork
@@ -99,7 +99,7 @@ class PriorVAENetwork(StackedNetwork, ABC):
     @final
     def predict_log_proba(self, x: Tensor) -> Tensor:
         """Return log p(cluster | z) at the means of q(z | x), (S, N, K), of x (N, F)."""
-        parts = self.vae.embed(x).split(4096, dim=1)
+        parts = self.vae.embed(x).split(chunk_size(x.device), dim=1)
         return torch.cat([self.log_responsibilities(part) for part in parts], dim=1)
 
 

@@ -12,12 +12,10 @@ from ...methods.config import Config, Scalar
 from ...methods.contract import Clusterer, Method, Random, Report, Shape, State, Trains
 from .draws import Draws
 from .layers import replica
-from .loop import Clock, pack, unpack
+from .loop import Clock, chunk_size, pack, unpack
 from .pretraining import Loss, NetworkPretraining, PretrainingConfig
 
 Network = TypeVar("Network", bound=nn.Module)
-
-CHUNK = 4096  # codes that are decoded at a time
 
 
 class StackedNetwork(nn.Module, ABC):
@@ -92,7 +90,7 @@ class NetworkClusterer(Clusterer, ABC):
 
         `decode` maps codes (1, B, D) to flat points (1, B, F).
         """
-        codes = self.network.embed(x.flatten(1)).split(CHUNK, dim=1)
+        codes = self.network.embed(x.flatten(1)).split(chunk_size(x.device), dim=1)
         return self.unflatten(torch.cat([decode(part) for part in codes], dim=1))
 
     @final

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from ...errors import DataError
 from .draws import Draws
-from .mixtures import GaussianMixture, fit_mixture
+from .mixtures import GaussianMixture, fit_kmeans, fit_mixture
 from .neighbours import assortativity, neighbours
+
+_KMEANS_STARTS = 3
 
 
 def initial_responsibilities(
@@ -23,7 +25,7 @@ def initial_responsibilities(
     if start == "uniform":
         return torch.full((len(seeds), len(x), K), 1 / K, device=x.device)
     labels = torch.stack([kmeans_partition(x, K, seed) for seed in seeds])
-    return F.one_hot(labels.to(x.device), K).float()
+    return F.one_hot(labels, K).float()
 
 
 def random_responsibilities(n: int, K: int, draws: Draws) -> Tensor:
@@ -33,16 +35,27 @@ def random_responsibilities(n: int, K: int, draws: Draws) -> Tensor:
 
 
 def kmeans_partition(x: Tensor, K: int, seed: int) -> Tensor:
-    """Return the labels (N,) of the best of three k-means partitions of x (N, F)."""
+    """Return the labels (N,) of the best of three k-means partitions of x (N, F).
+
+    scikit-learn finds them on a CPU, and `fit_kmeans` on a GPU, where the points are.
+    """
     if len(x) < K:
         raise DataError(
             f"{len(x)} points are too few for {K} k-means clusters: lower n_components or set "
             "start=random"
         )
+    if x.device.type != "cpu":
+        return _kmeans_on_device(x, K, seed)
     with warnings.catch_warnings():  # with fewer distinct points than clusters, some stay empty
         warnings.simplefilter("ignore")
-        fitted = KMeans(K, n_init=3, random_state=seed % 2**32).fit(x.numpy(force=True))
+        fitted = KMeans(K, n_init=_KMEANS_STARTS, random_state=seed % 2**32).fit(x.numpy())
     return torch.as_tensor(fitted.labels_, dtype=torch.int64)
+
+
+def _kmeans_on_device(x: Tensor, K: int, seed: int) -> Tensor:
+    draws = Draws([seed], x.device, stream="kmeans")
+    centres = fit_kmeans(x.unsqueeze(0), K, draws, starts=_KMEANS_STARTS)
+    return torch.cdist(x, centres[0]).argmin(dim=1)
 
 
 @torch.no_grad()

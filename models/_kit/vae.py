@@ -14,7 +14,7 @@ from .bounds import antithetic_bound
 from .distributions import diagonal_normal, kl_to_standard_normal, log_prob, rsample
 from .draws import Draws
 from .layers import MLP, BernoulliHead, GaussianHead, Head
-from .loop import in_chunks
+from .loop import chunk_size, in_chunks
 from .mixtures import random_subset
 from .outputs import LikelihoodConfig
 
@@ -99,7 +99,7 @@ class VAE(nn.Module):
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the mean of p(x | z) at the means, (S, N, F), of x (N, F)."""
-        parts = self.embed(x).split(4096, dim=1)
+        parts = self.embed(x).split(chunk_size(x.device), dim=1)
         return torch.cat([self.decode(part).base_dist.mean for part in parts], dim=1)
 
     @torch.no_grad()

@@ -35,7 +35,7 @@ from .flows import FlowStack
 from .principal_axes import PrincipalAxes, weighted_moments
 
 MAX_CHUNK_VALUES = 2**17
-"""Most values in a chunk, over all flows. A spline stores some hundred numbers for each."""
+"""Most values in a chunk on a CPU, over all flows. A spline stores some hundred for each."""
 
 
 @final

@@ -3,7 +3,7 @@
 import math
 from abc import ABC
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ LEAKY_RELU_SLOPE = 0.2
 """Slope below 0 of the leaky ReLU, Table 1."""
 
 CHUNK_SIZE = 256
-"""Points per chunk and network: large enough to be fast, small enough to stay in the cache."""
+"""Points per chunk and network on a CPU: enough to be fast, few enough to stay in the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +84,9 @@ class VAEStack(nn.Module):
 
     def reconstruction_error(self, x: Tensor, z: Tensor) -> Tensor:
         """Return w/2 E‖x - D(z)‖², (S, B), the mean over the M draws folded in z (S, M·B, D)."""
-        difference = self.decode(z).unflatten(1, (-1, x.shape[1])) - x.unsqueeze(1)
-        # the norm does not store the squares, and sums in float32 also under mixed precision
-        distance = torch.linalg.vector_norm(difference, dim=-1, dtype=torch.float32)
-        return self.config.reconstruction_weight / 2 * distance.square().mean(1)
+        decoded = self.decode(z).unflatten(1, (-1, x.shape[1]))
+        distance = _SquaredDistance.apply(decoded, x.unsqueeze(1))
+        return self.config.reconstruction_weight / 2 * distance.mean(1)
 
 
 @final
@@ -130,6 +129,28 @@ class EMVAENetwork(StackedNetwork):
             return (log_p.exp().unsqueeze(-1) * unstack_clusters(codes, self.K)).flatten(2)
 
         return in_chunks(embedding, x, size=CHUNK_SIZE)
+
+
+class _SquaredDistance(torch.autograd.Function):
+    """‖y - x‖² over the last axis, in float32, with a gradient for y only.
+
+    torch would make ten passes over its largest tensor here, which is most of the time that does
+    not go into matrix products.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, x: Tensor) -> Tensor:
+        """Return the squared distance."""
+        difference = y - x
+        ctx.save_for_backward(difference)
+        ctx.dtype = y.dtype
+        return torch.linalg.vector_norm(difference, dim=-1, dtype=torch.float32).square_()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return 2 (y - x) times the gradient."""
+        (difference,) = ctx.saved_tensors
+        return (difference * (2 * gradient).unsqueeze(-1)).to(ctx.dtype), None
 
 
 def _leaky_relu(x: Tensor) -> Tensor:

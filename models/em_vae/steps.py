@@ -138,7 +138,10 @@ def _undecided(elbo: Tensor, margin: float) -> Tensor:
 
 
 def _selected_first(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each network's selected points first, (S, most), and which of them are selected."""
-    most = int(mask.sum(-1).max())
+    """Return each network's selected points first, (S, most), and which of them are selected.
+
+    On a GPU all points are returned: how many are selected would have to be waited for.
+    """
+    most = mask.shape[1] if mask.is_cuda else int(mask.sum(-1).max())
     selected, rows = mask.to(torch.uint8).sort(dim=1, descending=True, stable=True)
     return rows[:, :most], selected[:, :most].bool()

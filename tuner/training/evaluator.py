@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -112,7 +113,8 @@ class TrialEvaluator:
 
 def all_diverged(report: Report) -> bool:
     """Return whether some metric of a report is finite in no replica."""
-    return any(not bool(t.isfinite().any()) for t in report.metrics.values())
+    finite = [tensor.isfinite().any() for tensor in report.metrics.values()]
+    return bool(finite) and not bool(torch.stack(finite).all())  # one wait for a GPU
 
 
 def _train_metrics(report: Report) -> dict[str, float]:

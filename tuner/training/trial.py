@@ -3,6 +3,7 @@
 Labels serve the audit only, unless the objective needs them.
 """
 
+import gc
 import math
 import time
 import traceback
@@ -21,6 +22,7 @@ from ..errors import DiskError
 from ..methods import catalog
 from ..methods.config import Config
 from ..methods.contract import Method, Pretrains, Report
+from ..models._kit.recording import RECORDINGS, RecordingError
 from . import checkpoint
 from .evaluations import Evaluation, append_evaluation, discard_evaluations_after
 from .evaluator import TrialEvaluator, all_diverged
@@ -31,6 +33,8 @@ _MAX_EVALUATIONS = 20
 _CHECKPOINT_SECONDS = 30.0
 _MIN_BATCH_SIZE = 8
 _MAX_HALVINGS = 3
+_NO_MEMORY = (MemoryError, torch.OutOfMemoryError)
+_UNRECORDED = "the training steps cannot be recorded on this GPU, so training is slower"
 
 
 @final
@@ -52,6 +56,7 @@ class Trial:
         self.config = self._method_type.config_type.from_mapping(spec.settings)
         self._interval = max(1, math.ceil(self.config.passes / _MAX_EVALUATIONS))
         self._epoch = self._halvings = 0
+        self._unrecorded = False
         self.finished = False
         self.note = ""
         self._started = self._saved = time.monotonic()
@@ -60,19 +65,9 @@ class Trial:
 
     def advance(self) -> Evaluation:
         """Train until the next evaluation; any fault but DiskError becomes a failed evaluation."""
-        try:
-            reports = self._start() if self._reports is None else self._reports
-            evaluation = self._train(reports)
-        except DiskError:
-            raise
-        except MemoryError:
-            evaluation = self._failed("oom", traceback.format_exc())
-        except torch.OutOfMemoryError:
-            if self._halve_batches():
-                return self.advance()
-            evaluation = self._failed("oom", traceback.format_exc())
-        except Exception as error:  # a faulty method must not end the other trials
-            evaluation = self._failed(f"{type(error).__name__}: {error}", traceback.format_exc())
+        evaluation = self._attempt()
+        while self._can_do_without():
+            evaluation = self._attempt()
         self.finished = evaluation.finished
         if self.finished:
             self._shared_pretraining = None
@@ -90,6 +85,22 @@ class Trial:
         checkpoint.save_checkpoint(self._folder / "checkpoints", self._epoch, tensors, document)
         self._saved = time.monotonic()
 
+    def _attempt(self) -> Evaluation:
+        """Train until the next evaluation, or return why that failed.
+
+        The exception is gone afterwards, and with its traceback the tensors of the failed step.
+        """
+        self._fault: type[Exception] | None = None
+        try:
+            reports = self._start() if self._reports is None else self._reports
+            return self._train(reports)
+        except DiskError:
+            raise
+        except Exception as error:  # a faulty method must not end the other trials
+            self._fault = type(error)
+            reason = "oom" if isinstance(error, _NO_MEMORY) else f"{self._fault.__name__}: {error}"
+            return self._failed(reason, traceback.format_exc())
+
     def _start(self) -> Iterator[Report]:
         """Build the method, restore what an earlier attempt left, and start training."""
         self.method = self._build_method()
@@ -99,6 +110,8 @@ class Trial:
         if self._halvings:
             sizes = ", ".join(f"{name}={n}" for name, n in _batch_sizes(self.config).items())
             self.note = f"the GPU ran out of memory, so training uses {sizes}. {self.note}".strip()
+        if self._unrecorded:
+            self.note = f"{_UNRECORDED}. {self.note}".strip()
         discard_evaluations_after(self._folder, self._epoch)
         self._reports = self.method.fit(self._x)
         return self._reports
@@ -172,6 +185,17 @@ class Trial:
             seconds=time.monotonic() - self._started,
         )
 
+    def _can_do_without(self) -> bool:
+        """Prepare to train without what the GPU lacked; return whether there is such a way."""
+        if self._fault is torch.OutOfMemoryError:
+            return self._halve_batches()
+        if self._fault is RecordingError and RECORDINGS:
+            RECORDINGS.clear()  # for this process
+            self._unrecorded = True
+            self._restart()
+            return True
+        return False
+
     def _halve_batches(self) -> bool:
         """Restart from the last checkpoint with half the batch size; return whether that helps."""
         sizes = _batch_sizes(self.config)
@@ -180,11 +204,16 @@ class Trial:
             return False
         self._halvings += 1
         self.config = replace(self.config, **{name: size // 2 for name, size in sizes.items()})
+        self._restart()
+        return True
+
+    def _restart(self) -> None:
+        """Begin again at the last checkpoint, with the memory of this attempt released."""
         self._epoch, self._reports = 0, None
         self._shared_pretraining = None  # release its lock, which other trials may wait for
-        vars(self).pop("method", None)  # release the memory that it holds
+        vars(self).pop("method", None)
+        gc.collect()
         torch.cuda.empty_cache()
-        return True
 
 
 def _batch_sizes(config: Config) -> dict[str, Any]:

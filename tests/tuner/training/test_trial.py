@@ -1,6 +1,8 @@
 """One trial without Ray: its evaluations, its failures, and how it is resumed."""
 
 import json
+import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from tuner.data.scaling import Scaling
 from tuner.errors import DiskError
 from tuner.evaluation.graph import neighbour_graph
 from tuner.methods import catalog
+from tuner.models._kit.recording import Recording, RecordingError
 from tuner.study.seeds import finalist_seeds, trial_seeds
 from tuner.study.space import method_space
+from tuner.testing.recording import steps_recorded_by
 from tuner.training import checkpoint, trial
 from tuner.training.evaluations import Evaluation, read_evaluations
 from tuner.training.evaluator import TrialEvaluator
@@ -318,6 +322,50 @@ def test_batches_are_halved_when_gpu_memory_runs_out(
     assert "the GPU ran out of memory, so training uses batch_size=15" in last.detail
     assert [epoch.epoch for epoch in read_evaluations(tmp_path)] == list(range(1, last.passes + 1))
     assert set(seen) == {60, 30, 15}
+
+
+def test_the_memory_of_a_failed_attempt_is_released_before_the_next(
+    shared: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tuner.models.gmvae import method as module
+
+    bound = module.lower_bound
+    held: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []
+
+    def limited(network: Any, y: torch.Tensor, draws: Any, samples: int) -> Any:
+        alive.append(sum(ref() is not None for ref in held))
+        if y.shape[1] > 20:
+            held.extend(weakref.ref(tensor) for tensor in (y, *network.parameters()))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return bound(network, y, draws, samples)
+
+    monkeypatch.setattr(module, "lower_bound", limited)
+    assert run(Trial(gmvae(tmp_path, batch_size=60, epochs=2), shared))[-1].failure is None
+    assert held
+    assert set(alive) == {0}
+
+
+def test_training_continues_without_recording_where_steps_cannot_be_recorded(
+    shared: TrialData, tmp_path: Path
+) -> None:
+    class Refusing(Recording):
+        def __init__(self, *_: Any) -> None:
+            raise RecordingError("operation not permitted when stream is capturing")
+
+        def replay(self) -> None:
+            raise AssertionError
+
+        @staticmethod
+        def warm_up(work: Callable[[], None]) -> None:
+            work()
+
+    expected = run(Trial(gmvae(tmp_path / "called", epochs=6), shared))
+    with steps_recorded_by(Refusing, "cpu"):
+        evaluations = run(Trial(gmvae(tmp_path / "refused", epochs=6), shared))
+    assert evaluations[-1].value == expected[-1].value
+    assert "the training steps cannot be recorded on this GPU" in evaluations[-1].detail
+    assert [e.epoch for e in evaluations] == [e.epoch for e in expected]
 
 
 @pytest.mark.usefixtures("idle")
