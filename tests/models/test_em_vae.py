@@ -455,3 +455,18 @@ def test_the_batch_share_of_a_start_is_its_effective_sample_size(start):
 def test_no_share_exceeds_the_batch():
     assert effective_share("kmeans", 2) == effective_share("", 3) == 1.0
     assert effective_share("", 10) == 0.3
+
+
+def test_refining_every_point_changes_no_decided_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, x = trained(), blobs()[0]
+
+    def all_rows(mask: Tensor) -> tuple[Tensor, Tensor]:
+        selected, rows = mask.to(torch.uint8).sort(dim=1, descending=True, stable=True)
+        return rows, selected.bool()
+
+    with torch.no_grad():
+        expected = adaptive_elbo(method.network.eval(), x, 10, Draws([0]))
+        monkeypatch.setattr(_em_vae_steps, "_selected_first", all_rows)
+        found = adaptive_elbo(method.network, x, 10, Draws([0]))
+    torch.testing.assert_close(found, expected)
+    assert not torch.equal(expected, adaptive_elbo(method.network, x, 1, Draws([0])))

@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 
 _MAX_RETRIES = 2
 _MAX_IDLE_RUNS = 5
+_GPU_SHARE = 0.25
+"""GPUs per trial by default. Four processes on one GPU train by turns, at a quarter of the pace
+each, which costs no throughput. While one is scored or saved, the others have the GPU.
+"""
 _RESOURCE_SECONDS = 60.0  # to wait until the cluster offers what a trial needs
 
 
@@ -90,7 +94,7 @@ class Cluster:
             self._start()
         total = ray.cluster_resources()
         gpus = self.resources.gpus_per_trial
-        self.gpus_per_trial = (0.25 if total.get("GPU") else 0.0) if gpus is None else gpus
+        self.gpus_per_trial = (_GPU_SHARE if total.get("GPU") else 0.0) if gpus is None else gpus
         self._check_resources(total)
         self.workers = self.resources.workers or self._slots(total)
         return self

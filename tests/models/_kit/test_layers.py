@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tuner.models._kit import layers
 from tuner.models._kit.draws import Draws
 from tuner.models._kit.layers import (
     MLP,
@@ -16,8 +17,10 @@ from tuner.models._kit.layers import (
     ConvTranspose,
     Dropout,
     GaussianHead,
+    Head,
     Linear,
     initialise,
+    joined,
     replica,
 )
 
@@ -153,6 +156,53 @@ def test_heads_are_distributions_over_the_last_axis() -> None:
     assert q.event_shape == p.event_shape == (4,)
     torch.testing.assert_close(q.stddev, 0.5 + (0.5 * gaussian.log_variance(h)).exp())
     torch.testing.assert_close(p.mean, torch.sigmoid(bernoulli.logits(h)))
+
+
+def test_joined_heads_are_the_heads_apart() -> None:
+    first, second, h = Head(S, 5, 2), Head(S, 5, 3), torch.randn(S, 7, 5)
+    fill(first)
+    fill(second)
+    one, two = joined(h, first, second)
+    torch.testing.assert_close(one, first(h))
+    torch.testing.assert_close(two, second(h))
+
+
+def test_a_shared_input_is_not_copied_for_each_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, x = Linear(S, 300, 4), torch.randn(6, 300)
+    fill(layer)
+    seen: list[tuple[int, ...]] = []
+    baddbmm = torch.baddbmm
+
+    def noted(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        seen.append(x.stride())
+        return baddbmm(bias, x, weight)
+
+    monkeypatch.setattr(torch, "baddbmm", noted)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x.expand(S, -1, -1))
+    assert seen == [(0, 300, 1)]
+    torch.testing.assert_close(y.float(), layer(x.expand(S, -1, -1)), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_images_keep_their_layout_with_channels_last(
+    replicas: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = torch.randn(replicas, 4, 2, 10, 10)
+    results = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        monkeypatch.setattr(layers, "image_format", lambda device, layout=layout: layout)
+        convolution, norm = Conv(replicas, 2, 6, 3), BatchNorm(replicas, 6)
+        back = ConvTranspose(replicas, 6, 2, 3)
+        initialise(nn.ModuleList([convolution, norm, back]), Draws(range(replicas)))
+        h = torch.relu(norm(convolution(images)))
+        merged = h.transpose(0, 1).flatten(1, 2)
+        assert merged.is_contiguous(memory_format=layout)
+        assert merged.data_ptr() == h.data_ptr(), "the next layer would copy it"
+        y = back(h)
+        y.square().sum().backward()
+        results.append((y.detach(), [p.grad for p in convolution.parameters()]))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-3, atol=1e-3)
 
 
 def test_initialise_fills_within_torch_s_bounds_each_replica_by_its_seed() -> None:

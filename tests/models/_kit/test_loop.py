@@ -1,5 +1,7 @@
 """The pieces of a training loop: counted passes, whole batches, exact resumption."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from tuner.models._kit.loop import (
     Clock,
     adam,
     batch_indices,
+    chunk_size,
     gradient_step,
     in_chunks,
     pack,
@@ -138,3 +141,16 @@ def test_chunks_answer_as_the_whole(size: int) -> None:
 
     assert torch.equal(in_chunks(answer, x, size=size), answer(x))
     assert max(shapes[:-1]) <= size
+
+
+def test_a_gpu_takes_as_many_points_as_its_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def memory(gibibytes: int) -> None:
+        properties = SimpleNamespace(total_memory=gibibytes * 2**30)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+
+    sizes = []
+    for gibibytes in (4, 8, 24, 140):
+        memory(gibibytes)
+        sizes.append(chunk_size(torch.device("cuda"), 256))
+    assert sizes == [256, 256, 768, 256 * 17]
+    assert chunk_size(torch.device("cpu"), 256) == 256

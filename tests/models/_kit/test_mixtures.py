@@ -10,6 +10,7 @@ from sklearn.mixture import GaussianMixture as ScikitMixture
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
+from tuner.models._kit import mixtures
 from tuner.models._kit.distributions import diagonal_normal
 from tuner.models._kit.draws import Draws
 from tuner.models._kit.mixtures import (
@@ -187,3 +188,15 @@ def test_kmeans_is_scikit_learn_s() -> None:
         theirs = KMeans(3, n_init=10, random_state=0).fit(z[r].numpy())
         expected = theirs.cluster_centers_[theirs.cluster_centers_.sum(1).argsort()]
         np.testing.assert_allclose(centres[r][centres[r].sum(1).argsort()], expected, atol=1e-3)
+
+
+def test_fits_that_ask_rarely_whether_they_converged_end_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    z = blobs(n=301)
+    often = fit_mixture(z, 3, Draws([0, 1]), starts=3), fit_kmeans(z, 3, Draws([0, 1]))
+    monkeypatch.setattr(mixtures, "_may_ask", lambda iteration, device: iteration % 10 == 9)
+    rarely = fit_mixture(z, 3, Draws([0, 1]), starts=3), fit_kmeans(z, 3, Draws([0, 1]))
+    assert torch.equal(often[1], rarely[1])
+    for one, other in zip(vars(often[0][0]).values(), vars(rarely[0][0]).values(), strict=True):
+        assert torch.equal(one, other)

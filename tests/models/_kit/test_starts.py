@@ -1,0 +1,21 @@
+"""Starts on a device are those on the CPU, up to their random numbers."""
+
+import torch
+from torch import Tensor
+
+from tuner.models._kit import starts
+from tuner.models._kit.starts import kmeans_partition
+
+
+def blobs(points: int = 150) -> Tensor:
+    draws = torch.randn(points, 3, generator=torch.Generator().manual_seed(0))
+    return 4 * torch.eye(3)[torch.arange(points) % 3] + 0.3 * draws
+
+
+def test_k_means_on_a_device_finds_what_scikit_learn_finds() -> None:
+    x = blobs()
+    ours, theirs = starts._kmeans_on_device(x, 3, 0), kmeans_partition(x, 3, 0)
+    assert ours.dtype == theirs.dtype
+    pairs = torch.stack([ours, theirs], dim=1)
+    assert len(pairs.unique(dim=0)) == len(theirs.unique()) == 3
+    assert torch.equal(ours, starts._kmeans_on_device(x, 3, 0))
