@@ -6,7 +6,7 @@ the next. Recorded as a CUDA graph, the same kernels start without Python.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import final
 
 import torch
@@ -53,7 +53,9 @@ class CudaGraph(Recording):
             with torch.cuda.graph(self.graph):
                 work()
         except RuntimeError as error:
-            raise _cause(error) from error
+            if (memory := _memory_error(error)) is not None:
+                raise torch.OutOfMemoryError(memory) from error
+            raise RecordingError(f"a GPU cannot record the training step: {error}") from error
         self.replay()  # recording does not do the work
 
     def replay(self) -> None:
@@ -63,7 +65,8 @@ class CudaGraph(Recording):
     @staticmethod
     def warm_up(work: Callable[[], None]) -> None:
         """Do the work on another stream than the default one, as recording requires."""
-        stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
+        current = torch.cuda.current_stream()
+        stream = _side_stream(current.device)
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
             work()
@@ -149,11 +152,16 @@ class _RecordedStep:
             self._recording = self._recording_type(work, self._generators)
 
 
-def _cause(error: RuntimeError) -> RuntimeError:
-    """Return what made recording fail: no memory, or something that cannot be recorded."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, torch.OutOfMemoryError):
-            return cause
-        cause = cause.__context__
-    return RecordingError(f"the training step could not be recorded on the GPU: {error}")
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return one stream per device, since memory that one stream used is not free for others."""
+    return torch.cuda.Stream(device)
+
+
+def _memory_error(error: BaseException | None) -> str | None:
+    """Return what the GPU said if it ran out of memory, which ends a recording with other errors."""
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError):
+            return str(error)
+        error = error.__context__
+    return None

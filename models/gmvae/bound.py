@@ -6,7 +6,9 @@ Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (Dil
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any, final
 
+import torch
 from torch import Tensor
 from torch.distributions import Independent
 
@@ -18,7 +20,7 @@ from .networks import GMVAENetwork
 
 @dataclass(frozen=True)
 class Terms:
-    """The four terms of the lower bound, Eq. 4, of every draw and point, each (S, M·B), in nats.
+    """The four terms of the lower bound, Eq. 4, in nats, of every draw and point (S, M·B).
 
     `z_prior` is the divergence of Eq. 6 before the information constraint. `w_prior` is exact
     under N(0, I). Under a mixture of styles it is an estimate from one draw and may be negative.
@@ -30,13 +32,17 @@ class Terms:
     z_prior: Tensor
 
     def elbo(self) -> Tensor:
-        """Return Eq. 4, shape (S, M·B)."""
+        """Return Eq. 4, in the shape of the terms."""
         return self.reconstruction - self.conditional_prior - self.w_prior - self.z_prior
 
-    def means(self) -> dict[str, Tensor]:
-        """Return the bound and its terms as means over draws and points, each (S,)."""
-        values = {"elbo": self.elbo()} | {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value.detach().mean(dim=1) for name, value in values.items()}
+    def means(self) -> "Terms":
+        """Return the terms as means over draws and points, each (S,)."""
+        terms = torch.stack([getattr(self, f.name) for f in fields(self)])
+        return Terms(*terms.mean(dim=2))
+
+    def metrics(self) -> dict[str, Tensor]:
+        """Return the bound and its terms by name."""
+        return {"elbo": self.elbo()} | {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 def lower_bound(network: GMVAENetwork, y: Tensor, draws: Draws, M: int) -> Terms:
@@ -66,23 +72,36 @@ def log_density_and_kl(
     dimensions that takes half the time of `log_prob` and `kl_divergence`.
     """
     mean, log_scale = components.base_dist.mean, components.base_dist.log_scale
-    precision = (-2 * log_scale).exp()
-    at_x = (precision * (mean - x.unsqueeze(2)).square()).sum(dim=3)
-    at_mean = (precision * (mean - code.mean.unsqueeze(2)).square()).sum(dim=3)
+    inverse_scale = (-log_scale).exp()
+    at_x = _ScaledDistance.apply(x.unsqueeze(2), mean, inverse_scale)
+    at_mean = _ScaledDistance.apply(code.mean.unsqueeze(2), mean, inverse_scale)
     with full_precision(x.device):
-        trace = (precision @ code.variance.unsqueeze(3)).squeeze(3)
+        trace = (inverse_scale.square() @ code.variance.unsqueeze(3)).squeeze(3)
     half_log_det = log_scale.sum(dim=3)
     constant = half_log_det + 0.5 * mean.shape[3] * math.log(2 * math.pi)
     cross_entropy = constant + 0.5 * (at_mean + trace)
     return -constant - 0.5 * at_x, cross_entropy - code.entropy().unsqueeze(2)
 
 
-def information_constraint(z_prior: Tensor, threshold: Tensor | float) -> Tensor:
-    """Return max(lambda, E KL(p(z | x, w) || p(z))), shape (S,), of terms (S, M·B); Eq. 7.
+@final
+class _ScaledDistance(torch.autograd.Function):
+    """Σ_d ((z_d - μ_kd) / σ_kd)², with half the passes over (S, B, K, D) that torch makes."""
 
-    The maximum is taken on each network's own mean, not point by point.
-    """
-    return z_prior.mean(dim=1).clamp(min=threshold)
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, mean: Tensor, inverse_scale: Tensor) -> Tensor:
+        """Return the distance (S, B, K) of z (S, B, 1, D) from means (S, B, K, D)."""
+        difference = z - mean
+        scaled = difference * inverse_scale
+        ctx.save_for_backward(difference, scaled, inverse_scale)
+        return torch.linalg.vector_norm(scaled, dim=3).square_()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of z, means and inverse scales."""
+        difference, scaled, inverse_scale = ctx.saved_tensors
+        outer = (2 * gradient).unsqueeze(3) * scaled
+        inner = outer * inverse_scale
+        return inner.sum(dim=2, keepdim=True), -inner, outer * difference
 
 
 def _repeated(q: Independent, times: int) -> Independent:

@@ -24,7 +24,7 @@ from .._kit.layers import initialise
 from .._kit.loop import adam, batch_indices, descent, in_chunks, train_epoch
 from .._kit.outputs import validate_and_flatten
 from .._kit.stack import NetworkClusterer, StackedMethod
-from .bound import Terms, information_constraint, lower_bound
+from .bound import Terms, lower_bound
 from .networks import CHUNK_SIZE, GMVAENetwork, GMVAENetworkConfig
 
 BOUND_SAMPLES = 16
@@ -49,7 +49,7 @@ class GMVAEConfig(GMVAENetworkConfig):
     )
     warm_up: float = setting(
         0.0,
-        "share of the epochs in which the weight of the divergences rises from 0 to 1",
+        "share of the epochs in which the weight of the divergences rises to 1",
         low=0.0,
         high=1.0,
     )
@@ -186,17 +186,22 @@ class GMVAE(StackedMethod):
             yield Report(stage="train", epoch=self.clock.epoch, metrics=metrics)
 
     def _loss(self, y: Tensor, weight: Tensor) -> dict[str, Tensor]:
-        terms = lower_bound(self.network, y, self.draws, self.config.mc_samples)
-        return {"loss": self._objective(terms, weight), **terms.means()}
+        terms = lower_bound(self.network, y, self.draws, self.config.mc_samples).means()
+        return {"loss": self._objective(terms, weight), **terms.metrics()}
 
     def _objective(self, terms: Terms, weight: Tensor | float) -> Tensor:
-        """Return minus the bound, (R,), with the z term raised to at least lambda (Eq. 7)."""
-        divergence = (terms.conditional_prior + terms.w_prior).mean(dim=1)
-        divergence = divergence + information_constraint(terms.z_prior, self.config.threshold)
-        reconstruction = self.config.reconstruction_weight * terms.reconstruction.mean(dim=1)
-        return weight * divergence - reconstruction
+        """Return minus the bound of mean terms (R,), the z term raised to at least lambda (Eq. 7).
+
+        The maximum is taken on each network's own mean, not point by point.
+        """
+        z_prior = terms.z_prior.clamp(min=self.config.threshold)
+        divergence = terms.conditional_prior + terms.w_prior + z_prior
+        return weight * divergence - self.config.reconstruction_weight * terms.reconstruction
 
     def _divergence_weight(self, epoch: int) -> float:
-        """Return the weight of the divergences in an epoch, counted from 1: a ramp, then 1."""
-        ramp = self.config.warm_up * self.config.epochs
-        return min(1.0, (epoch - 1) / ramp) if ramp > 0 else 1.0
+        """Return the weight of the divergences in an epoch, counted from 1: a ramp, then 1.
+
+        It is never 0. Without divergences, the gradient of the bias of q(x | y) is a rounding
+        error, since the decoder's batch norm cancels that bias, and Adam makes whole steps of it.
+        """
+        return min(1.0, epoch / max(self.config.warm_up * self.config.epochs, 1.0))

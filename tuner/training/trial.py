@@ -71,6 +71,7 @@ class Trial:
         self.finished = evaluation.finished
         if self.finished:
             self._shared_pretraining = None
+            self._reports = None  # and with it the recorded steps and their memory
         append_evaluation(self._folder, evaluation)
         if not self.finished and time.monotonic() - self._saved > _CHECKPOINT_SECONDS:
             self.save()  # after the line above: a resumed trial does not repeat evaluations

@@ -9,7 +9,14 @@ from torch import Tensor
 
 from tuner.models._kit.draws import Draws
 from tuner.models._kit.loop import adam, gradient_step, set_learning_rate
-from tuner.models._kit.recording import WARM_UP_STEPS, Metrics, Recording, RecordingError, Step
+from tuner.models._kit.recording import (
+    WARM_UP_STEPS,
+    Metrics,
+    Recording,
+    RecordingError,
+    Step,
+    _memory_error,
+)
 from tuner.testing.recording import steps_recorded_by
 from tuner.testing.tape import Tape
 
@@ -185,3 +192,16 @@ def test_between_steps_what_a_step_made_is_overwritten() -> None:
             recorded(torch.ones(2, 1))
     assert not kept[0].isnan().any()
     assert kept[-1].isnan().all()
+
+
+def test_memory_that_ran_out_while_recording_is_recognised() -> None:
+    def capture() -> None:
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        finally:
+            raise RuntimeError("capture was invalidated")  # as leaving the context does
+
+    with pytest.raises(RuntimeError, match="invalidated") as raised:
+        capture()
+    assert _memory_error(raised.value) == "CUDA out of memory"
+    assert _memory_error(RuntimeError("other")) is None
