@@ -1,6 +1,7 @@
 """Distributions over the last axis, without torch's validation, and draws from them."""
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,8 +16,14 @@ class LogScaleNormal(Normal):
     """N(mean, exp(log_scale)²), with density and entropy computed without a logarithm."""
 
     def __init__(self, mean: Tensor, log_scale: Tensor) -> None:
-        super().__init__(mean, log_scale.exp(), validate_args=False)
-        self.log_scale = log_scale
+        # Normal's own constructor would need the scale, and mixtures' densities do without it
+        Distribution.__init__(self, mean.shape, validate_args=False)
+        self.loc, self.log_scale = mean, log_scale
+
+    @cached_property
+    def scale(self) -> Tensor:  # type: ignore[override]  # in torch an attribute
+        """Return exp(log scale)."""
+        return self.log_scale.exp()
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density at `value`."""
