@@ -159,7 +159,7 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 
 
 def _memory_error(error: BaseException | None) -> str | None:
-    """Return what the GPU said if it ran out of memory, which ends a recording with other errors."""
+    """Return what a GPU without memory said, since a recording then ends with another error."""
     while error is not None:
         if isinstance(error, torch.OutOfMemoryError):
             return str(error)
