@@ -1,0 +1,4 @@
+import time
+
+STARTED = time.monotonic()
+"""When the benchmark began, before any large import; deadlines count from here."""

@@ -43,17 +43,17 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def rates(device: str) -> tuple[float, float]:
+def rates(device: str, side: int = SIDE, copied: int = COPIED) -> tuple[float, float]:
     """Return operations per second of matrix products as in training, and bytes per second."""
-    a = torch.randn(SIDE, SIDE, device=device)
-    b = torch.randn(SIDE, SIDE, device=device)
-    with mixed_precision(torch.device(device), SIDE):
+    a = torch.randn(side, side, device=device)
+    b = torch.randn(side, side, device=device)
+    with mixed_precision(torch.device(device), side):
         probe = a @ b
         a, b = a.to(probe.dtype), b.to(probe.dtype)
     product = seconds(lambda: a @ b, device)
-    source, target = torch.empty(2, COPIED, device=device)
+    source, target = torch.empty(2, copied, device=device)
     copy = seconds(lambda: target.copy_(source), device)
-    return 2 * SIDE**3 / product, 8 * COPIED / copy
+    return 2 * side**3 / product, 8 * copied / copy
 
 
 def required(config: EMVAEConfig, points: int, features: int) -> tuple[float, float]:

@@ -2,12 +2,16 @@
 
     python -m tests.benchmarks.tables --method vade,dec --dataset mnist [--replicas 10]
         [--epochs N] [--subset N] [--device cpu] [--set n_components=16] [--note "K = 16"]
+        [--deadline SECONDS] [--threads N]
     python -m tests.benchmarks.tables --show
 
 Each training writes one JSON file to `results/` with its settings, its time, and the figures of
 every replica on both splits. A training with an existing result is skipped, and an interrupted one
-resumes from its last checkpoint (its time is then that of the last run). `--epochs` limits the
-passes over the data. The table includes passes and points, because figures depend on both.
+resumes from its last checkpoint; its time is the sum of all runs. `--epochs` limits the passes
+over the data. The table includes passes and points, because figures depend on both.
+
+`--deadline` stops in time, in seconds after the start of the process, and saves a checkpoint. Call
+again with the same options to go on.
 
 Mean ± standard deviation is over replicas. The highest accuracy of a replica is in brackets, and
 the column "chosen" has the accuracy of the replica with the highest score, chosen without labels.
@@ -17,7 +21,6 @@ import hashlib
 import json
 import platform
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +30,7 @@ import numpy as np
 import torch
 
 from tests.benchmarks._common import argument_parser, mean_and_sd
+from tests.benchmarks._deadline import Deadline, Stopped, Stopwatch
 from tuner.cli.values import fixed
 from tuner.data import Dataset, load
 from tuner.evaluation.graph import neighbour_graph
@@ -34,6 +38,7 @@ from tuner.evaluation.metrics import audit
 from tuner.methods import catalog
 from tuner.methods.config import Config
 from tuner.study.space import method_space
+from tuner.training.evaluations import Evaluation
 from tuner.training.trial import Trial
 from tuner.training.trial_inputs import TrialSpec, trial_data
 
@@ -92,7 +97,7 @@ def first_points(data: Dataset, points: int | None) -> Dataset:
 
 
 def train(
-    options: Mapping[str, Any], config: Config, data: Dataset, folder: Path
+    options: Mapping[str, Any], config: Config, data: Dataset, folder: Path, deadline: Deadline
 ) -> dict[str, Any]:
     """Train the replicas, resuming from checkpoints in `folder`, and return the results."""
     spec = TrialSpec(
@@ -105,24 +110,40 @@ def train(
         device=options["device"],
     )
     graph = neighbour_graph(data.train, fingerprint=data.fingerprint)
-    trial, start = Trial(spec, trial_data(data, graph)), time.monotonic()
-    while not trial.finished:
-        last = trial.advance()
-        scores = "" if last.value is None else f" score {last.value:.3f}"
-        accuracy = last.metrics.get("audit/hungarian")
-        scores += "" if accuracy is None else f" hungarian {accuracy:.3f}"
-        elapsed = time.monotonic() - start
-        progress = f"pass {last.epoch}/{last.passes} {last.stage}{scores}"
-        print(f"{elapsed:6.0f} s  {progress}", flush=True)
+    trial, watch = Trial(spec, trial_data(data, graph)), Stopwatch(folder)
+    last = _advance(trial, watch, deadline)
+    seconds = watch.seconds
+    if deadline.seconds is not None:  # what follows takes time too
+        trial.save()
+        watch.keep()
     if last.failure is not None:
         print(f"{options['method']} failed: {last.failure}")
     return {
-        "seconds": round(time.monotonic() - start, 1),
+        "seconds": round(seconds, 1),
         "failure": last.failure,
         "scores": [round(value, 4) for value in last.replicas],
         "train": _figures(trial, data.train, data.train_labels),
         "test": _figures(trial, data.test, data.test_labels),
     }
+
+
+def _advance(trial: Trial, watch: Stopwatch, deadline: Deadline) -> Evaluation:
+    """Train to the end and return the last evaluation, or raise `Stopped` at the deadline."""
+    where = "before the first evaluation of this run"
+    while not trial.finished:
+        if not deadline.allows(watch.longest):
+            trial.save()
+            watch.keep()
+            raise Stopped(f"{where}, after {watch.seconds:.0f} s of training")
+        last = trial.advance()
+        watch.interval()
+        scores = "" if last.value is None else f" score {last.value:.3f}"
+        accuracy = last.metrics.get("audit/hungarian")
+        scores += "" if accuracy is None else f" hungarian {accuracy:.3f}"
+        where = f"at pass {last.epoch}/{last.passes}"
+        progress = f"pass {last.epoch}/{last.passes} {last.stage}{scores}"
+        print(f"{watch.seconds:6.0f} s  {progress}", flush=True)
+    return last
 
 
 def _figures(trial: Trial, x: Any, labels: Any) -> dict[str, list[float]]:
@@ -133,8 +154,12 @@ def _figures(trial: Trial, x: Any, labels: Any) -> dict[str, list[float]]:
     return {name: [round(100 * one[name], 2) for one in audits] for name in audits[0]}
 
 
-def run(options: Mapping[str, Any], overrides: Mapping[str, Any], work: Path) -> None:
+def run(
+    options: Mapping[str, Any], overrides: Mapping[str, Any], work: Path, deadline: Deadline
+) -> None:
     """Train one method on one dataset unless its result exists."""
+    if not deadline.allows(0.0):
+        raise Stopped("before it began")
     data = first_points(load(options["dataset"]), options["subset"])
     config = settings(options["method"], options["dataset"], data, overrides)
     if options["epochs"] is not None:
@@ -146,7 +171,7 @@ def run(options: Mapping[str, Any], overrides: Mapping[str, Any], work: Path) ->
         print(f"{path.name} already exists")
         return
     print(f"{options['method']} on {options['dataset']}: {config}", flush=True)
-    results = train(options, config, data, work / path.stem)
+    results = train(options, config, data, work / path.stem, deadline)
     document |= {
         "passes": config.passes,
         "points": len(data.train),
@@ -217,16 +242,24 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--note", default="", help="label of a variant, printed after the method")
     parser.add_argument("--work", type=Path, default=Path("tuner-artifacts/tables"))
+    parser.add_argument("--deadline", type=float, help="seconds after the start to stop in")
+    parser.add_argument("--threads", type=int, help="default: as many as torch takes")
     parser.add_argument("--show", action="store_true", help="only print the table")
     args = parser.parse_args()
-    overrides = fixed(args.set)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    overrides, deadline = fixed(args.set), Deadline(args.deadline)
     methods = catalog.names() if args.method == "all" else args.method.split(",")
     for method in () if args.show else methods:
         options = {
             key: getattr(args, key)
             for key in ("dataset", "replicas", "epochs", "subset", "device", "note")
         }
-        run({**options, "method": method}, overrides, args.work)
+        try:
+            run({**options, "method": method}, overrides, args.work, deadline)
+        except Stopped as stop:
+            print(f"{method} on {args.dataset} stopped {stop}: call again to go on")
+            return
     print(table([json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]))
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-import psutil
 
 from ..errors import DataError
 from .scaling import Array, Shape, blocks
@@ -43,6 +42,8 @@ def require_labels(dtype: np.dtype[Any], where: str) -> None:
 
 def require_memory(values: int, itemsize: int, where: str) -> None:
     """Raise unless there is memory to read and scale `values` numbers of `itemsize` bytes."""
+    import psutil  # not needed to load the datasets that have a name
+
     needed = values * (2 * itemsize + np.dtype(np.float32).itemsize)
     free = psutil.virtual_memory().available
     if needed > free:
