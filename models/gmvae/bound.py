@@ -56,7 +56,7 @@ def lower_bound(network: GMVAENetwork, y: Tensor, draws: Draws, M: int) -> Terms
     log_r = log_density.log_softmax(dim=2)
     r = log_r.exp()
     return Terms(
-        reconstruction=log_prob(network.decode(x), y.repeat(1, M, 1)),
+        reconstruction=log_prob(network.decode(x), y if M == 1 else y.repeat(1, M, 1)),
         conditional_prior=(r * divergence).sum(dim=2),
         w_prior=network.style_prior.divergence(style, w),
         z_prior=(r * log_r).sum(dim=2) + math.log(network.config.n_components),
