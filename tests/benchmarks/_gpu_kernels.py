@@ -2,8 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, final
@@ -18,7 +17,7 @@ from tests.benchmarks._gpu_bench import Bench, Setting
 from tests.benchmarks._gpu_results import Case, Facts
 from tests.benchmarks._gpu_steps import milliseconds, moment
 from tests.benchmarks.limit import seconds
-from tuner.models._kit.recording import Step
+from tuner.models._kit.recording import WARM_UP_STEPS, CudaGraph, Step
 
 PROFILED = ("em_vae (paper)", "gmvae conv M=10")
 _STEPS = 5  # that are profiled
@@ -216,12 +215,10 @@ def _repeated_ms(bench: Bench, work: Callable[[], None], repeats: int = 20) -> f
     """Return the median time of the work, on a GPU as a recorded graph."""
     if not bench.on_gpu:
         return 1e3 * seconds(work, bench.device)
-    graph, device = torch.cuda.CUDAGraph(), torch.device(bench.device)
-    with _side_stream():
-        for _ in range(3):
-            work()
-    with torch.cuda.graph(graph):
-        work()
+    device = torch.device(bench.device)
+    for _ in range(WARM_UP_STEPS):
+        CudaGraph.warm_up(work)
+    graph = CudaGraph(work, ())
     times = []
     for _ in range(5):
         start = moment(device)
@@ -229,16 +226,6 @@ def _repeated_ms(bench: Bench, work: Callable[[], None], repeats: int = 20) -> f
             graph.replay()
         times.append(milliseconds(start, moment(device)) / repeats)
     return statistics.median(times)
-
-
-@contextmanager
-def _side_stream() -> Iterator[None]:
-    """Run on another stream than the default one, as recording requires."""
-    stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
-    stream.wait_stream(current)
-    with torch.cuda.stream(stream):
-        yield
-    current.wait_stream(stream)
 
 
 def _ms_text(found: Facts) -> str:

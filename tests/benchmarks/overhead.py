@@ -111,6 +111,7 @@ def measure(folder: Path, *, trials: int, workers: int, sampler: str, profiled: 
         resources=Resources(workers=workers),
         on_progress=stopwatch.watch,
         on_message=lambda _: None,
+        allow_unclustered=True,  # the points are noise
     )
     search(study, session)
     stopwatch.print_profile()
