@@ -101,10 +101,8 @@ class Step:
             return
         shapes = tuple(argument.shape for argument in arguments)
         if shapes not in self._shapes:
-            self._shapes[shapes] = _RecordedStep(
-                self._take, self._recording_type, self._draws.generators
-            )
-        self._shapes[shapes](*arguments)
+            self._shapes[shapes] = _RecordedStep(self._recording_type, self._draws.generators)
+        self._shapes[shapes](self._take, *arguments)
 
     def mean(self) -> dict[str, Tensor]:
         """Return the mean metrics of the steps since the last call, and begin anew."""
@@ -125,30 +123,32 @@ class Step:
 
 @final
 class _RecordedStep:
-    """A step for arguments of given shapes: taken, then recorded, then replayed."""
+    """A step for arguments of given shapes: taken, then recorded, then replayed.
+
+    It does not refer to its owner: in a cycle, graphs would keep their memory until Python
+    collects garbage. Some versions of torch then also free the workspace of the matrix products in
+    graphs that were recorded later (pytorch issue 193402).
+    """
 
     def __init__(
-        self,
-        take: Callable[..., None],
-        recording_type: type[Recording],
-        generators: Sequence[torch.Generator],
+        self, recording_type: type[Recording], generators: Sequence[torch.Generator]
     ) -> None:
-        self._take, self._recording_type, self._generators = take, recording_type, generators
+        self._recording_type, self._generators = recording_type, generators
         self._taken = 0
         self._recording: Recording | None = None
         self._arguments: list[Tensor] = []  # of the recording, which reads them from there
 
-    def __call__(self, *arguments: Tensor) -> None:
+    def __call__(self, take: Callable[..., None], *arguments: Tensor) -> None:
         if self._recording is not None:
             for recorded, argument in zip(self._arguments, arguments, strict=True):
                 recorded.copy_(argument)
             self._recording.replay()
         elif self._taken < WARM_UP_STEPS:
             self._taken += 1
-            self._recording_type.warm_up(partial(self._take, *arguments))
+            self._recording_type.warm_up(partial(take, *arguments))
         else:
             self._arguments = [argument.clone() for argument in arguments]
-            work = partial(self._take, *self._arguments)
+            work = partial(take, *self._arguments)
             self._recording = self._recording_type(work, self._generators)
 
 

@@ -1,5 +1,7 @@
 """Steps are called, or recorded after a warm-up and replayed, with the same result."""
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
@@ -103,6 +105,31 @@ def test_every_shape_is_recorded_once(counting: list[str]) -> None:
     assert counting.count("record with 2 generators") == 2
     assert counting.count("warm up") == 2 * WARM_UP_STEPS
     assert counting.count("replay") == 8
+
+
+def test_recordings_are_freed_with_their_step_and_not_by_garbage_collection() -> None:
+    class Forgetful(Recording):
+        def __init__(self, work: Callable[[], None], _: Sequence[torch.Generator]) -> None:
+            work()
+
+        def replay(self) -> None:
+            pass
+
+        @staticmethod
+        def warm_up(work: Callable[[], None]) -> None:
+            work()
+
+    with steps_recorded_by(Forgetful, "cpu"):
+        step = Step(doubled, Draws(SEEDS))
+        for _ in range(WARM_UP_STEPS + 2):
+            step(torch.ones(2, 1))
+    recordings = [weakref.ref(recorded._recording) for recorded in step._shapes.values()]
+    gc.disable()
+    try:
+        del step
+        assert [recording() for recording in recordings] == [None]
+    finally:
+        gc.enable()
 
 
 def test_a_recording_does_not_keep_the_arguments_of_its_step(counting: list[str]) -> None:
