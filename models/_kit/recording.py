@@ -68,9 +68,11 @@ class CudaGraph(Recording):
         current = torch.cuda.current_stream()
         stream = _side_stream(current.device)
         stream.wait_stream(current)
-        with torch.cuda.stream(stream):
-            work()
-        current.wait_stream(stream)
+        try:
+            with torch.cuda.stream(stream):
+                work()
+        finally:  # also if memory ran out: what is freed then may still be in use on the stream
+            current.wait_stream(stream)
 
 
 RECORDINGS: dict[str, type[Recording]] = {"cuda": CudaGraph}

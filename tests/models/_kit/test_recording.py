@@ -3,16 +3,19 @@
 import gc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
+from tuner.models._kit import recording
 from tuner.models._kit.draws import Draws
 from tuner.models._kit.loop import adam, gradient_step, set_learning_rate
 from tuner.models._kit.recording import (
     WARM_UP_STEPS,
+    CudaGraph,
     Metrics,
     Recording,
     RecordingError,
@@ -127,7 +130,7 @@ def test_recordings_are_freed_with_their_step_and_not_by_garbage_collection() ->
     gc.disable()
     try:
         del step
-        assert [recording() for recording in recordings] == [None]
+        assert [recorded() for recorded in recordings] == [None]
     finally:
         gc.enable()
 
@@ -219,6 +222,25 @@ def test_between_steps_what_a_step_made_is_overwritten() -> None:
             recorded(torch.ones(2, 1))
     assert not kept[0].isnan().any()
     assert kept[-1].isnan().all()
+
+
+def test_a_warm_up_that_fails_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stream:
+        device = torch.device("cuda:0")
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def wait_stream(self, other: "Stream") -> None:
+            waits.append(f"{self.name} for {other.name}")
+
+    waits: list[str] = []
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: Stream("default"))
+    monkeypatch.setattr(recording, "_side_stream", lambda _: Stream("side"))
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    with pytest.raises(ZeroDivisionError):
+        CudaGraph.warm_up(lambda: print(1 / 0))
+    assert waits == ["side for default", "default for side"]
 
 
 def test_memory_that_ran_out_while_recording_is_recognised() -> None:
