@@ -4,6 +4,7 @@ A small network's step is a few hundred kernels, and a GPU finishes each before 
 the next. Recorded as a CUDA graph, the same kernels start without Python.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
@@ -47,10 +48,12 @@ class CudaGraph(Recording):
 
     def __init__(self, work: Callable[[], None], generators: Sequence[torch.Generator]) -> None:
         self.graph = torch.cuda.CUDAGraph()
-        for generator in generators:
-            self.graph.register_generator_state(generator)
+        with warnings.catch_warnings(action="ignore"):  # torch 2.15 does so itself, and warns
+            for generator in generators:
+                self.graph.register_generator_state(generator)
         try:
-            with torch.cuda.graph(self.graph):
+            # the outer context restores the stream where torch 2.11 does not, after a failure
+            with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(self.graph):
                 work()
         except RuntimeError as error:
             if (memory := _memory_error(error)) is not None:
@@ -161,9 +164,12 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
 
 
 def _memory_error(error: BaseException | None) -> str | None:
-    """Return what a GPU without memory said, since a recording then ends with another error."""
+    """Return what a GPU without memory said, since a recording then ends with another error.
+
+    Only torch's allocator raises OutOfMemoryError. A graph also needs memory of the driver.
+    """
     while error is not None:
-        if isinstance(error, torch.OutOfMemoryError):
+        if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
             return str(error)
         error = error.__context__
     return None

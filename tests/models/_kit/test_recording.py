@@ -1,9 +1,10 @@
 """Steps are called, or recorded after a warm-up and replayed, with the same result."""
 
 import gc
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import ClassVar
 
 import pytest
@@ -253,4 +254,33 @@ def test_memory_that_ran_out_while_recording_is_recognised() -> None:
     with pytest.raises(RuntimeError, match="invalidated") as raised:
         capture()
     assert _memory_error(raised.value) == "CUDA out of memory"
+    driver = "CUDA error: out of memory"
+    assert _memory_error(RuntimeError(driver)) == driver
     assert _memory_error(RuntimeError("other")) is None
+
+
+def test_a_graph_is_recorded_with_its_generators_and_without_warnings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Graph:
+        def register_generator_state(self, _: torch.Generator) -> None:
+            warnings.warn("it is now a no-op", UserWarning, stacklevel=2)
+            events.append("register")
+
+        def replay(self) -> None:
+            events.append("replay")
+
+    @contextmanager
+    def switched(stream: str) -> Iterator[None]:
+        events.append(f"switch to {stream}")
+        yield
+        events.append(f"leave {stream}")
+
+    events: list[str] = []
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: "current")
+    monkeypatch.setattr(torch.cuda, "stream", switched)
+    CudaGraph(lambda: events.append("work"), Draws(SEEDS).generators)
+    around = ["switch to current", "work", "leave current"]
+    assert events == ["register", "register", *around, "replay"]
