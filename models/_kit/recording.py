@@ -94,7 +94,7 @@ class Step:
     def __init__(self, function: Callable[..., Metrics], draws: Draws) -> None:
         self._function, self._draws = function, draws
         self._recording_type = RECORDINGS.get(draws.device.type)
-        self._shapes: dict[tuple[torch.Size, ...], _RecordedStep] = {}
+        self._kinds: dict[tuple[tuple[torch.Size, torch.dtype], ...], _RecordedStep] = {}
         self._totals: dict[str, Tensor] = {}
         self._steps = 0
 
@@ -104,10 +104,10 @@ class Step:
         if self._recording_type is None:
             self._take(*arguments)
             return
-        shapes = tuple(argument.shape for argument in arguments)
-        if shapes not in self._shapes:
-            self._shapes[shapes] = _RecordedStep(self._recording_type, self._draws.generators)
-        self._shapes[shapes](self._take, *arguments)
+        kind = tuple((argument.shape, argument.dtype) for argument in arguments)
+        if kind not in self._kinds:
+            self._kinds[kind] = _RecordedStep(self._recording_type, self._draws.generators)
+        self._kinds[kind](self._take, *arguments)
 
     def mean(self) -> dict[str, Tensor]:
         """Return the mean metrics of the steps since the last call, and begin anew."""
@@ -128,7 +128,7 @@ class Step:
 
 @final
 class _RecordedStep:
-    """A step for arguments of given shapes: taken, then recorded, then replayed.
+    """A step for arguments of given shapes and types: taken, then recorded, then replayed.
 
     It does not refer to its owner: in a cycle, graphs would keep their memory until Python
     collects garbage. Some versions of torch then also free the workspace of the matrix products in

@@ -111,6 +111,14 @@ def test_every_shape_is_recorded_once(counting: list[str]) -> None:
     assert counting.count("replay") == 8
 
 
+def test_a_number_that_was_whole_at_first_is_not_rounded_later(counting: list[str]) -> None:
+    step = Step(lambda weight: {"value": weight.expand(2) * 1.0}, Draws(SEEDS))
+    for number in (*range(WARM_UP_STEPS + 2), 0.5):
+        step(torch.full((), number))
+    assert step.mean()["value"].tolist() == pytest.approx([10.5 / 6] * 2)
+    assert counting[-1] == "warm up"
+
+
 def test_recordings_are_freed_with_their_step_and_not_by_garbage_collection() -> None:
     class Forgetful(Recording):
         def __init__(self, work: Callable[[], None], _: Sequence[torch.Generator]) -> None:
@@ -127,7 +135,7 @@ def test_recordings_are_freed_with_their_step_and_not_by_garbage_collection() ->
         step = Step(doubled, Draws(SEEDS))
         for _ in range(WARM_UP_STEPS + 2):
             step(torch.ones(2, 1))
-    recordings = [weakref.ref(recorded._recording) for recorded in step._shapes.values()]
+    recordings = [weakref.ref(recorded._recording) for recorded in step._kinds.values()]
     gc.disable()
     try:
         del step
