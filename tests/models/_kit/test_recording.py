@@ -197,16 +197,38 @@ BROKEN: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "a decision": (lambda x: x.sum(1) if x.sum() > 0 else -x.sum(1), "asks for values"),
     "item": (lambda x: x.sum(1) * x.max().item(), "asks for values"),
     "cpu": (lambda x: x.cpu().sum(1), "asks for values"),
+    "to the CPU": (lambda x: x.to("cpu").sum(1), "asks for values"),
+    "allclose": (lambda x: x.sum(1) * torch.allclose(x, x), "whether tensors are equal"),
+    "a tensor on the CPU": (lambda x: x.sum(1) + torch.arange(2), "makes a tensor on the CPU"),
+    "repeats": (lambda x: x.repeat_interleave((x[:, 0] > 0) + 1, 0), "depends on values"),
+    "an error check": (lambda x: torch.linalg.inv(x[:1])[0, 0] + x, "whether a matrix was fact"),
+    "another row": (lambda x: x * TABLE[next(FACTORS)], "changes between calls"),
+    "a view of another row": (lambda x: x * LASTING[1], "changes between calls"),
     "a tensor from Python": (lambda x: x * torch.tensor(2.0), "copies numbers from Python"),
     "the global generator": (lambda x: x + torch.rand(2, 1), "generator that is not its own"),
 }
-LASTING = [torch.ones(1)]
+LASTING: list[Tensor] = [torch.ones(1), torch.ones(1)]
+TABLE: Tensor = torch.ones(100, 1)
 
 
 def take_several(step: Step) -> None:
-    for _ in range(WARM_UP_STEPS + 4):
-        LASTING[0] = torch.ones(1)
+    for n in range(WARM_UP_STEPS + 4):
+        LASTING[0], LASTING[1] = torch.ones(1), TABLE[n]
         step(torch.ones(2, 1))
+
+
+HARMLESS: dict[str, Callable[[Tensor], Tensor]] = {
+    "NaN": lambda x: x.masked_fill(x > 5, torch.nan).sum(1),
+    "complex numbers": lambda x: torch.fft.rfft(x).abs().sum(1),
+    "known repeats": lambda x: x.repeat_interleave(2, 0)[::2].sum(1),
+    "a tensor on the device": lambda x: (x + torch.arange(2, device=x.device)[:, None]).sum(1),
+}
+
+
+@pytest.mark.parametrize("key", HARMLESS)
+def test_what_a_graph_gets_right_is_accepted(key: str) -> None:
+    with steps_recorded_by(Tape, "cpu"):
+        take_several(Step(lambda x: {"value": HARMLESS[key](x)}, Draws(SEEDS)))
 
 
 @pytest.mark.parametrize("key", BROKEN)
