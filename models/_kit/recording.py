@@ -6,7 +6,7 @@ the next. Recorded as a CUDA graph, the same kernels start without Python.
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import final
 
@@ -55,11 +55,12 @@ class CudaGraph(Recording):
             # the outer context restores the stream where torch 2.11 does not, after a failure
             with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(self.graph):
                 work()
+            self.replay()  # recording does not do the work
         except RuntimeError as error:
             if (memory := _memory_error(error)) is not None:
                 raise torch.OutOfMemoryError(memory) from error
-            raise RecordingError(f"a GPU cannot record the training step: {error}") from error
-        self.replay()  # recording does not do the work
+            *_, first = _causes(error)
+            raise RecordingError(f"a GPU cannot record the training step: {first}") from error
 
     def replay(self) -> None:
         """Launch all kernels at once."""
@@ -163,13 +164,21 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-def _memory_error(error: BaseException | None) -> str | None:
+def _memory_error(error: BaseException) -> str | None:
     """Return what a GPU without memory said, since a recording then ends with another error.
 
-    Only torch's allocator raises OutOfMemoryError. A graph also needs memory of the driver.
+    Only torch's allocator raises OutOfMemoryError. A graph also takes memory of the driver, when
+    it is made and when it is first launched.
     """
-    while error is not None:
-        if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
-            return str(error)
-        error = error.__context__
+    for cause in _causes(error):
+        if isinstance(cause, torch.OutOfMemoryError) or "out of memory" in str(cause):
+            return str(cause)
     return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it followed, the first of them last."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__context__

@@ -289,28 +289,73 @@ def test_memory_that_ran_out_while_recording_is_recognised() -> None:
     assert _memory_error(RuntimeError("other")) is None
 
 
-def test_a_graph_is_recorded_with_its_generators_and_without_warnings(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Graph:
-        def register_generator_state(self, _: torch.Generator) -> None:
-            warnings.warn("it is now a no-op", UserWarning, stacklevel=2)
-            events.append("register")
+gpu_events: list[str] = []
 
-        def replay(self) -> None:
-            events.append("replay")
 
-    @contextmanager
-    def switched(stream: str) -> Iterator[None]:
-        events.append(f"switch to {stream}")
+class Graph:
+    """Stands for a CUDA graph."""
+
+    def register_generator_state(self, _: torch.Generator) -> None:
+        warnings.warn("it is now a no-op", UserWarning, stacklevel=2)
+        gpu_events.append("register")
+
+    def replay(self) -> None:
+        gpu_events.append("replay")
+
+
+@contextmanager
+def switched(stream: str) -> Iterator[None]:
+    gpu_events.append(f"switch to {stream}")
+    try:
         yield
-        events.append(f"leave {stream}")
+    finally:
+        gpu_events.append(f"leave {stream}")
 
-    events: list[str] = []
+
+@contextmanager
+def capturing(_: Graph) -> Iterator[None]:
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        if failed:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_events.clear()
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
-    monkeypatch.setattr(torch.cuda, "graph", lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "graph", capturing)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: "current")
     monkeypatch.setattr(torch.cuda, "stream", switched)
-    CudaGraph(lambda: events.append("work"), Draws(SEEDS).generators)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_graph_is_recorded_with_its_generators_and_without_warnings() -> None:
+    CudaGraph(lambda: gpu_events.append("work"), Draws(SEEDS).generators)
     around = ["switch to current", "work", "leave current"]
-    assert events == ["register", "register", *around, "replay"]
+    assert gpu_events == ["register", "register", *around, "replay"]
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_an_error_of_a_recording_is_the_first_one_and_leaves_the_stream() -> None:
+    def asking() -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    with pytest.raises(RecordingError, match="record the training step: operation not permitted"):
+        CudaGraph(asking, [])
+    assert gpu_events == ["switch to current", "leave current"]
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_graph_that_cannot_be_launched_for_want_of_memory_is_no_recording_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(_: Graph) -> None:
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(Graph, "replay", full)
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA error"):
+        CudaGraph(lambda: None, [])
