@@ -29,9 +29,11 @@ class Augmentation:
     def apply(self, x: Tensor, shape: Shape, draws: Draws) -> Tensor:
         """Return a copy of x (R, B, F) with an independent random change of every point.
 
-        Points of shape (H, W) or (C, H, W) are images, with rows and columns as the last axes.
+        Points of shape (H, W) or (C, H, W) are images, with rows and columns as the last axes,
+        unless they have a single row or column: for these, torch's affine grid copies a number
+        from the host, which a GPU cannot record.
         """
-        if len(shape) not in (2, 3):
+        if len(shape) not in (2, 3) or 1 in shape[-2:]:
             return x + self.jitter * draws.normal(*x.shape[1:])
         image = (math.prod(shape[:-2]), *shape[-2:])
         down, right, angle, growth = (2 * draws.uniform(4, x.shape[1]) - 1).unbind(dim=1)

@@ -4,8 +4,9 @@ A small network's step is a few hundred kernels, and a GPU finishes each before 
 the next. Recorded as a CUDA graph, the same kernels start without Python.
 """
 
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import final
 
@@ -47,16 +48,19 @@ class CudaGraph(Recording):
 
     def __init__(self, work: Callable[[], None], generators: Sequence[torch.Generator]) -> None:
         self.graph = torch.cuda.CUDAGraph()
-        for generator in generators:
-            self.graph.register_generator_state(generator)
+        with warnings.catch_warnings(action="ignore"):  # torch 2.15 does so itself, and warns
+            for generator in generators:
+                self.graph.register_generator_state(generator)
         try:
-            with torch.cuda.graph(self.graph):
+            # the outer context restores the stream where torch 2.11 does not, after a failure
+            with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(self.graph):
                 work()
+            self.replay()  # recording does not do the work
         except RuntimeError as error:
             if (memory := _memory_error(error)) is not None:
                 raise torch.OutOfMemoryError(memory) from error
-            raise RecordingError(f"a GPU cannot record the training step: {error}") from error
-        self.replay()  # recording does not do the work
+            *_, first = _causes(error)
+            raise RecordingError(f"a GPU cannot record the training step: {first}") from error
 
     def replay(self) -> None:
         """Launch all kernels at once."""
@@ -68,9 +72,11 @@ class CudaGraph(Recording):
         current = torch.cuda.current_stream()
         stream = _side_stream(current.device)
         stream.wait_stream(current)
-        with torch.cuda.stream(stream):
-            work()
-        current.wait_stream(stream)
+        try:
+            with torch.cuda.stream(stream):
+                work()
+        finally:  # also if memory ran out: what is freed then may still be in use on the stream
+            current.wait_stream(stream)
 
 
 RECORDINGS: dict[str, type[Recording]] = {"cuda": CudaGraph}
@@ -89,7 +95,7 @@ class Step:
     def __init__(self, function: Callable[..., Metrics], draws: Draws) -> None:
         self._function, self._draws = function, draws
         self._recording_type = RECORDINGS.get(draws.device.type)
-        self._shapes: dict[tuple[torch.Size, ...], _RecordedStep] = {}
+        self._kinds: dict[tuple[tuple[torch.Size, torch.dtype], ...], _RecordedStep] = {}
         self._totals: dict[str, Tensor] = {}
         self._steps = 0
 
@@ -99,12 +105,10 @@ class Step:
         if self._recording_type is None:
             self._take(*arguments)
             return
-        shapes = tuple(argument.shape for argument in arguments)
-        if shapes not in self._shapes:
-            self._shapes[shapes] = _RecordedStep(
-                self._take, self._recording_type, self._draws.generators
-            )
-        self._shapes[shapes](*arguments)
+        kind = tuple((argument.shape, argument.dtype) for argument in arguments)
+        if kind not in self._kinds:
+            self._kinds[kind] = _RecordedStep(self._recording_type, self._draws.generators)
+        self._kinds[kind](self._take, *arguments)
 
     def mean(self) -> dict[str, Tensor]:
         """Return the mean metrics of the steps since the last call, and begin anew."""
@@ -125,30 +129,32 @@ class Step:
 
 @final
 class _RecordedStep:
-    """A step for arguments of given shapes: taken, then recorded, then replayed."""
+    """A step for arguments of given shapes and types: taken, then recorded, then replayed.
+
+    It does not refer to its owner: in a cycle, graphs would keep their memory until Python
+    collects garbage. Some versions of torch then also free the workspace of the matrix products in
+    graphs that were recorded later (pytorch issue 193402).
+    """
 
     def __init__(
-        self,
-        take: Callable[..., None],
-        recording_type: type[Recording],
-        generators: Sequence[torch.Generator],
+        self, recording_type: type[Recording], generators: Sequence[torch.Generator]
     ) -> None:
-        self._take, self._recording_type, self._generators = take, recording_type, generators
+        self._recording_type, self._generators = recording_type, generators
         self._taken = 0
         self._recording: Recording | None = None
         self._arguments: list[Tensor] = []  # of the recording, which reads them from there
 
-    def __call__(self, *arguments: Tensor) -> None:
+    def __call__(self, take: Callable[..., None], *arguments: Tensor) -> None:
         if self._recording is not None:
             for recorded, argument in zip(self._arguments, arguments, strict=True):
                 recorded.copy_(argument)
             self._recording.replay()
         elif self._taken < WARM_UP_STEPS:
             self._taken += 1
-            self._recording_type.warm_up(partial(self._take, *arguments))
+            self._recording_type.warm_up(partial(take, *arguments))
         else:
             self._arguments = [argument.clone() for argument in arguments]
-            work = partial(self._take, *self._arguments)
+            work = partial(take, *self._arguments)
             self._recording = self._recording_type(work, self._generators)
 
 
@@ -158,10 +164,21 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-def _memory_error(error: BaseException | None) -> str | None:
-    """Return what a GPU without memory said, since a recording then ends with another error."""
-    while error is not None:
-        if isinstance(error, torch.OutOfMemoryError):
-            return str(error)
-        error = error.__context__
+def _memory_error(error: BaseException) -> str | None:
+    """Return what a GPU without memory said, since a recording then ends with another error.
+
+    Only torch's allocator raises OutOfMemoryError. A graph also takes memory of the driver, when
+    it is made and when it is first launched.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, torch.OutOfMemoryError) or "out of memory" in str(cause):
+            return str(cause)
     return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it followed, the first of them last."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__context__

@@ -17,9 +17,10 @@ SCHEDULES = {
     "vade decay": ("vade", {"decay_every": 1, "decay": 0.3}),
     "em_vae decay": ("em_vae", {"decay_every": 1, "decay": 0.3, "start": "random"}),
     "em_flow noise": ("em_flow", {"noise": 0.3, "weights": "fitted", "transforms": 1}),
-    "dec targets": ("dec", {"update_interval": 3}),
-    "dec convergence": ("dec", {"update_interval": 2, "tolerance": 0.3}),
-    "improved dec": ("dec", {"update_interval": 3, "keep_decoder": True}),
+    # with a tolerance above 0 the blobs end DEC at the second target, here after its recording
+    "dec targets": ("dec", {"update_interval": 3, "tolerance": 0.0}),
+    "dec convergence": ("dec", {"update_interval": 7, "tolerance": 0.3}),
+    "improved dec": ("dec", {"update_interval": 3, "tolerance": 0.0, "keep_decoder": True}),
     "mutual rounds": ("mutual_vae_gmm", {"vae_epochs": 2, "rounds": 3, "round_epochs": 2}),
     "catgan": ("catgan", {"batch_norm": False}),
 }

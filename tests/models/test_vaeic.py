@@ -161,6 +161,13 @@ def test_imbalance_is_zero_for_equal_clusters_and_log_k_for_a_single_one() -> No
     torch.testing.assert_close(found, torch.tensor([0.0, math.log(4), expected]))
 
 
+@pytest.mark.parametrize("shape", [(6,), (1, 6), (6, 1), (2, 1, 3)])
+def test_points_with_a_single_row_or_column_are_no_images(shape: tuple[int, ...]) -> None:
+    x = torch.rand(2, 5, 6)
+    found = STRONG.apply(x, shape, Draws([3, 4]))
+    torch.testing.assert_close(found, x + 0.5 * Draws([3, 4]).normal(5, 6))
+
+
 def test_the_identity_augmentation_changes_nothing() -> None:
     x = images(5, 2, 6, 7)
     torch.testing.assert_close(transform_images(x, **still(5)), x)

@@ -20,15 +20,24 @@ from ..models._kit.recording import Recording, RecordingError
 _ASKING = {
     "_local_scalar_dense": "asks for a value",
     "equal": "asks whether tensors are equal",
+    "allclose": "asks whether tensors are equal",
     "is_nonzero": "asks for a value",
+    "histc": "asks for a value",
+    "_linalg_check_errors": "asks whether a matrix was factorised: use the _ex function",
+    "_linalg_eigh": "waits for a decomposition",
+    "_linalg_svd": "waits for a decomposition",
+    "linalg_eig": "waits for a decomposition",
     "nonzero": "has a shape that depends on values",
     "masked_select": "has a shape that depends on values",
     "unique": "has a shape that depends on values",
     "_unique2": "has a shape that depends on values",
+    "unique_dim": "has a shape that depends on values",
+    "unique_consecutive": "has a shape that depends on values",
     "bincount": "has a shape that depends on values",
     "lift_fresh": "copies numbers from Python: use torch.full, new_full or an argument",
 }
 _FETCHING = {"cpu", "numpy", "tolist", "item", "__array__", "__bool__", "__float__", "__int__"}
+_FACTORIES = {"arange", "empty", "eye", "full", "linspace", "ones", "triu_indices", "zeros"}
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,8 @@ class _Recorder(TorchDispatchMode):
         name = function.overloadpacket.__name__
         if name in _ASKING:
             raise RecordingError(f"the step {_ASKING[name]} ({function})")
+        if name == "repeat_interleave" and arguments[1].get("output_size") is None:
+            raise RecordingError(f"the step has a shape that depends on values ({function})")
         tensors = _tensors(arguments)
         masks = [t for t in tensors[1:] if t.dtype in (torch.bool, torch.uint8)]
         if masks and name in ("index", "index_put", "index_put_"):
@@ -98,22 +109,25 @@ class _Recorder(TorchDispatchMode):
         if isinstance(argument, torch.Generator):
             return identity(argument)
         if not isinstance(argument, Tensor):
-            return argument
+            return "NaN" if argument != argument else argument
         place = self.made.get(address(argument))
         kind = f"at {address(argument)}" if place is None else f"number {place}"
-        return tuple(argument.shape), argument.dtype, kind
+        layout = argument.storage_offset(), argument.stride()
+        return tuple(argument.shape), argument.dtype, kind, layout
 
 
 class _NoFetching(TorchFunctionMode):
-    """Forbids methods of tensors that copy values to Python, which are invisible on the CPU."""
+    """Forbids copies between a device and the CPU that are invisible if the CPU is the device."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        name = getattr(function, "__name__", "")
-        if name in _FETCHING:
+        name, kwargs = getattr(function, "__name__", ""), kwargs or {}
+        if name in _FETCHING or (name == "to" and [a for a in args[1:] if isinstance(a, str)]):
             raise RecordingError(f"the step asks for values (Tensor.{name})")
-        return function(*args, **(kwargs or {}))
+        if name in _FACTORIES and kwargs.get("device") is None:
+            raise RecordingError(f"the step makes a tensor on the CPU: name its device ({name})")
+        return function(*args, **kwargs)
 
 
 @final
@@ -173,7 +187,7 @@ def _overwrite(operations: Sequence[_Operation]) -> None:
     """Fill what a step made with values that spoil whoever reads them."""
     for operation in operations:
         for result in operation.results:
-            if result.dtype.is_floating_point:
+            if result.dtype.is_floating_point or result.dtype.is_complex:
                 result.fill_(torch.nan)
             else:
                 result.fill_(1 if result.dtype == torch.bool else torch.iinfo(result.dtype).max)

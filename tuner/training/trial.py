@@ -56,7 +56,7 @@ class Trial:
         self.config = self._method_type.config_type.from_mapping(spec.settings)
         self._interval = max(1, math.ceil(self.config.passes / _MAX_EVALUATIONS))
         self._epoch = self._halvings = 0
-        self._unrecorded = False
+        self._unrecorded = ""
         self.finished = False
         self.note = ""
         self._started = self._saved = time.monotonic()
@@ -99,6 +99,8 @@ class Trial:
             raise
         except Exception as error:  # a faulty method must not end the other trials
             self._fault = type(error)
+            if isinstance(error, RecordingError):
+                self._unrecorded = str(error).partition("\n")[0]
             reason = "oom" if isinstance(error, _NO_MEMORY) else f"{self._fault.__name__}: {error}"
             return self._failed(reason, traceback.format_exc())
 
@@ -112,7 +114,7 @@ class Trial:
             sizes = ", ".join(f"{name}={n}" for name, n in _batch_sizes(self.config).items())
             self.note = f"the GPU ran out of memory, so training uses {sizes}. {self.note}".strip()
         if self._unrecorded:
-            self.note = f"{_UNRECORDED}. {self.note}".strip()
+            self.note = f"{_UNRECORDED} ({self._unrecorded}). {self.note}".strip()
         discard_evaluations_after(self._folder, self._epoch)
         self._reports = self.method.fit(self._x)
         return self._reports
@@ -192,7 +194,6 @@ class Trial:
             return self._halve_batches()
         if self._fault is RecordingError and RECORDINGS:
             RECORDINGS.clear()  # for this process
-            self._unrecorded = True
             self._restart()
             return True
         return False

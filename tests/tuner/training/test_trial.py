@@ -351,7 +351,7 @@ def test_training_continues_without_recording_where_steps_cannot_be_recorded(
 ) -> None:
     class Refusing(Recording):
         def __init__(self, *_: Any) -> None:
-            raise RecordingError("operation not permitted when stream is capturing")
+            raise RecordingError("operation not permitted when stream is capturing\nSearch for it")
 
         def replay(self) -> None:
             raise AssertionError
@@ -364,7 +364,9 @@ def test_training_continues_without_recording_where_steps_cannot_be_recorded(
     with steps_recorded_by(Refusing, "cpu"):
         evaluations = run(Trial(gmvae(tmp_path / "refused", epochs=6), shared))
     assert evaluations[-1].value == expected[-1].value
+    note = "so training is slower (operation not permitted when stream is capturing)."
     assert "the training steps cannot be recorded on this GPU" in evaluations[-1].detail
+    assert note in evaluations[-1].detail
     assert [e.epoch for e in evaluations] == [e.epoch for e in expected]
 
 
