@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tuner.methods import catalog
 from tuner.testing import Subject
 from tuner.testing.recording import recording_gaps
+from tuner.testing.tape import Tape
 
 SCHEDULES = {
     "gmvae warm-up": ("gmvae", {"warm_up": 0.7}),
@@ -43,3 +45,20 @@ def test_batches_of_two_sizes_are_recorded_apart(n: int) -> None:
     subject = Subject.of("vade")
     gaps = recording_gaps(subject, subject.x[:n], subject.config.capped(16))
     assert set(gaps.values()) == {0.0}, gaps
+
+
+@pytest.mark.parametrize("name", [n for n in catalog.names() if n not in ("gmm", "kmeans")])
+def test_the_check_of_every_method_replays_in_both_ways(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replays: dict[int, int] = {}
+    replay = Tape.replay
+
+    def counted(tape: Tape) -> None:
+        replays[id(tape)] = replays.get(id(tape), 0) + 1
+        replay(tape)
+
+    monkeypatch.setattr(Tape, "replay", counted)
+    subject = Subject.of(name)
+    recording_gaps(subject, subject.x, subject.short)
+    assert max(replays.values()) >= 2, replays
