@@ -39,7 +39,7 @@ class Recording(ABC):
     @staticmethod
     @abstractmethod
     def warm_up(work: Callable[[], None]) -> None:
-        """Do the work as often as needed before it can be recorded."""
+        """Do the work once, in the way that recording it later requires."""
 
 
 @final
