@@ -25,7 +25,7 @@ from ...errors import UsageError
 from ...methods.config import Config, setting
 from ...methods.contract import Bounds, Generates, Report, Shape
 from .._kit.draws import Draws
-from .._kit.loop import adam, gradient_step, in_chunks, set_learning_rate
+from .._kit.loop import adam, gradient_step, in_chunks, set_learning_rate, train_epoch
 from .._kit.recording import Step
 from .._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 from .._kit.starts import initial_responsibilities
@@ -292,10 +292,9 @@ class EMFlow(StackedMethod):
         is_first = self.clock.epoch <= config.m_step_epochs
         part = effective_share(config.start if is_first else "", K)
         size = math.ceil(part * points / steps)
-        for index in systematic_resample(u, steps * size, self.draws).split(size, dim=1):
-            step(index, share)
-        prior = (share * self.network.log_weights).sum(-1)
-        return prior + mean_entropy(u) - step.mean()["loss"]
+        batches = systematic_resample(u, steps * size, self.draws).split(size, dim=1)
+        loss = train_epoch(step, batches, share)["loss"]
+        return (share * self.network.log_weights).sum(-1) + mean_entropy(u) - loss
 
     def _step(self, batch: Tensor, share: Tensor, scale: Tensor) -> dict[str, Tensor]:
         """Update every flow on its batch (R·K, B, D) plus noise, with its share (R, K) as weight.

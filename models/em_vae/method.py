@@ -25,7 +25,7 @@ from .._kit.distributions import rsample
 from .._kit.draws import Draws
 from .._kit.latent_mixture import LatentMixture
 from .._kit.layers import initialise
-from .._kit.loop import adam, gradient_step, in_chunks, set_learning_rate
+from .._kit.loop import adam, gradient_step, in_chunks, set_learning_rate, train_epoch
 from .._kit.outputs import validate_and_flatten
 from .._kit.precision import mixed_precision
 from .._kit.pretraining import NetworkPretraining, NoPretraining
@@ -226,10 +226,8 @@ class EMVAE(StackedMethod, Pretrains):
         is_first = self.clock.passes["em"] <= self.config.m_step_epochs
         part = effective_share(self.config.start if is_first else "", K)
         size = math.ceil(part * points / steps)
-        share = u.mean(1)
-        for index in systematic_resample(u, steps * size, self.draws).split(size, dim=1):
-            step(index, share)
-        metrics = step.mean()
+        batches = systematic_resample(u, steps * size, self.draws).split(size, dim=1)
+        metrics = train_epoch(step, batches, u.mean(1))
         return metrics | self._objective(mean_entropy(u) - metrics["loss"])
 
     def _step(self, batch: Tensor, share: Tensor) -> dict[str, Tensor]:
