@@ -6,7 +6,6 @@ exit code.
 
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ from typing import Annotated
 import typer
 
 from ..errors import TunerError, did_you_mean
+from ..interrupts import received
 from . import config_file, data, doctor, listing, output, registry, search, train, ui
 from .options import SWITCH
 
@@ -72,13 +72,6 @@ def root(
     context.default_map, context.obj = _defaults(context)
 
 
-def main() -> None:
-    """Run the command line with the arguments of this process and exit."""
-    if not sys.warnoptions:  # warnings are for developers
-        warnings.simplefilter("ignore")
-    sys.exit(run(sys.argv[1:]))
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; errors are written to stderr."""
     try:
@@ -106,6 +99,7 @@ def run(arguments: Sequence[str]) -> int:
         return _INTERNAL
     if code == _INTERRUPTED:
         output.show_error("interrupted")
+        return 128 + received()
     return code if isinstance(code, int) else 0
 
 

@@ -1,5 +1,9 @@
-"""Short timeouts for MLflow, and one error message for a server that cannot be used."""
+"""Timeouts for MLflow, and one error message for a server that cannot be used.
 
+Whoever sets MLflow's own variables knows their server: they are never overridden.
+"""
+
+import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,10 +14,20 @@ from ..errors import ServiceError, TunerError
 from ..redaction import redact
 
 T = TypeVar("T")
-TIMEOUT_SECONDS = 9.0
+_TIMEOUT_SECONDS = 9.0
+_TIMEOUT, _RETRIES = "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 
-def call_with_timeout(call: Callable[[], T], *, uri: str, seconds: float = TIMEOUT_SECONDS) -> T:
+def timeout_seconds() -> float:
+    """Return how long a server may take to answer; the user's own timeout can only extend it."""
+    try:
+        own = float(os.environ.get(_TIMEOUT, ""))
+    except ValueError:
+        return _TIMEOUT_SECONDS
+    return max(_TIMEOUT_SECONDS, own + 1.0)
+
+
+def call_with_timeout(call: Callable[[], T], *, uri: str, seconds: float) -> T:
     """Return the result of `call`, which runs in a daemon thread.
 
     Raises ServiceError after `seconds` without a result, or if the call fails. A TunerError is
@@ -53,4 +67,14 @@ def tracking_error(uri: str, error: Exception) -> ServiceError:
 
 def short_timeouts() -> AbstractContextManager[None]:
     """Make MLflow's HTTP requests fail within seconds."""
-    return environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="1", MLFLOW_HTTP_REQUEST_TIMEOUT="4")
+    return _timeouts("4")
+
+
+def long_timeouts() -> AbstractContextManager[None]:
+    """Let a server that has answered once take its time."""
+    return _timeouts("30")
+
+
+def _timeouts(seconds: str) -> AbstractContextManager[None]:
+    defaults = {_RETRIES: "1", _TIMEOUT: seconds}
+    return environment(**{k: v for k, v in defaults.items() if not os.environ.get(k)})
