@@ -4,6 +4,7 @@ Results go to stdout, messages to stderr. An error is printed as one line, and i
 exit code.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,9 @@ def root(
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; errors are written to stderr."""
+    if not _debugs():
+        for library in ("sqlalchemy", "alembic"):  # an error has its traceback in debugging only
+            logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     try:
         code = typer.main.get_command(app).main(
             list(arguments), prog_name="tuner", standalone_mode=False
@@ -90,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except Exception as error:
-        if os.environ.get("TUNER_DEBUG") == "1":
+        if _debugs():
             raise
         output.show_error(
             f"unexpected {type(error).__name__}: {error}; "
@@ -101,6 +105,10 @@ def run(arguments: Sequence[str]) -> int:
         output.show_error("interrupted")
         return 128 + received()
     return code if isinstance(code, int) else 0
+
+
+def _debugs() -> bool:
+    return os.environ.get("TUNER_DEBUG") == "1"
 
 
 def _defaults(context: typer.Context) -> tuple[dict[str, dict[str, object]], str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..data.formats import memory
 from ..errors import (
+    DiskError,
     InterruptedSearchError,
     NameTakenError,
     NoUsableTrialError,
@@ -158,6 +159,9 @@ def _drive(plan: Plan, ledger: Ledger, session: Session, interrupts: InterruptHa
     except NoUsableTrialError:
         if tracker is not None:
             tracker.finish(metrics={}, tags={}, status="FAILED")
+        raise
+    except (ServiceError, DiskError):  # nothing can be written without the lease
+        sync_seconds = _INTERRUPTED_SYNC_SECONDS
         raise
     except KeyboardInterrupt:
         sync_seconds = _INTERRUPTED_SYNC_SECONDS

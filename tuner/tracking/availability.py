@@ -3,6 +3,7 @@
 Whoever sets MLflow's own variables knows their server: they are never overridden.
 """
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -10,11 +11,12 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from ..environment import environment, quiet_logger
-from ..errors import ServiceError, TunerError
+from ..errors import DiskError, ServiceError, TunerError
 from ..redaction import redact
 
 T = TypeVar("T")
 _TIMEOUT_SECONDS = 9.0
+_FULL = ("disk is full", os.strerror(errno.ENOSPC))  # MLflow passes on the text alone
 _TIMEOUT, _RETRIES = "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 
@@ -55,9 +57,15 @@ def call_with_timeout(call: Callable[[], T], *, uri: str, seconds: float) -> T:
     return outcome[0][0]  # type: ignore[return-value]  # a result, as there is no error
 
 
-def tracking_error(uri: str, error: Exception) -> ServiceError:
+def tracking_error(uri: str, error: Exception) -> TunerError:
     """Return the error for a tracking server or database that cannot be used."""
-    reason = redact(str(error).strip().partition("\n")[0])[:300]
+    text = str(error).strip()
+    reason = redact(text.partition("\n")[0])[:300]
+    if any(words in text for words in _FULL):
+        return DiskError(
+            f"cannot write to MLflow at {redact(uri)} ({reason}): free some space, or set "
+            "MLFLOW_TRACKING_URI to a place that has some"
+        )
     return ServiceError(
         f"cannot use MLflow at {redact(uri)} ({reason}): set MLFLOW_TRACKING_URI to a reachable "
         "server or database, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if it "
