@@ -6,7 +6,6 @@ Every outcome goes to the ledger first, then to MLflow. Knows neither Ray nor th
 import math
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from ..execution.trial_controller import TrialController
@@ -15,6 +14,7 @@ from ..ledger.records import State, Suggestion
 from ..study.seeds import trial_seeds
 from ..tracking.records import plan_tags, trial_run_record
 from ..training.evaluations import Evaluation, read_evaluations
+from ..training.places import Place, place
 from ..training.pretraining_cache import CACHE_FOLDER
 from ..training.trial_inputs import TrialSpec
 from .locations import trial_folder
@@ -59,7 +59,7 @@ class SearchController(TrialController):
         ledger: Ledger,
         tracker: "Tracker",
         *,
-        folder: Path,
+        folder: Place,
         device: str,
         on_progress: ProgressCallback | None = None,
     ) -> None:
@@ -128,7 +128,7 @@ class SearchController(TrialController):
 
     def _with_unreported(self, trial: _RunningTrial, evaluation: Evaluation) -> list[Evaluation]:
         """Return an evaluation after the earlier ones that a lost worker wrote to disk only."""
-        written = read_evaluations(Path(trial.spec.folder)) if trial.is_resumed else []
+        written = read_evaluations(place(trial.spec.folder)) if trial.is_resumed else []
         trial.is_resumed = False
         return [e for e in written if e.epoch < evaluation.epoch] + [evaluation]
 
@@ -199,7 +199,7 @@ class SearchController(TrialController):
         trial = _RunningTrial(self._spec(suggestion))
         self._running[suggestion.number] = trial
         if suggestion.attempt > 0:
-            trial.evaluations = read_evaluations(Path(trial.spec.folder))
+            trial.evaluations = read_evaluations(place(trial.spec.folder))
             trial.is_resumed = True
         return trial.spec
 
@@ -215,6 +215,7 @@ class SearchController(TrialController):
             ),
             objective=study.objective,
             folder=str(trial_folder(self._folder, suggestion.number)),
+            attempt=suggestion.attempt,
             device=self._device,
             pretraining_cache=str(self._folder.parent / CACHE_FOLDER),
         )

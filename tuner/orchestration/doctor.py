@@ -1,6 +1,5 @@
 """Invariants of a search that has ended, checked in the ledger, in MLflow and on disk."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,14 @@ from ..registry.promotion import open_registry
 from ..sqlite import database_file
 from ..tracking import connect
 from ..training.checkpoint import WEIGHTS, CheckpointError, read_files
+from ..training.evaluations import read_evaluations
 from ..training.saved_model import DOCUMENT, Model
-from .locations import finalist_folder, trial_folder
+from .locations import finalist_models, trial_folder
 from .snapshot import is_usable
 
 if TYPE_CHECKING:
     from ..ledger.records import TrialRecord
+    from ..training.places import Place
     from .locations import Locations
 
 _MAX_LISTED = 5
@@ -67,7 +68,7 @@ class SearchState:
     finalists: Mapping[str, Any]
     result: Mapping[str, Any] | None
     runs: Sequence[MlflowRun]
-    folder: Path
+    folder: "Place"
     tracking_uri: str
 
     def trial_runs(self) -> "list[tuple[MlflowRun, TrialRecord]]":
@@ -173,7 +174,7 @@ def _metrics_files_complete(state: SearchState) -> str:
 
 def _models_intact(state: SearchState) -> str:
     folders = [
-        finalist_folder(state.folder, int(rank)) / f"replica-{r}"
+        finalist_models(state.folder, int(rank), finalist["folder"]) / f"replica-{r}"
         for rank, finalist in state.finalists.items()
         for r in range(len(finalist["scores"]))
     ]
@@ -266,22 +267,12 @@ def _version_problem(state: SearchState, name: str, find: Callable[[Registry], V
         return f"{type(error).__name__}: {error}"
 
 
-def _last_epoch(folder: Path) -> int:
+def _last_epoch(folder: "Place") -> int:
     """Return the last epoch in a trial's metrics file, 0 if there is none."""
-    try:
-        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0
-    epochs = [0]
-    for line in lines:
-        try:
-            epochs.append(int(json.loads(line)["epoch"]))
-        except (ValueError, KeyError, TypeError):  # a truncated line
-            continue
-    return max(epochs)
+    return max((evaluation.epoch for evaluation in read_evaluations(folder)), default=0)
 
 
-def _model_problem(folder: Path) -> str:
+def _model_problem(folder: "Place") -> str:
     try:
         read_files(folder, (WEIGHTS, DOCUMENT))
     except CheckpointError as error:

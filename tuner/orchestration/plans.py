@@ -1,12 +1,14 @@
 """The plan of a search in the ledger, which must be the one that it was started with."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..errors import DataError, UsageError
 from ..ledger.ledger import Ledger
 from ..study.record import SCHEMA
 from ..study.study import Plan, Study, prepare
+from ..training.places import is_store, local_copy, place
 
 
 def plan_of(ledger: Ledger) -> Plan:
@@ -17,7 +19,7 @@ def plan_of(ledger: Ledger) -> Plan:
             f"search {ledger.name!r} has schema {record['schema']} but this version of tuner "
             f"supports schemas up to {SCHEMA}: upgrade tuner"
         )
-    plan = prepare(Study.from_mapping(record["study"]))
+    plan = _prepared(Study.from_mapping(record["study"]))
     now, then = plan.identity(), record["identity"]
     if now["data"] != then["data"]:
         raise DataError(
@@ -33,6 +35,17 @@ def plan_of(ledger: Ledger) -> Plan:
             "restore them, or start a new search"
         )
     return plan
+
+
+def _prepared(study: Study) -> Plan:
+    """Prepare a recorded study, whose data may be in an object store."""
+    if not is_store(str(study.dataset)):
+        return prepare(study)
+    stored = place(str(study.dataset))
+    copy = local_copy(stored.parent) / stored.name
+    if not copy.is_file():
+        raise DataError(f"there are no data at {stored}: restore them, or start a new search")
+    return replace(prepare(replace(study, dataset=str(copy))), study=study)
 
 
 def search_spaces(plan: Plan) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..data.formats import memory
@@ -27,13 +27,14 @@ from ..tracking.records import plan_tags, trial_run_record
 from ..training.evaluations import read_evaluations
 from .controller import SearchController
 from .finalize import Finalizer
-from .locations import Locations, trial_folder
+from .locations import Locations, store_data, trial_folder
 from .plans import plan_of, search_spaces
 from .signals import InterruptHandler
 from .snapshot import ProgressCallback
 
 if TYPE_CHECKING:
     from ..execution.cluster import Resources
+    from ..training.places import Place
 
 _SYNC_SECONDS = 60.0
 _DATA_FOLDER = ".data"  # of data that were given in memory
@@ -126,11 +127,11 @@ def resume(name: str, session: Session | None = None, *, trials: int | None = No
     return _clustered(_run(plan, ledger, tracking, session))
 
 
-def _with_stored_data(plan: Plan, folder: Path) -> Plan:
+def _with_stored_data(plan: Plan, folder: "Place") -> Plan:
     """Write data given in memory to a file, from which the search can be resumed."""
     study = plan.study
-    path, labels = memory.save(study.dataset, study.labels, folder)
-    return replace(plan, study=replace(study, dataset=str(path), labels=labels))
+    path, labels = store_data(partial(memory.save, study.dataset, study.labels), folder)
+    return replace(plan, study=replace(study, dataset=path, labels=labels))
 
 
 def _clustered(result: Result) -> Result:

@@ -1,6 +1,5 @@
 """Logs a search to MLflow again, from the ledger and the trials' files; safe to repeat."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SyncError
@@ -18,6 +17,7 @@ from .search import open_tracker
 if TYPE_CHECKING:
     from ..study.study import Plan
     from ..tracking import RunRecord
+    from ..training.places import Place
     from .locations import Locations
 
 _SYNC_SECONDS = 600.0
@@ -44,7 +44,7 @@ def sync(name: str, locations: "Locations") -> int:
     return len(records)
 
 
-def _records(plan: "Plan", ledger: Ledger, folder: Path) -> list["RunRecord"]:
+def _records(plan: "Plan", ledger: Ledger, folder: "Place") -> list["RunRecord"]:
     """Return the records of all ended trials and finalists; the best trial has plots."""
     # the ledger does not know the device, so the tag of an existing run stays as it is
     tags = {key: text for key, text in plan_tags(plan, device="").items() if key != "device"}
@@ -67,7 +67,7 @@ def _records(plan: "Plan", ledger: Ledger, folder: Path) -> list["RunRecord"]:
     return records + [_finalist_record(finalist, folder, tags) for finalist in finalists]
 
 
-def _finalist_record(finalist: Finalist, folder: Path, tags: dict[str, str]) -> "RunRecord":
+def _finalist_record(finalist: Finalist, folder: "Place", tags: dict[str, str]) -> "RunRecord":
     evaluations = read_evaluations(finalist_folder(folder, finalist.rank))
     pictures = finalist_pictures(folder, finalist.rank)
     return finalist_run_record(finalist, evaluations, tags, artifacts=pictures)
