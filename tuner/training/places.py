@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from functools import cache
 from pathlib import Path
@@ -78,12 +79,7 @@ def probe(folder: Place) -> None:
     """Write, read and delete a small file, or raise DiskError or StoreError within 10 seconds."""
     content = uuid.uuid4().hex.encode()
     if isinstance(folder, StorePath):
-        file = StorePath(f"{folder}/.probe-{uuid.uuid4().hex}", patience=PROBE_PATIENCE)
-        file.write_bytes(content)
-        found = file.read_bytes()
-        file.unlink()
-        if file.exists():
-            raise refusal(str(folder), "files in it cannot be deleted")
+        found = _probed_store(folder, content)
     else:
         found = _probed_disk(folder, content)
     if found != content:
@@ -91,6 +87,20 @@ def probe(folder: Place) -> None:
             f"{redact(str(folder))} does not return what was written to it: choose another place "
             "with --artifacts or TUNER_ARTIFACTS"
         )
+
+
+def _probed_store(folder: StorePath, content: bytes) -> bytes:
+    url, end = f"{folder}/.probe-{uuid.uuid4().hex}", time.monotonic() + PROBE_PATIENCE
+
+    def file() -> StorePath:
+        return StorePath(url, patience=end - time.monotonic())
+
+    file().write_bytes(content)
+    found = file().read_bytes()
+    file().unlink()
+    if file().exists():
+        raise refusal(str(folder), "files in it cannot be deleted")
+    return found
 
 
 def _probed_disk(folder: Path, content: bytes) -> bytes:

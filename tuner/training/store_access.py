@@ -18,8 +18,9 @@ from ..redaction import redact
 PATIENCE = 60.0
 """Seconds for which calls are repeated while a store does not answer."""
 
-PROBE_PATIENCE = 5.0
+PROBE_PATIENCE = 8.0
 _CALL_SECONDS = 20.0  # for one call, besides the time that its bytes take
+_LEAST_SECONDS = 0.5
 _BYTES_PER_SECOND = 1e6
 
 _AWS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and AWS_ENDPOINT_URL"
@@ -90,10 +91,12 @@ def called(
         wait=wait_exponential(multiplier=0.1, max=4.0),
         stop=stop_before_delay(patience),
     )
+    _connection(url)  # its imports do not count
     began = time.monotonic()
-    limit = min(_CALL_SECONDS, patience / 2) + size / _BYTES_PER_SECOND
     try:
         for attempt in attempts:
+            left = max(_LEAST_SECONDS, patience - (time.monotonic() - began))
+            limit = min(_CALL_SECONDS, left) + size / _BYTES_PER_SECOND
             with attempt:
                 return _called_once(url, method, *arguments, timeout=limit, **options)
     except GaveUpError as error:
@@ -137,11 +140,14 @@ def _connection(url: str) -> Any:
 @cache
 def _file_system(root: str, _: int) -> Any:
     """Return a connection to a store for one process, without fsspec's cache of listings."""
+    from fsspec.asyn import sync
     from fsspec.core import url_to_fs
 
     options = _OPTIONS.get(urlsplit(root).scheme, {})
     system, _path = url_to_fs(root, use_listings_cache=False, skip_instance_cache=True, **options)
     system.retries = 1  # s3fs and gcsfs would retry by themselves, without a limit of time
+    if hasattr(system, "set_session"):
+        sync(system.loop, system.set_session)
     return system
 
 
