@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, UsageError
@@ -9,6 +10,11 @@ from ..ledger.ledger import Ledger
 from ..study.record import SCHEMA
 from ..study.study import Plan, Study, prepare
 from ..training.places import is_store, local_copy, place
+
+DATA_FOLDER = ".data"
+"""Name of the folder among the artifacts of searches for data that were given in memory."""
+
+_DATA_NAME = "data"  # which tuner.data gives them
 
 
 def plan_of(ledger: Ledger) -> Plan:
@@ -38,14 +44,18 @@ def plan_of(ledger: Ledger) -> Plan:
 
 
 def _prepared(study: Study) -> Plan:
-    """Prepare a recorded study, whose data may be in an object store."""
-    if not is_store(str(study.dataset)):
+    """Prepare a recorded study; data that were given in memory keep the name that they had then.
+
+    Those may be in an object store.
+    """
+    stored = place(text) if is_store(text := str(study.dataset)) else Path(text)
+    if stored.parent.parent.name != DATA_FOLDER:
         return prepare(study)
-    stored = place(str(study.dataset))
     copy = local_copy(stored.parent) / stored.name
     if not copy.is_file():
         raise DataError(f"there are no data at {stored}: restore them, or start a new search")
-    return replace(prepare(replace(study, dataset=str(copy))), study=study)
+    plan = prepare(replace(study, dataset=str(copy)))
+    return replace(plan, study=study, dataset=replace(plan.dataset, name=_DATA_NAME))
 
 
 def search_spaces(plan: Plan) -> dict[str, Any]:

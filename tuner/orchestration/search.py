@@ -28,7 +28,7 @@ from ..training.evaluations import read_evaluations
 from .controller import SearchController
 from .finalize import Finalizer
 from .locations import Locations, store_data, trial_folder
-from .plans import plan_of, search_spaces
+from .plans import DATA_FOLDER, plan_of, search_spaces
 from .signals import InterruptHandler
 from .snapshot import ProgressCallback
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from ..training.places import Place
 
 _SYNC_SECONDS = 60.0
-_DATA_FOLDER = ".data"  # of data that were given in memory
 _INTERRUPTED_SYNC_SECONDS = 3.0
 MessageCallback = Callable[[str], None]
 
@@ -81,7 +80,7 @@ def search(study: Study, session: Session | None = None) -> Result:
         raise name_taken(name)
     plan = replace(plan, study=replace(plan.study, name=name))
     if not isinstance(study.dataset, str):
-        plan = _with_stored_data(plan, session.locations.artifacts / _DATA_FOLDER)
+        plan = _with_stored_data(plan, session.locations.artifacts / DATA_FOLDER)
     check(session.locations.tracking_uri)  # before the search exists in the ledger
     record = {
         "study": plan.study.to_mapping(),

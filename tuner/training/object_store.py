@@ -18,11 +18,11 @@ from . import store_access
 class StorePath:
     """A folder or an object at a URL such as s3://bucket/folder.
 
-    Calls are repeated for up to `patience` seconds while the store does not answer, and then raise
-    StoreError; where the store refuses them they raise DiskError at once.
+    Calls are repeated for up to `patience` seconds, by default a minute, while the store does not
+    answer, and then raise StoreError; where the store refuses them they raise DiskError at once.
     """
 
-    def __init__(self, url: str, *, patience: float = store_access.PATIENCE) -> None:
+    def __init__(self, url: str, *, patience: float | None = None) -> None:
         self._url, self._patience = url.rstrip("/"), patience
 
     def __str__(self) -> str:
@@ -115,9 +115,10 @@ class StorePath:
 
     def _call(self, method: str, *arguments: Any, size: int = 0, **options: Any) -> Any:
         """Call a method of fsspec that transfers `size` bytes."""
+        patience = store_access.PATIENCE if self._patience is None else self._patience
         try:
             return store_access.called(
-                self._url, method, *arguments, size=size, patience=self._patience, **options
+                self._url, method, *arguments, size=size, patience=patience, **options
             )
         except FileNotFoundError:
             missing = errno.ENOENT
