@@ -29,10 +29,10 @@ os.environ.update(
 
 import ray
 from ray import tune
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.tune.error import TuneError
 
-from ..errors import ResourceError, ServiceError, UsageError
+from ..errors import ResourceError, ServiceError, TunerError, UsageError
 from ..training.finalist import Finalist
 from ..training.trial_inputs import TrialSpec
 from .adapters import ControllerScheduler, ControllerSearcher, ControllerStopper
@@ -167,7 +167,7 @@ class Cluster:
         ]
         while pending:
             ready, pending = ray.wait(pending)
-            yield from ray.get(ready)
+            yield from _results(ready)
 
     def _fit(self, controller: TrialController) -> None:
         """Run a new Tune experiment for the trials that have not ended."""
@@ -253,6 +253,14 @@ class Cluster:
                 f"the connection to the Ray cluster was lost ({type(error).__name__}): start a "
                 "cluster and resume the search"
             ) from None
+
+
+def _results(finalists: list[Any]) -> list[Finalist]:
+    """Return what tasks returned; an error of this package is raised as it was in the worker."""
+    try:
+        return cast("list[Finalist]", ray.get(finalists))
+    except RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, TunerError) else error) from None
 
 
 def _beside_trials(function: Callable[..., Any]) -> Any:

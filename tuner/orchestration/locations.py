@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,12 +29,11 @@ def _artifacts() -> Place:
 
 def artifacts_at(text: str, *, flag: str = "--artifacts") -> Place:
     """Return the absolute place of the files of searches, or raise UsageError."""
-    if not text.isprintable():
-        raise UsageError(
-            f"{flag} {text!r} is not a folder: choose one that all machines can access"
-        )
-    found = place(text)
-    return found.expanduser().resolve() if isinstance(found, Path) else found
+    if text.isprintable() and text.strip():
+        found = place(text)
+        with suppress(RuntimeError):  # a loop of links, or the home of an unknown user
+            return found.expanduser().resolve() if isinstance(found, Path) else found
+    raise UsageError(f"{flag} {text!r} is not a folder: choose one that all machines can access")
 
 
 @dataclass(frozen=True, kw_only=True)
