@@ -52,7 +52,8 @@ class StorePath:
 
     def read_bytes(self) -> bytes:
         """Return the content of an object, or raise FileNotFoundError."""
-        content: bytes = self._call("_cat_file", self._url)
+        size = int(self._call("_info", self._url)["size"])  # decides how long it may take
+        content: bytes = self._call("_cat_file", self._url, size=size)
         return content
 
     def read_text(self, encoding: str = "utf-8") -> str:

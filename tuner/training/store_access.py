@@ -133,8 +133,12 @@ def _called_once(url: str, method: str, *arguments: Any, timeout: float, **optio
 
 
 def _connection(url: str) -> Any:
+    """Return the file system of a store, or raise DiskError if its settings are of no use."""
     parts = urlsplit(url)
-    return _file_system(f"{parts.scheme}://{parts.netloc}", os.getpid())
+    try:
+        return _file_system(f"{parts.scheme}://{parts.netloc}", os.getpid())
+    except Exception as error:  # of many types, such as an unknown profile
+        raise refusal(url, _reason(error)) from None
 
 
 @cache
@@ -145,7 +149,7 @@ def _file_system(root: str, _: int) -> Any:
 
     options = _OPTIONS.get(urlsplit(root).scheme, {})
     system, _path = url_to_fs(root, use_listings_cache=False, skip_instance_cache=True, **options)
-    system.retries = 1  # s3fs and gcsfs would retry by themselves, without a limit of time
+    system.retries = 1  # s3fs would retry by itself, without a limit of time
     if hasattr(system, "set_session"):
         sync(system.loop, system.set_session)
     return system

@@ -1,5 +1,7 @@
 """Files of trials in S3: written whole, verified, kept by twos, and what a store's faults do."""
 
+import pickle
+import threading
 import time
 from collections.abc import Iterator
 
@@ -8,6 +10,7 @@ import torch
 
 from tests.tuner.object_stores import SECRET, Store, running_store, set_variables, slow_proxy
 from tuner.errors import DiskError, StoreError, UsageError
+from tuner.execution.connection import machine_error, probe_machine
 from tuner.training import checkpoint, store_access
 from tuner.training.attempts import delete_checkpoints
 from tuner.training.checkpoint import CheckpointError
@@ -149,6 +152,34 @@ def test_missing_credentials_are_named(store: Store, monkeypatch: pytest.MonkeyP
         probe(place(store.url))
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("AWS_PROFILE", "nobody", "profile .nobody. could not be found"),
+        ("AWS_ENDPOINT_URL", "nonsense", "Invalid endpoint: nonsense"),
+    ],
+)
+def test_a_variable_of_no_use_is_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str
+) -> None:
+    set_variables(store, monkeypatch, **{variable: value})
+    with pytest.raises(DiskError, match=rf"{expected}.*{variable}"):
+        probe(place(store.url))
+
+
+def test_a_machine_says_why_it_cannot_use_the_store(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = place(store.url)
+    assert machine_error("10.0.0.7", probe_machine(store.url), root) is None
+    set_variables(store, monkeypatch, AWS_PROFILE="nobody")
+    error = machine_error("10.0.0.7", probe_machine(store.url), root)
+    assert isinstance(error, DiskError)
+    assert "on machine 10.0.0.7, s3://" in str(error)
+    assert "AWS_PROFILE" in str(error)
+    assert machine_error("10.0.0.7", pickle.loads(pickle.dumps(probe_machine(store.url))), root)
+
+
 def test_wrong_credentials_are_refused_without_being_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -198,8 +229,6 @@ def test_a_slow_store_is_waited_for(store: Store, monkeypatch: pytest.MonkeyPatc
 def test_what_is_written_while_the_store_is_away_arrives_when_it_is_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import threading
-
     with running_store() as own:
         set_variables(own, monkeypatch)
         log = EvaluationLog(place(own.url) / "t", [])
