@@ -4,7 +4,7 @@ import re
 
 _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>\S*)@")
 _SECRET = r"[^\s=&?;]*(?:pass|pwd|token|secret|key|signature|credential)[^\s=&?;]*"
-_PARAMETER = re.compile(rf"(?P<name>[?&;]{_SECRET}=)[^\s&;'\"]*", re.IGNORECASE)
+_PARAMETER = re.compile(rf"(?P<name>[?&;](?:sig|{_SECRET})=)[^\s&;'\"]*", re.IGNORECASE)
 _MASK = "***"
 
 

@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 OneMethod = Annotated[str, Option("--method", "-m", metavar="METHOD", help="Method to train.")]
 Out = Annotated[
-    Path | None,
+    str | None,
     Option(
         "--out",
         metavar="FOLDER",
@@ -113,10 +112,15 @@ def train(
     )
     plan = prepare(study)
     from ..orchestration import train as training
+    from ..orchestration.locations import artifacts_at
     from ..training.pretraining_cache import CACHE_FOLDER
 
     locations = values.locations(None, None, artifacts)
-    folder = training.free_folder(locations.artifacts, plan) if out is None else out.resolve()
+    folder = (
+        training.free_folder(locations.artifacts, plan)
+        if out is None
+        else artifacts_at(out, flag="--out")
+    )
     log(f"data: {plan.dataset.description}")
     for note in plan.dataset.notes:
         log(f"note: {note}")

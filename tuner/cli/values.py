@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.preparation import Preparation, split_names
 from ..errors import UsageError, did_you_mean
-from ..orchestration.locations import Locations
+from ..orchestration.locations import Locations, artifacts_at
 
 if TYPE_CHECKING:
     from ..execution.cluster import Resources
@@ -136,7 +136,7 @@ def locations(storage: str | None, tracking: str | None, artifacts: str | None) 
     given: Mapping[str, Any] = {
         "storage": storage,
         "tracking_uri": tracking,
-        "artifacts": None if artifacts is None else _folder(artifacts),
+        "artifacts": None if artifacts is None else artifacts_at(artifacts),
     }
     return replace(
         Locations(), **{key: value for key, value in given.items() if value is not None}
@@ -163,11 +163,3 @@ def resources(
         gpus_per_trial=gpus,
         trial_timeout=seconds(trial_timeout, "--trial-timeout"),
     )
-
-
-def _folder(text: str) -> Path:
-    if "://" in text or not text.isprintable():
-        raise UsageError(
-            f"--artifacts {text!r} is not a folder: choose one that all machines can access"
-        )
-    return Path(text).expanduser().resolve()

@@ -12,7 +12,6 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from ..errors import DiskError
 from ..training.evaluations import Evaluation
 from .trial_controller import TrialController
 
@@ -83,8 +82,8 @@ class ControllerScheduler(FIFOScheduler):
         """Return whether the trial continues or stops."""
         decision: str = TrialScheduler.CONTINUE
         with _aborting_on_error(self._controller):
-            if "disk" in result:
-                raise DiskError(result["disk"])
+            if "files" in result:
+                raise result["files"]
             if self._controller.on_evaluation(_number(trial), result["evaluation"]):
                 decision = TrialScheduler.STOP
         return decision

@@ -12,7 +12,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, final
 
 # read by Ray at import: no usage report, no snapshots, no loggers, no signal handlers
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from ..data import Dataset
     from ..evaluation.graph import NeighbourGraph
     from ..evaluation.structureless import CloudTest
+    from ..training.places import Place
 
 _MAX_RETRIES = 2
 _MAX_IDLE_RUNS = 5
@@ -117,7 +117,7 @@ class Cluster:
         """Number of machines in the cluster."""
         return len(alive_nodes())
 
-    def check_machines(self, folder: Path) -> None:
+    def check_machines(self, folder: "Place") -> None:
         """Raise unless every machine sees the folder of trial files and can run a trial."""
         if self.nodes > 1:
             check_nodes(folder)

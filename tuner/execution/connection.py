@@ -16,6 +16,7 @@ from pathlib import Path
 from ..environment import environment
 from ..errors import DiskError, ServiceError, TunerError, UsageError
 from ..redaction import redact
+from ..training.places import Place, place, probe
 
 _CONNECTION_ATTEMPTS = "2"  # by Ray, of about a second each
 _TIMEOUT = 3.0
@@ -67,26 +68,40 @@ def check_address(address: str) -> None:
         _check_protocol(address)
 
 
-def probe_machine(file: str) -> tuple[bool, str]:
-    """Return whether this machine sees a file, and its version of this package."""
-    return Path(file).is_file(), version("tuner")
+Probe = tuple[bool | TunerError, str]
 
 
-def machine_error(
-    machine: str, probe: tuple[bool, str] | Exception, folder: Path
-) -> TunerError | None:
-    """Return why a machine cannot run trials, given what `probe_machine` returned or raised.
+def probe_machine(where: str) -> Probe:
+    """Return whether this machine sees a file, and its version of this package.
 
-    `folder` holds the probed file.
+    Where it is given a place in an object store, it returns True or why it cannot use the place.
     """
     here = version("tuner")
-    match probe:
+    try:
+        found = place(where)
+        if isinstance(found, Path):
+            return found.is_file(), here
+        probe(found)
+    except TunerError as error:
+        return error, here
+    return True, here
+
+
+def machine_error(machine: str, probed: Probe | Exception, folder: Place) -> TunerError | None:
+    """Return why a machine cannot run trials, given what `probe_machine` returned or raised.
+
+    `folder` holds the probed file or was probed itself.
+    """
+    here = version("tuner")
+    match probed:
         case Exception():
-            reason = redact(str(probe).strip().rpartition("\n")[2])[:300]
+            reason = redact(str(probed).strip().rpartition("\n")[2])[:300]
             return ServiceError(
                 f"machine {machine} cannot run a trial ({reason}): install the same Python and "
                 f"tuner {here} on every machine, and check `ray status`"
             )
+        case (TunerError() as error, _):
+            return type(error)(f"on machine {machine}, {error}")
         case (False, _):
             return DiskError(
                 f"machine {machine} cannot see the folder {folder}: put it on storage that all "

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -11,10 +11,13 @@ import torch
 from ..errors import NoUsableTrialError, UsageError
 from ..evaluation.structureless import scored_graph
 from ..reports import model_pictures
-from ..training.evaluations import read_evaluations
+from ..training.attempts import CHECKPOINTS, METRICS_FILE, delete_attempts, is_attempt
+from ..training.evaluations import EvaluationLog, read_evaluations
 from ..training.finalist import Watch, fit_finalist
+from ..training.places import Place
 from ..training.saved_model import Model
 from ..training.trial_inputs import TrialSpec
+from .locations import draw_pictures
 
 if TYPE_CHECKING:
     from ..methods.config import Scalar
@@ -54,8 +57,8 @@ def train(
     plan: "Plan",
     *,
     seed: int,
-    folder: Path,
-    pretraining_cache: Path | None = None,
+    folder: Place,
+    pretraining_cache: Place | None = None,
     device: str | None = None,
     watch: Watch,
 ) -> TrainingResult:
@@ -83,15 +86,22 @@ def train(
     graph = scored_graph(dataset.train, fingerprint=dataset.fingerprint)
     test_graph = scored_graph(dataset.test, fingerprint=f"{dataset.fingerprint}/test")
     trained = fit_finalist(spec, 0, dataset, graph, test_graph, watch=watch)
+    evaluations = read_evaluations(folder)
+    EvaluationLog(folder, evaluations)
     if trained.failure is not None:
         raise NoUsableTrialError(
             f"{spec.method} found no clusters ({trained.failure}): see "
-            f"{folder / 'metrics.jsonl'}, and try other settings with --set"
+            f"{folder / METRICS_FILE}, and try other settings with --set"
         )
-    model = Model.load(trained.model_folder(trained.best))
-    model.save(folder / "best")
+    models = [Model.load(trained.model_folder(r)) for r in range(study.replicas)]
+    for r, model in enumerate(models):
+        model.save(folder / f"replica-{r}")
+    models[trained.best].save(folder / "best")
+    delete_attempts(folder)
     pictures = folder / "pictures"
-    failures = model_pictures.draw(model, dataset, read_evaluations(folder), pictures)
+    failures = draw_pictures(
+        pictures, partial(model_pictures.draw, models[trained.best], dataset, evaluations)
+    )
     return TrainingResult(
         method=spec.method,
         settings=trained.settings,
@@ -109,7 +119,7 @@ def train(
     )
 
 
-def free_folder(artifacts: Path, plan: "Plan") -> Path:
+def free_folder(artifacts: Place, plan: "Plan") -> Place:
     """Return train-METHOD-DATA-n with the first n for which there is no folder yet."""
     from ..study.study import slug
 
@@ -120,12 +130,12 @@ def free_folder(artifacts: Path, plan: "Plan") -> Path:
     return artifacts / f"{stem}-{n}"
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Place) -> None:
     """Raise unless a folder is new, empty, or holds nothing but an interrupted training."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--out {folder} is not a folder: choose a new or empty one")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if names - {"metrics.jsonl", "checkpoints"}:
+    if not all(is_attempt(name) for name in names - {METRICS_FILE, CHECKPOINTS}):
         raise UsageError(f"--out {folder} is not empty: choose a new or empty folder")
 
 

@@ -14,6 +14,7 @@ from ..sqlite import database_file
 from ..tracking import connect
 from ..tracking.availability import tracking_error
 from ..training.checkpoint import CheckpointError
+from ..training.places import is_store, local_copy, place
 from ..training.saved_model import DOCUMENT, Model
 from .bundle import fetch
 from .versions import CHAMPION, Registry
@@ -28,13 +29,16 @@ def load(
     """Return the model at `uri`, with its checksums verified, using the installed code.
 
     `uri` is models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME (its champion),
-    runs:/RUN_ID/PATH, or a folder. `tracking_uri` defaults to MLflow's own setting.
+    runs:/RUN_ID/PATH, or a folder on a disk or in an object store. `tracking_uri` defaults to
+    MLflow's own setting.
     """
     text = str(uri)
     if text.startswith(("models:", "runs:")):
         with TemporaryDirectory() as scratch:
             folder = _download(text, Path(scratch), tracking_uri)
             return Model.load(_model_folder(folder, text), device=device)
+    if is_store(text):
+        return Model.load(_model_folder(local_copy(place(text)), text), device=device)
     parts = urlsplit(text)
     if len(parts.scheme) > 1 and parts.scheme != "file":  # a single letter is a Windows drive
         raise UsageError(f"cannot load {redact(text)!r}: give {_FORMS}")

@@ -6,7 +6,7 @@ relative and need only numpy, torch and safetensors.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ from .checkpoint import (
     unpack,
     write_files,
 )
+
+if TYPE_CHECKING:
+    from .places import Place
 
 DOCUMENT = "model.json"
 _SCHEMA = 1
@@ -124,7 +127,7 @@ class Model:
             raise self._unsupported("bound the likelihood", Bounds)
         return self._apply(raw, self.clusterer.elbo)
 
-    def save(self, folder: Path | str) -> None:
+    def save(self, folder: "Place | str") -> None:
         """Write the model as a folder with safetensors, JSON and a manifest."""
         arrays = self.preprocessor.scaling.to_arrays()
         tensors = {f"weights/{name}": t for name, t in self.clusterer.weights().items()}
@@ -140,12 +143,12 @@ class Model:
             "n_components": self.n_components,
             "labels_used": self.labels_used,
         }
-        write_files(Path(folder), {WEIGHTS: pack(tensors), DOCUMENT: to_json(document)})
+        write_files(_folder(folder), {WEIGHTS: pack(tensors), DOCUMENT: to_json(document)})
 
     @classmethod
-    def load(cls, folder: Path | str, *, device: torch.device | str = "cpu") -> Self:
+    def load(cls, folder: "Place | str", *, device: torch.device | str = "cpu") -> Self:
         """Verify a saved model and build it with the installed code, or raise CheckpointError."""
-        path = Path(folder)
+        path = _folder(folder)
         files = read_files(path, (WEIGHTS, DOCUMENT))
         tensors = unpack(files[WEIGHTS], where=path / WEIGHTS)
         document = from_json(files[DOCUMENT], where=path / DOCUMENT)
@@ -188,12 +191,16 @@ class Model:
         return UsageError(f"this model of method {self.method!r} cannot {task}: {remedy}")
 
 
+def _folder(folder: "Place | str") -> "Place":
+    return Path(folder) if isinstance(folder, str) else folder
+
+
 def _build(
     cls: type[Model],
     document: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
     *,
-    where: Path,
+    where: "Place",
     device: torch.device | str,
 ) -> Model:
     check_schema(document.get("schema"), _SCHEMA, where=where)
@@ -228,7 +235,7 @@ def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _checked_shape(value: object, *, where: Path) -> Shape:
+def _checked_shape(value: object, *, where: "Place") -> Shape:
     if isinstance(value, list) and value and all(type(n) is int and n > 0 for n in value):
         return tuple(value)
     raise CheckpointError(

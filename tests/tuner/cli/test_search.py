@@ -291,7 +291,8 @@ def test_all_selects_every_method(tuner):
         (["--space", "nope.yaml"], 2, "cannot be read"),
         (["--storage", "tuner.db"], 2, "is not a database URL"),
         (["--storage", "nope://x/y"], 4, "cannot open the ledger"),
-        (["--artifacts", "s3://bucket"], 2, "is not a folder"),
+        (["--artifacts", "ftp://bucket"], 2, "is not a folder"),
+        (["--artifacts", "s3://key:secret@bucket"], 2, "holds more than a place"),
     ],
 )
 @pytest.mark.parametrize("dry", [True, False], ids=["dry", "real"])

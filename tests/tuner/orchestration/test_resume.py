@@ -93,7 +93,7 @@ def test_three_kills_change_nothing(field: Field) -> None:
 
 
 def _stamp(field: Field, name: str, number: int) -> tuple[int, bytes]:
-    path = field.locations.artifacts / name / f"trial-{number:05d}" / "metrics.jsonl"
+    path = field.attempt(name, number) / "metrics.jsonl"
     return path.stat().st_mtime_ns, path.read_bytes()
 
 
