@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import DiskError, UsageError
 from ..ledger.storage import check_url
 from ..redaction import redact
+from ..small_files import left_as_found
 
 
 def _storage() -> str:
@@ -18,7 +19,8 @@ def _tracking_uri() -> str:
 
 
 def _artifacts() -> Path:
-    return Path(os.environ.get("TUNER_ARTIFACTS") or "tuner-artifacts").resolve()
+    # unlike Path.resolve, this takes a loop of links, which is refused once it is used
+    return Path(os.path.realpath(os.environ.get("TUNER_ARTIFACTS") or "tuner-artifacts"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +36,10 @@ class Locations:
         check_url(self.storage)
         probe = self.artifacts / ".probe"
         try:
-            self.artifacts.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"")
-            probe.unlink()
+            with left_as_found(self.artifacts):
+                self.artifacts.mkdir(parents=True, exist_ok=True)
+                probe.write_bytes(b"")
+                probe.unlink()
         except OSError as error:
             raise DiskError(
                 f"the folder {self.artifacts} cannot be written to ({error.strerror}): "

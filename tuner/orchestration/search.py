@@ -57,9 +57,9 @@ class Session:
 
     def check(self) -> None:
         """Raise unless the locations and the address of the cluster can be used."""
-        self.locations.check()
         if self.resources.address is not None:
             check_address(self.resources.address)
+        self.locations.check()
 
 
 def default_session() -> Session:
@@ -107,6 +107,7 @@ def resume(name: str, session: Session | None = None, *, trials: int | None = No
             f"--trials {trials}: search {name!r} already has {ledger.size} trials, so give at "
             "least that many"
         )
+    replace(plan.study, trials=trials)  # raises for more than a search may have
     found = ledger.attribute("result")
     result = None if found is None else Result.from_mapping(found)
     refused = result is not None and result.is_unclustered and session.allow_unclustered

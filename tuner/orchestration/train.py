@@ -1,5 +1,7 @@
 """Training of one configuration without a search: no Ray, no ledger, no registry."""
 
+import os
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,9 +10,10 @@ from typing import TYPE_CHECKING, Any, final
 
 import torch
 
-from ..errors import NoUsableTrialError, UsageError
+from ..errors import DiskError, NoUsableTrialError, UsageError
 from ..evaluation.structureless import scored_graph
 from ..reports import model_pictures
+from ..small_files import left_as_found
 from ..training.evaluations import read_evaluations
 from ..training.finalist import Watch, fit_finalist
 from ..training.saved_model import Model
@@ -68,7 +71,7 @@ def train(
     """
     (branch,) = plan.branches.values()
     study, dataset = plan.study, plan.dataset
-    _check_folder(folder)
+    check_folder(folder)
     started = time.monotonic()
     spec = TrialSpec(
         number=0,
@@ -120,11 +123,19 @@ def free_folder(artifacts: Path, plan: "Plan") -> Path:
     return artifacts / f"{stem}-{n}"
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Raise unless a folder is new, empty, or holds nothing but an interrupted training."""
-    if folder.exists() and not folder.is_dir():
+    if os.path.lexists(folder) and not folder.is_dir():
         raise UsageError(f"--out {folder} is not a folder: choose a new or empty one")
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    try:
+        with left_as_found(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                names = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise DiskError(
+            f"--out {folder} cannot be written to ({error.strerror}): choose another folder"
+        ) from None
     if names - {"metrics.jsonl", "checkpoints"}:
         raise UsageError(f"--out {folder} is not empty: choose a new or empty folder")
 

@@ -21,6 +21,7 @@ import safetensors.torch
 from torch import Tensor
 
 from ..errors import DiskError, TunerError
+from ..small_files import read_regular
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
@@ -209,7 +210,7 @@ def _verified(path: Path, entry: object) -> bytes:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be read ({error.strerror}): fetch or train it again"
