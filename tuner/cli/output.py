@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from ..redaction import redact
 if TYPE_CHECKING:
     from rich.table import Table
 
+_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _LONGEST_WORD = 256  # characters, more than the path of a file usually has
 _SIGPIPE = 128 + 13  # the exit code of a program that SIGPIPE kills
 
@@ -44,7 +46,7 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_harmless, row))
     _render(table)
 
 
@@ -56,7 +58,7 @@ def show_facts(facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in facts:
-        table.add_row(name, text)
+        table.add_row(_harmless(name), _harmless(text))
     _render(table)
 
 
@@ -93,6 +95,11 @@ def show_error(message: str) -> None:
     dumb = os.environ.get("TERM", "dumb") in ("dumb", "unknown")
     in_colour = sys.stderr.isatty() and not dumb and not os.environ.get("NO_COLOR")
     log(f"\033[1;31merror:\033[0m {printable}" if in_colour else f"error: {printable}")
+
+
+def _harmless(text: str) -> str:
+    """Return a text that cannot command the terminal or turn around what is beside it."""
+    return _COMMANDS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def _abridged(word: str) -> str:
