@@ -110,5 +110,6 @@ class InterruptedSearchError(TunerError):
 
 def did_you_mean(value: str, allowed: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the closest match in `allowed`, or an empty string."""
-    close = get_close_matches(value, list(allowed), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    folded = {name.casefold(): name for name in allowed}
+    close = get_close_matches(value.casefold(), folded, n=1)
+    return f"; did you mean {folded[close[0]]!r}?" if close else ""

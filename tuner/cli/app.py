@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import TunerError, did_you_mean
+from ..errors import TunerError, UsageError, did_you_mean
 from ..interrupts import received
 from . import config_file, data, doctor, listing, output, registry, search, train, ui
 from .options import SWITCH
@@ -23,6 +23,9 @@ _EXPECTED = {
     "int_parsing": "give a whole number",
     "int_from_float": "give a whole number",
     "float_parsing": "give a number",
+    "int_parsing_size": "give a whole number of fewer digits",
+    "int_type": "give a whole number",
+    "float_type": "give a number",
     "greater_than_equal": "give at least {ge}",
     "less_than_equal": "give at most {le}",
 }
@@ -126,12 +129,19 @@ def _defaults(context: typer.Context) -> tuple[dict[str, dict[str, object]], str
         name: {flag: bool(getattr(p, "is_flag", False)) for flag, p in own.items()}
         for name, own in parameters.items()
     }
-    found, source = config_file.read(Path.cwd(), flags)
+    found, source = config_file.read(_current_folder(), flags)
     defaults = {
         command: {parameters[command][flag].name: value for flag, value in own.items()}
         for command, own in found.items()
     }
     return defaults, source
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current folder was deleted: change to another one") from None
 
 
 def _usage_message(error: typer.TyperException) -> str:

@@ -83,8 +83,7 @@ def train(
     from ..errors import UsageError
     from ..study.study import Study, prepare
 
-    if device not in (None, "cpu", "cuda"):
-        raise UsageError(f"--device {device!r}: choose cpu or cuda")
+    _check_device(device)
     names = values.methods(method)
     if len(names) != 1 or names == ("all",):
         raise UsageError(f"--method {method!r}: give one method, or use tuner search for several")
@@ -110,17 +109,18 @@ def train(
         seed=seed,
         fixed=values.fixed(fixed),
     )
+    locations = values.locations(None, None, artifacts, used=())
     plan = prepare(study)
     from ..orchestration import train as training
     from ..orchestration.locations import artifacts_at
     from ..training.pretraining_cache import CACHE_FOLDER
 
-    locations = values.locations(None, None, artifacts)
     folder = (
         training.free_folder(locations.artifacts, plan)
         if out is None
         else artifacts_at(out, flag="--out")
     )
+    training.check_folder(folder)
     log(f"data: {plan.dataset.description}")
     for note in plan.dataset.notes:
         log(f"note: {note}")
@@ -140,6 +140,20 @@ def train(
         show_json(result.to_mapping())
     else:
         _show_result(result)
+
+
+def _check_device(device: str | None) -> None:
+    from ..errors import ResourceError, UsageError
+
+    if device not in (None, "cpu", "cuda"):
+        raise UsageError(f"--device {device!r}: choose cpu or cuda")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ResourceError(
+                "--device cuda: torch finds no GPU on this machine: use --device cpu"
+            )
 
 
 def _show_evaluation(evaluation: "Evaluation") -> None:

@@ -20,7 +20,7 @@ from ..training.places import Place, place, probe
 
 _CONNECTION_ATTEMPTS = "2"  # by Ray, of about a second each
 _TIMEOUT = 3.0
-_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})")
+_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]\0]+):(?P<port>[0-9]{1,5})")
 
 
 @contextmanager
@@ -52,20 +52,29 @@ def check_address(address: str) -> None:
     """
     if address == "auto":
         return
+    host, port = check_form(address)
+    try:
+        socket.create_connection((host, port), timeout=_TIMEOUT).close()
+    except UnicodeError as error:
+        raise connection_error(address, str(error)) from None
+    except OSError as error:
+        raise connection_error(address, error.strerror or str(error)) from None
+    if os.environ.get("RAY_USE_TLS") != "1":
+        _check_protocol(address)
+
+
+def check_form(address: str) -> tuple[str, int]:
+    """Return host and port of an address, and ("", 0) of `auto`, or raise UsageError."""
     match = _HOST_PORT.fullmatch(address)
+    if address == "auto":
+        return "", 0
     if match is None or not 0 < int(match["port"]) < 65536:
         shown = redact(address).rpartition("@")[2]
         raise UsageError(
             f"RAY_ADDRESS or --address {shown!r} is not valid: give the host and port of the head "
             "node, such as 10.0.0.5:6379, and run tuner on a machine of that cluster"
         )
-    try:
-        host = match["host"].strip("[]")
-        socket.create_connection((host, int(match["port"])), timeout=_TIMEOUT).close()
-    except OSError as error:
-        raise connection_error(address, error.strerror or str(error)) from None
-    if os.environ.get("RAY_USE_TLS") != "1":
-        _check_protocol(address)
+    return match["host"].strip("[]"), int(match["port"])
 
 
 Probe = tuple[bool | TunerError, str]

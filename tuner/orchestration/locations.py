@@ -24,7 +24,9 @@ def _tracking_uri() -> str:
 
 
 def _artifacts() -> Place:
-    return artifacts_at(os.environ.get("TUNER_ARTIFACTS") or "tuner-artifacts")
+    found = place(os.environ.get("TUNER_ARTIFACTS") or "tuner-artifacts")
+    # unlike Path.resolve, this takes a loop of links, which is refused once it is used
+    return Path(os.path.realpath(found)) if isinstance(found, Path) else found
 
 
 def artifacts_at(text: str, *, flag: str = "--artifacts") -> Place:

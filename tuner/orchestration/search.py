@@ -70,17 +70,14 @@ def resume(name: str, session: Session | None = None, *, trials: int | None = No
         ledger = Ledger.load(session.locations.storage, name)
         plan = plan_of(ledger)
         trials = _checked_size(ledger, trials)
+        replace(plan.study, trials=trials)  # raises for more than a search may have
         found = ledger.attribute("result")
         result = None if found is None else Result.from_mapping(found)
         refused = result is not None and result.is_unclustered and session.allow_unclustered
         if result is not None and trials == ledger.size and not refused:
             return _clustered(_settled(plan, ledger, result, session.locations))
-        ledger.acquire_lease()  # before anything is written
         if trials > ledger.size:
-            # in this order, an interruption only repeats work and loses none
-            ledger.set_attribute("result", None)
-            ledger.set_attribute("finalists", {})
-            ledger.resize(trials)
+            _grow(ledger, trials)
         return _clustered(_drive(plan, ledger, session, interrupts))
 
 
@@ -119,6 +116,19 @@ def _checked_size(ledger: Ledger, trials: int | None) -> int:
             "at least that many"
         )
     return trials
+
+
+def _grow(ledger: Ledger, trials: int) -> None:
+    """Raise the number of trials, with finalists and a result still to come."""
+    ledger.acquire_lease()
+    try:
+        # in this order, an interruption only repeats work and loses none
+        ledger.set_attribute("result", None)
+        ledger.set_attribute("finalists", {})
+        ledger.resize(trials)
+    except BaseException:
+        ledger.close()
+        raise
 
 
 def _settled(plan: Plan, ledger: Ledger, result: Result, locations: Locations) -> Result:

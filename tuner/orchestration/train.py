@@ -1,16 +1,20 @@
 """Training of one configuration without a search: no Ray, no ledger, no registry."""
 
+import os
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import torch
 
-from ..errors import NoUsableTrialError, UsageError
+from ..errors import DiskError, NoUsableTrialError, UsageError
 from ..evaluation.structureless import scored_graph
 from ..reports import model_pictures
+from ..small_files import left_as_found
 from ..training.attempts import CHECKPOINTS, METRICS_FILE, delete_attempts, is_attempt
 from ..training.evaluations import EvaluationLog, read_evaluations
 from ..training.finalist import Watch, fit_finalist
@@ -71,7 +75,7 @@ def train(
     """
     (branch,) = plan.branches.values()
     study, dataset = plan.study, plan.dataset
-    _check_folder(folder)
+    check_folder(folder)
     started = time.monotonic()
     spec = TrialSpec(
         number=0,
@@ -130,13 +134,28 @@ def free_folder(artifacts: Place, plan: "Plan") -> Place:
     return artifacts / f"{stem}-{n}"
 
 
-def _check_folder(folder: Place) -> None:
+def check_folder(folder: Place) -> None:
     """Raise unless a folder is new, empty, or holds nothing but an interrupted training."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder} is not a folder: choose a new or empty one")
+    if isinstance(folder, Path):
+        _check_disk(folder)
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if not all(is_attempt(name) for name in names - {METRICS_FILE, CHECKPOINTS}):
         raise UsageError(f"--out {folder} is not empty: choose a new or empty folder")
+
+
+def _check_disk(folder: Path) -> None:
+    """Raise unless a path is a folder that can be written to, or may become one."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(f"--out {folder} is not a folder: choose a new or empty one")
+    try:
+        with left_as_found(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+    except OSError as error:
+        raise DiskError(
+            f"--out {folder} cannot be written to ({error.strerror}): choose another folder"
+        ) from None
 
 
 def _default_device() -> str:

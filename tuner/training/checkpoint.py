@@ -22,6 +22,7 @@ import safetensors.torch
 from torch import Tensor
 
 from ..errors import DiskError, TunerError
+from ..small_files import read_regular
 
 if TYPE_CHECKING:
     from .object_store import StorePath
@@ -214,7 +215,7 @@ def _verified(path: "Place", entry: object) -> bytes:
 
 def _read_bytes(path: "Place") -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path) if isinstance(path, Path) else path.read_bytes()
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be read ({error.strerror}): fetch or train it again"

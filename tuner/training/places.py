@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..errors import DiskError
 from ..redaction import redact
+from ..small_files import left_as_found
 from .object_store import StorePath
 from .store_access import PROBE_PATIENCE, SCHEMES, check_url, refusal
 
@@ -105,11 +106,12 @@ def _probed_store(folder: StorePath, content: bytes) -> bytes:
 
 def _probed_disk(folder: Path, content: bytes) -> bytes:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-") as file:
-            file.write(content)
-            file.flush()
-            return Path(file.name).read_bytes()
+        with left_as_found(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-") as file:
+                file.write(content)
+                file.flush()
+                return Path(file.name).read_bytes()
     except OSError as error:
         raise DiskError(
             f"the folder {folder} cannot be written to ({error.strerror}): "

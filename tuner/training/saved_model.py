@@ -4,6 +4,7 @@ This module is copied into registered models together with what it imports, so i
 relative and need only numpy, torch and safetensors.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, final
@@ -209,12 +210,13 @@ def _build(
     weights = _with_prefix(tensors, "weights/")
     try:
         method = _installed_method(str(document.get("method")), document.get("distribution"))
-        config = method.config_type.from_mapping(document["config"])
+        config = method.config_type.from_mapping(dict(document["config"]))
+        _check_size(config.n_components, math.prod(shape), weights)
         expected = method(config, shape, (0,)).clusterers()[0].weights()
         _check_tensors(weights, expected)
         preprocessor = Preprocessor.from_parts(document.get("encoder"), arrays, shape)
         clusterer = method.clusterer_of(config)(config, shape, weights, device=device)
-    except (TunerError, KeyError, TypeError, ValueError) as error:
+    except (TunerError, LookupError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise CheckpointError(f"{where} does not describe a usable model: {error}") from error
     labels_used = document.get("labels_used") is True
     return cls(str(document["method"]), config, clusterer, preprocessor, labels_used)
@@ -241,6 +243,16 @@ def _checked_shape(value: object, *, where: "Place") -> Shape:
     raise CheckpointError(
         f"{where} has shape {value!r}, which is not a list of sizes: fetch it again"
     )
+
+
+def _check_size(components: int, features: int, weights: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError before a network is built for more than its weights can be for."""
+    stored = sum(tensor.numel() for tensor in weights.values())
+    if max(components, features) > stored:
+        raise CheckpointError(
+            f"{components} clusters of {features} features cannot have {stored} weights; fetch it "
+            "again"
+        )
 
 
 def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
