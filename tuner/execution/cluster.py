@@ -36,10 +36,16 @@ from ray.tune.error import TuneError
 from ..errors import ResourceError, ServiceError, UsageError
 from ..training.finalist import Finalist
 from ..training.trial_inputs import TrialSpec
-from .adapters import ControllerScheduler, ControllerSearcher, ControllerStopper
+from .adapters import (
+    ControllerScheduler,
+    ControllerSearcher,
+    ControllerStopper,
+    every_loss_retried,
+)
 from .connection import connecting
-from .nodes import alive_nodes, check_nodes
+from .nodes import alive_nodes, check_nodes, machine_resources
 from .trial_controller import TrialController
+from .watch import CapacityWatch, HeadWatch
 from .worker import TrialTrainable, make_cloud_test, make_graph, train_finalist
 
 if TYPE_CHECKING:
@@ -53,6 +59,7 @@ _GPU_SHARE = 0.25
 """GPUs per trial by default. Four processes on one GPU train by turns, at a quarter of the pace
 each, which costs no throughput. While one is scored or saved, the others have the GPU.
 """
+_WAIT_SECONDS = 5.0
 _RESOURCE_SECONDS = 60.0  # to wait until the cluster offers what a trial needs
 
 
@@ -83,8 +90,11 @@ class Resources:
 class Cluster:
     """A Ray cluster, connected to or started here, which receives the data of trials once."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(
+        self, resources: Resources, *, on_message: Callable[[str], Any] = lambda _: None
+    ) -> None:
         self.resources = resources
+        self._on_message = on_message
         self._is_started = False
         self.gpus_per_trial = 0.0
         self.workers = 1
@@ -92,17 +102,28 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         if not ray.is_initialized():
             self._start()
+        self._head_watch = HeadWatch(ray.get_runtime_context().gcs_address).start()
+        try:
+            self._size()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _size(self) -> None:
+        """Decide what a trial gets and how many run at once."""
         total = ray.cluster_resources()
         gpus = self.resources.gpus_per_trial
         self.gpus_per_trial = (_GPU_SHARE if total.get("GPU") else 0.0) if gpus is None else gpus
         self._check_resources(total)
         self.workers = self.resources.workers or self._slots(total)
-        return self
+        self._capacity = CapacityWatch(machine_resources, self._needs, self._on_message)
 
     def __exit__(self, *_: object) -> None:
-        if self._is_started:
-            ray.shutdown()
-            self._working_folder.cleanup()
+        with self._head_watch.ending():
+            if self._is_started:
+                ray.shutdown()
+                self._working_folder.cleanup()
 
     @property
     def device(self) -> str:
@@ -135,6 +156,7 @@ class Cluster:
     def run(self, controller: TrialController) -> None:
         """Run trials until the controller has none left or closes the search."""
         idle_runs, detail = 0, ""
+        self._head_watch.search = controller.search
         while controller.close_reason is None and (remaining := controller.remaining()) > 0:
             try:
                 self._fit(controller)
@@ -166,15 +188,17 @@ class Cluster:
             for rank, spec in specs.items()
         ]
         while pending:
-            ready, pending = ray.wait(pending)
+            ready, pending = ray.wait(pending, timeout=_WAIT_SECONDS)
             yield from ray.get(ready)
+            self._capacity.check(self._head_watch.search)
 
     def _fit(self, controller: TrialController) -> None:
         """Run a new Tune experiment for the trials that have not ended."""
         trainable = tune.with_parameters(
             TrialTrainable, dataset=self._dataset, graph=self._graph, gpu_share=self.gpus_per_trial
         )
-        with tempfile.TemporaryDirectory(prefix="tuner-") as scratch, _quiet():
+        scratch = tempfile.TemporaryDirectory(prefix="tuner-")
+        with scratch as folder, _quiet(), every_loss_retried():
             tune.Tuner(
                 tune.with_resources(trainable, {k: v for k, v in self._needs.items() if v}),
                 tune_config=tune.TuneConfig(
@@ -187,10 +211,10 @@ class Cluster:
                 ),
                 run_config=tune.RunConfig(
                     name="search",
-                    storage_path=scratch,
+                    storage_path=folder,
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     failure_config=tune.FailureConfig(max_failures=_MAX_RETRIES),
-                    stop=ControllerStopper(controller),
+                    stop=ControllerStopper(controller, self._capacity),
                     verbose=0,
                 ),
             ).fit()
