@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,11 @@ _DEAD_NODE_ERRORS = (NodeDiedError, TaskUnschedulableError, WorkerCrashedError)
 def alive_nodes() -> list[dict[str, Any]]:
     """Return Ray's description of every machine that it considers alive."""
     return [node for node in ray.nodes() if node["Alive"]]
+
+
+def machine_resources() -> list[Mapping[str, float]]:
+    """Return what each machine that Ray considers alive has, by kind."""
+    return [node["Resources"] for node in alive_nodes()]
 
 
 def check_nodes(folder: Place) -> None:

@@ -227,7 +227,7 @@ def _run_on_cluster(
     tracker, parent_run = tracking
     locations = session.locations
     ledger.start(plan)
-    with Cluster(session.resources) as cluster:
+    with Cluster(session.resources, on_message=session.on_message) as cluster:
         locations.check_nodes(cluster.nodes)
         cluster.check_machines(locations.artifacts)
         cluster.put_data(plan.dataset, objective=plan.study.objective)
