@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from tests.deploy.manifests import DEPLOY
+from tuner.cli.app import app
 from tuner.ledger.ledger import Ledger
 
 DOCKER = DEPLOY / "docker"
@@ -105,6 +108,22 @@ def test_a_known_name_goes_on(environment: dict[str, str]) -> None:
     done = run(DOCKER / "search-or-resume", "cells", "--method", "kmens", env=environment)
     assert (done.returncode, done.stderr) == (resumed.returncode, resumed.stderr)
     assert "kmens" not in done.stderr
+
+
+def test_options_that_resume_has_are_kept(environment: dict[str, str]) -> None:
+    Ledger.create(environment["TUNER_STORAGE"], "cells", RECORD).close()
+    script = (DOCKER / "search-or-resume").read_text()
+    options = [o for p in command("resume").params for o in p.opts if o.startswith("-")]
+    assert [o for o in options if o not in script] == []
+    for given in (["--method", "x", "--workers", "0", "--seed=3"], ["--seed", "3", "--workers=0"]):
+        done = run(DOCKER / "search-or-resume", "cells", *given, env=environment)
+        resumed = run("tuner", "resume", "cells", "--workers", "0", env=environment)
+        assert (done.returncode, done.stderr) == (resumed.returncode, resumed.stderr)
+        assert "--workers 0" in done.stderr
+
+
+def command(name: str) -> Any:
+    return typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
 
 
 def test_a_database_that_is_away_starts_nothing(environment: dict[str, str]) -> None:
