@@ -118,3 +118,5 @@ def _misbehave(fault: str) -> None:
         raise RuntimeError("the test asked for it")
     if fault == "memory":
         raise MemoryError
+    if fault == "hang":
+        time.sleep(3600)
