@@ -52,7 +52,7 @@ class Ended:
 
 @dataclass
 class Field:
-    """A folder with data, and a ledger, MLflow and files of trials, there unless told elsewhere."""
+    """A folder with data; ledger, MLflow and files of trials are there unless told elsewhere."""
 
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)

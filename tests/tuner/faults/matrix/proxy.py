@@ -38,12 +38,16 @@ class Proxy:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError), client:
-            with socket.create_connection(("127.0.0.1", self._target)) as server:
-                back = threading.Thread(target=_pump, args=(server, client), daemon=True)
-                back.start()
-                self._forward(client, server)
-                back.join()
+        target = ("127.0.0.1", self._target)
+        with (
+            contextlib.suppress(OSError),
+            client,
+            socket.create_connection(target) as server,
+        ):
+            back = threading.Thread(target=_pump, args=(server, client), daemon=True)
+            back.start()
+            self._forward(client, server)
+            back.join()
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
         left: int | None = None

@@ -92,9 +92,7 @@ def check_points(field: Field, name: str) -> None:
     runs = trial_runs(field, name)
     for entry in field.entries(name):
         (run,) = runs[entry.number]
-        written = {
-            e.epoch: e.metrics["train/loss"] for e in field.evaluations(name, entry.number)
-        }
+        written = {e.epoch: e.metrics["train/loss"] for e in field.evaluations(name, entry.number)}
         stored = client.get_metric_history(run.info.run_id, "train/loss")
         assert [(m.step, m.value) for m in sorted(stored, key=lambda m: m.step)] == sorted(
             written.items()

@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +35,11 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     with planted(tmp_path_factory.mktemp("whole")) as field:
         ended = field.run(*begin(field, "whole", *ALONE))
         assert ended.code == 0, ended.err
-        found = Whole(ended.result, outcomes(field.entries("whole")))
-    yield found
+        return Whole(ended.result, outcomes(field.entries("whole")))
 
 
 def check_same(field: Field, ended: Ended, whole: Whole) -> None:
@@ -142,7 +140,7 @@ def check_continued(field: Field, resumes: int) -> None:
         assert began[0] == 0
         assert began == sorted(began)
         assert len(began) == resumes + 1
-        assert 0 < began[1]
+        assert began[1] > 0
         assert [e.epoch for e in field.evaluations("halted", number)] == EPOCHS
 
 
