@@ -41,7 +41,7 @@ from tests.tuner.faults.plans import plan
 from tests.tuner.faults.rehearsal import controller_of, execute, opened
 from tests.tuner.faults import rehearsal
 url, folder, rehearsal.NAME = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
-study = plan("plain", trials=30, sampler="random")
+study = plan("plain", trials=12, sampler="random")
 ledger = opened(url, study)
 execute(controller_of(study, ledger, folder), workers=2)
 ledger.close()
@@ -99,7 +99,7 @@ def test_f11_a_file_that_stays_locked_is_a_sentence(field: Field) -> None:
 def test_f11_eight_writers_lose_nothing(tmp_path: Path, rng: random.Random) -> None:
     url, folder = f"sqlite:///{tmp_path / 'tuner.db'}", tmp_path
     whole = opened(
-        f"sqlite:///{tmp_path / 'whole.db'}", plan("plain", trials=30, sampler="random")
+        f"sqlite:///{tmp_path / 'whole.db'}", plan("plain", trials=12, sampler="random")
     )
     whole.close()
     names = [f"writer-{n}" for n in range(8)]
@@ -121,7 +121,7 @@ def test_f11_eight_writers_lose_nothing(tmp_path: Path, rng: random.Random) -> N
     assert [writer.returncode for writer in writers] == [0] * 8, said
     for name in names:
         entries = Ledger.load(url, name).trials()
-        assert [e.number for e in entries] == list(range(30))
+        assert [e.number for e in entries] == list(range(12))
         assert {e.state for e in entries} <= {"COMPLETE", "PRUNED"}
         for entry in entries:
             steps = sorted(entry.intermediate_values)
