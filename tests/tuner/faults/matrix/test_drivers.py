@@ -93,16 +93,16 @@ def _stamp(field: Field, number: int) -> tuple[int, bytes]:
     return path.stat().st_mtime_ns, path.read_bytes()
 
 
-# two trials of half a minute
-LONG = idle(2, epochs=300, pause=0.1)
-EPOCHS = list(range(15, 301, 15))
+# two trials of twenty seconds
+LONG = idle(2, epochs=200, pause=0.1)
+EPOCHS = list(range(10, 201, 10))
 
 
 def training(field: Field, begun: int) -> list[int]:
     """Wait until both long trials have trained on for a while; return where that began."""
     wait_until(lambda: all(len(field.starts(k)) == begun for k in (0, 1)))
     reached = [field.epoch("halted", k) for k in (0, 1)]
-    wait_until(lambda: all(field.epoch("halted", k) > reached[k] + 15 for k in (0, 1)))
+    wait_until(lambda: all(field.epoch("halted", k) > reached[k] + 10 for k in (0, 1)))
     return reached
 
 
@@ -126,7 +126,7 @@ def halted(field: Field, rng: random.Random, begun: int, *signals: int) -> tuple
     assert "Traceback" not in err
     assert [e.state for e in field.entries("halted")] == ["RUNNING", "RUNNING"]
     if len(signals) == 1:
-        assert all(field.checkpoints("halted", k)[0] >= reached[k] + 15 for k in (0, 1))
+        assert all(field.checkpoints("halted", k)[0] > reached[k] for k in (0, 1))
     return driver.returncode, out, err
 
 
@@ -203,13 +203,13 @@ def test_f21_a_second_driver_is_refused_and_a_stale_one_fenced(
     words = idle(24, epochs=20, pause=0.1)
     with field.driver(*begin(field, "shared", *words)) as first:
         reach(field, "shared", rng.randint(2, 10), driver=first)
-        refused = field.run("resume", "shared")
-        assert refused.code == 75
-        assert f":{first.pid}:" in refused.err
         first.send_signal(signal.SIGSTOP)
-        stopped = field.ended("shared")
-        assert stopped < 24, "it was stopped too late"
-        time.sleep(61)
+        stopped = time.monotonic()
+        assert field.ended("shared") < 24, "it was stopped too late"
+        refused = field.run("resume", "shared")
+        assert refused.code == 75, refused.err
+        assert f":{first.pid}:" in refused.err
+        time.sleep(max(0.0, stopped + 61 - time.monotonic()))
         second = field.run("resume", "shared", "--json")
         done = outcomes(check_whole(field, "shared", 24, second))
         os.kill(first.pid, signal.SIGCONT)

@@ -17,8 +17,8 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings(OLD_LOADER),
 ]
-LONG = idle(2, epochs=300, pause=0.1)
-EPOCHS = list(range(15, 301, 15))
+LONG = idle(2, epochs=200, pause=0.1)
+EPOCHS = list(range(10, 201, 10))
 
 
 def interrupted(field: Field, name: str, *, begun: int) -> None:
@@ -27,7 +27,7 @@ def interrupted(field: Field, name: str, *, begun: int) -> None:
     with field.driver(*words) as driver:
         wait_until(lambda: all(len(field.starts(k)) == begun for k in (0, 1)))
         reached = [field.epoch(name, k) for k in (0, 1)]
-        wait_until(lambda: all(field.epoch(name, k) > reached[k] + 15 for k in (0, 1)))
+        wait_until(lambda: all(field.epoch(name, k) > reached[k] + 10 for k in (0, 1)))
         halt(driver.pid, signal.SIGINT)
         _, err = driver.communicate(timeout=60)
     assert driver.returncode == 130, err

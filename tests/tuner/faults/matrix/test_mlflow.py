@@ -107,7 +107,8 @@ class Refuses(http.server.BaseHTTPRequestHandler):
         self.send_response(401)
         self.end_headers()
 
-    do_POST = do_GET
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
