@@ -61,6 +61,7 @@ class Field:
     artifacts: Path | None = None
 
     def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.plugin = offer(self.folder / "plugin")
         self.notes = self.folder / "notes"
         self.notes.mkdir()
