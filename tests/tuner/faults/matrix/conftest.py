@@ -28,7 +28,7 @@ def field(tmp_path: Path) -> Iterator[Field]:
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def database() -> Iterator[Postgres]:
     with postgres() as server:
         yield server

@@ -51,7 +51,7 @@ def fill(disk: Path, *, leave: int) -> None:
 def test_f13_no_half_checkpoint_is_loaded(tmp_path: Path, rng: random.Random) -> None:
     for attempt in range(5):
         with small_disk(tmp_path / f"disk-{attempt}", 3 * MIB) as disk:
-            size = rng.randint(20_000, 300_000)
+            size = rng.randint(20_000, 240_000)
             steps: list[int] = []
             with pytest.raises(DiskError, match="No space left on device") as caught:
                 _save_until_full(disk, size, steps)

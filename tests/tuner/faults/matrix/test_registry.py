@@ -32,19 +32,20 @@ NAME = "digits"
 _PROMOTE = """
 import sys, time
 from tests.tuner.faults.driver import die_in
-from tuner.registry import Registry
-uri, number, expected, delay, writes = sys.argv[1:]
-if writes != "-":
-    die_in("promotion", int(writes))
-registry = Registry(uri)
-print("ready", flush=True)
-sys.stdin.readline()
-time.sleep(float(delay))
 from tuner.errors import PromotionRefusedError
-try:
-    registry.promote("digits", int(number), expected=None if expected == "-" else int(expected))
-except PromotionRefusedError:
-    sys.exit(9)
+from tuner.registry import Registry
+registry = Registry(sys.argv[1])
+if len(sys.argv) > 2:
+    die_in("promotion", int(sys.argv[2]))
+print("ready", flush=True)
+for line in sys.stdin:
+    number, expected, delay = line.split()
+    time.sleep(float(delay))
+    try:
+        registry.promote("digits", int(number), expected=int(expected) or None)
+        print(0, flush=True)
+    except PromotionRefusedError:
+        print(9, flush=True)
 """
 
 
@@ -69,32 +70,46 @@ def register(uri: str, search: str) -> int:
     return int(version.number)
 
 
-def promoter(
-    uri: str, number: int, expected: int | None, *, delay: float = 0.0, writes: str = "-"
-) -> subprocess.Popen[str]:
-    """Start a process that promotes a version once it is told to."""
-    words = [uri, str(number), "-" if expected is None else str(expected), str(delay), writes]
-    return subprocess.Popen(
-        [sys.executable, "-c", _PROMOTE, *words],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Promoter:
+    """A process that promotes versions when it is told to, and may die at a write."""
+
+    def __init__(self, uri: str, *writes: int) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _PROMOTE, uri, *map(str, writes)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def heard(self) -> str:
+        """Return the next line that it says, or raise with its traceback if it says none."""
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        line = self.process.stdout.readline().strip()
+        assert line or self.process.wait(60) == -signal.SIGKILL, self.process.stderr.read()
+        return line
+
+    def tell(self, number: int, expected: int | None, *, delay: float = 0.0) -> None:
+        """Let it promote a version after a while."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{number} {expected or 0} {delay}\n")
+        self.process.stdin.flush()
 
 
-def released(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
-    """Let promoters begin at once; return their exit codes and what they said."""
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n", process.communicate()[1]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    said = [process.communicate(timeout=150)[1] for process in processes]
-    return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
+@contextmanager
+def promoters(uri: str, count: int, *writes: int) -> Iterator[list[Promoter]]:
+    """Start processes that are ready to promote."""
+    started = [Promoter(uri, *writes) for _ in range(count)]
+    try:
+        for one in started:
+            assert one.heard() == "ready"
+        yield started
+    finally:
+        for one in started:
+            one.process.kill()
+            one.process.communicate()
 
 
 @contextmanager
@@ -125,52 +140,49 @@ def test_f22_of_eight_promoters_at_once_one_wins(uri: str, rng: random.Random) -
     for n in range(8):
         register(uri, f"search-{n}")
     expected: int | None = None
-    for _ in range(2):
-        numbers = rng.sample(range(1, 9), 8)
-        if expected is not None:
-            numbers.remove(expected)
-        with watched(uri) as seen:
-            processes = [
-                promoter(uri, n, expected, delay=rng.choice([0.0, rng.uniform(0.0, 0.5)]))
-                for n in numbers
-            ]
-            ended = released(processes)
-        codes = [code for code, _ in ended]
-        assert sorted(codes) == [0] + [9] * (len(numbers) - 1), ended
-        winner = numbers[codes.index(0)]
-        champion = Registry(uri).champion(NAME)
-        assert champion is not None
-        assert champion.number == winner
-        assert set(seen) <= {winner, expected}
-        expected = winner
+    with promoters(uri, 8) as processes:
+        for _ in range(3):
+            numbers = [n for n in rng.sample(range(1, 9), 8) if n != expected]
+            told = list(zip(processes, numbers, strict=False))
+            with watched(uri) as seen:
+                for one, number in told:
+                    one.tell(number, expected, delay=rng.choice([0.0, rng.uniform(0.0, 0.5)]))
+                codes = [one.heard() for one, _ in told]
+            assert sorted(codes) == ["0"] + ["9"] * (len(numbers) - 1)
+            winner = numbers[codes.index("0")]
+            champion = Registry(uri).champion(NAME)
+            assert champion is not None
+            assert champion.number == winner
+            assert set(seen) <= {winner, expected}
+            expected = winner
     assert Registry(uri).names() == [NAME]
 
 
 @pytest.mark.fault("F22")
-@pytest.mark.parametrize("writes", range(4))
 def test_f22_a_promotion_killed_in_between_stops_nobody(
-    tmp_path: Path, rng: random.Random, writes: int
+    tmp_path: Path, rng: random.Random
 ) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     for n in range(3):
         register(uri, f"search-{n}")
     registry = Registry(uri)
     registry.promote(NAME, 1, expected=None)
-    registry.set_challenger(NAME, 2)
-    ((code, said),) = released([promoter(uri, 2, 1, writes=str(writes))])
-    assert code in (-signal.SIGKILL, 0), said
-    champion = registry.champion(NAME)
-    assert champion is not None
-    assert load(champion.uri, tracking_uri=uri).n_components == 3, "it is always a whole version"
-    others = [promoter(uri, 3, champion.number, delay=rng.uniform(0, 0.3)) for _ in range(3)]
-    began = time.monotonic()
-    ended = released(others)
-    assert time.monotonic() - began < 20, "the lock of the dead is taken over at once"
-    assert sorted(code for code, _ in ended)[0] == 0, ended
-    assert {code for code, _ in ended} <= {0, 9}, ended
-    assert registry.version_by_alias(NAME, CHAMPION).number == 3
-    assert registry.version_by_alias(NAME, "previous").number == champion.number
-    assert registry.names() == [NAME]
+    for writes in rng.sample(range(4), 4):
+        before = registry.version_by_alias(NAME, CHAMPION).number
+        other, third = (n for n in (1, 2, 3) if n != before)
+        registry.set_challenger(NAME, other)
+        with promoters(uri, 1, writes) as (victim,):
+            victim.tell(other, before)
+            heard = victim.heard()
+            assert heard in ("", "0"), "it dies, unless it writes less than that"
+        champion = registry.version_by_alias(NAME, CHAMPION)
+        assert champion.number in (before, other)
+        assert load(champion.uri, tracking_uri=uri).n_components == 3, "it is always a whole one"
+        began = time.monotonic()
+        registry.promote(NAME, third, expected=champion.number)
+        assert time.monotonic() - began < 10, "the lock of the dead is taken over at once"
+        assert registry.version_by_alias(NAME, CHAMPION).number == third
+        assert registry.version_by_alias(NAME, "previous").number == champion.number
     every = [model.name for model in connect(uri).search_registered_models()]
     assert every == [NAME], "no lock is left"
 
