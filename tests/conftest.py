@@ -12,6 +12,7 @@ from tests.tuner.faults.table import (
     pytest_runtest_makereport,
     pytest_terminal_summary,
     rng,
+    soak_seconds,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "pytest_runtest_makereport",
     "pytest_terminal_summary",
     "rng",
+    "soak_seconds",
 ]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import psutil
@@ -95,7 +95,11 @@ class Field:
 
     @contextmanager
     def driver(
-        self, *arguments: str, module: str = "tests.tuner.faults.driver"
+        self,
+        *arguments: str,
+        module: str = "tests.tuner.faults.driver",
+        stdout: int | IO[str] = subprocess.PIPE,
+        stderr: int | IO[str] = subprocess.PIPE,
     ) -> "Iterator[subprocess.Popen[str]]":
         """Run a driver; afterwards, kill it and all processes that it started."""
         command = [sys.executable, "-m", module, *arguments]
@@ -103,8 +107,8 @@ class Field:
             command,
             cwd=self.folder,
             env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
             text=True,
             start_new_session=True,
         )

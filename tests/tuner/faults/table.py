@@ -61,6 +61,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=0,
         help="seed of the schedules by which tests inject faults (default: 0)",
     )
+    parser.addoption(
+        "--soak-seconds", type=float, default=480.0, help="how long the soak adds trials"
+    )
+
+
+@pytest.fixture(scope="session")
+def soak_seconds(request: pytest.FixtureRequest) -> float:
+    """How long the soak goes on."""
+    return float(request.config.getoption("--soak-seconds"))
 
 
 @pytest.fixture(scope="session")
