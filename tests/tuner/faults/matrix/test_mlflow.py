@@ -133,6 +133,7 @@ def gate() -> Iterator[int]:
         ("TUNER_STORAGE", "postgresql+psycopg://tuner:{secret}@127.0.0.1:{port}/tuner"),
         ("TUNER_STORAGE", "postgresql+psycopg://tuner:{secret}@nosuch.invalid/tuner"),
     ],
+    ids=["closed", "no host", "refused", "wrong password", "ledger's password", "ledger's host"],
 )
 def test_f10_what_cannot_be_reached_is_named_before_any_training(
     field: Field, database: Postgres, variable: str, value: str
