@@ -2,7 +2,7 @@
 
 `python -m tests.tuner.faults.driver [--die-after N | --die-in PLACE:N] COMMAND …`: the process
 kills itself with SIGKILL in place of the write to the ledger after the N-th, or of the write to
-any database after the N-th that its main thread makes once PLACE has begun.
+any database after the N-th once PLACE has begun, those of background threads not counted.
 """
 
 import os
@@ -22,9 +22,11 @@ from tuner.ledger import ledger
 
 PLACES = {
     "finalists": ("tuner.execution.cluster", "Cluster", "train_finalists"),
-    "registration": ("tuner.orchestration.finalize", "register_challenger"),
+    "registration": ("tuner.registry.versions", "Registry", "register"),
     "promotion": ("tuner.registry.versions", "Registry", "promote"),
 }
+
+_BACKGROUND = ("tuner-outbox", "lease")
 
 
 def countdown(writes: int) -> Callable[[], None]:
@@ -52,7 +54,7 @@ def die_after(writes: int) -> None:
 
 
 def die_in(place: str, writes: int) -> None:
-    """Let the main thread write this often once a place has begun, then die at the next write."""
+    """Let this many writes pass once a place has begun, then die at the next one."""
     module, *names = PLACES[place]
     owner = import_module(module)
     for name in names[:-1]:
@@ -61,7 +63,7 @@ def die_in(place: str, writes: int) -> None:
 
     def write(_: Any, __: Any, statement: str, *___: Any) -> None:
         is_write = statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE"))
-        if is_write and threading.current_thread() is threading.main_thread():
+        if is_write and threading.current_thread().name not in _BACKGROUND:
             count()
 
     def begin(*arguments: Any, **named: Any) -> Any:

@@ -77,7 +77,7 @@ def test_f1_kills_of_finalists_and_registration_change_nothing(
 ) -> None:
     places = [
         ("finalists", rng.randint(0, 3)),
-        ("registration", rng.randint(0, 12)),
+        ("registration", rng.randint(0, 10)),
         ("promotion", rng.randint(0, 3)),
     ]
     for attempt, (place, writes) in enumerate(places):

@@ -14,9 +14,13 @@ from typing import Any
 import pytest
 
 from tests.tuner.fitted import fitted_model, raw_points
+from tests.tuner.in_process import Resources, blobs, no_ray
 from tests.tuner.mlflow_store import OLD_LOADER, free_port, server
 from tuner.errors import ServiceError
+from tuner.orchestration.locations import Locations
+from tuner.orchestration.search import Session, search
 from tuner.registry import CHAMPION, Registry, load
+from tuner.study.study import Study
 from tuner.tracking import connect
 from tuner.tracking.connection import get_or_create_experiment
 
@@ -210,3 +214,51 @@ def test_f23_an_upload_that_is_cut_registers_nothing(tmp_path: Path, rng: random
         model = fitted_model("gmm")
         loaded = load(f"models:/{NAME}/1", tracking_uri=uri)
         assert (loaded.predict(raw_points()) == model.predict(raw_points())).all()
+
+
+def small_search(folder: Path, name: str, clusters: int) -> Any:
+    """Search, without a cluster, for models with so many clusters; return the result."""
+    study = Study(
+        methods=("kmeans", "gmm"),
+        dataset=str(folder / "blobs.npz"),
+        trials=3,
+        replicas=2,
+        finalists=1,
+        finalist_seeds=2,
+        sampler="random",
+        fixed={"n_components": clusters},
+        name=name,
+    )
+    locations = Locations(
+        storage=f"sqlite:///{folder / 'tuner.db'}",
+        tracking_uri=f"sqlite:///{folder / 'mlflow.db'}",
+        artifacts=folder / "artifacts",
+    )
+    with no_ray():
+        resources: Any = Resources()
+        return search(
+            study, Session(locations=locations, resources=resources, on_message=lambda _: None)
+        )
+
+
+@pytest.mark.fault("F22")
+def test_f22_a_promotion_while_a_search_compares_makes_it_compare_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs(tmp_path / "blobs.npz")
+    assert small_search(tmp_path, "first", 2).champion["promoted"]
+    assert not small_search(tmp_path, "second", 2).champion["promoted"]
+    promote, rivals = Registry.promote, [2]
+
+    def late(self: Registry, name: str, number: int, *, expected: int | None) -> None:
+        if rivals:
+            promote(self, name, rivals.pop(), expected=1)
+        promote(self, name, number, expected=expected)
+
+    monkeypatch.setattr(Registry, "promote", late)
+    result = small_search(tmp_path, "third", 3)
+    assert rivals == []
+    assert result.champion["promoted"]
+    registry = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert registry.version_by_alias("blobs", CHAMPION).number == result.champion["version"] == 3
+    assert registry.version_by_alias("blobs", "previous").number == 2
