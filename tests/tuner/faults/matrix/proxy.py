@@ -14,7 +14,8 @@ class Proxy:
 
     `delay` is how long each piece that a client sends is held back, in seconds. `cut_after` is
     the number of bytes that a client's connection may send once it has sent `trigger`, before it
-    is closed; None lets all pass. `cuts` counts the connections that were closed so.
+    is closed; None lets all pass. `cuts` counts the connections that were closed so, and no more
+    than `cuts_left` more are.
     """
 
     def __init__(self, port: int) -> None:
@@ -22,6 +23,7 @@ class Proxy:
         self.trigger = b""
         self.cut_after: int | None = None
         self.cuts = 0
+        self.cuts_left = 0
         self._target = port
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
@@ -54,10 +56,10 @@ class Proxy:
         with contextlib.suppress(OSError):
             while piece := client.recv(4096):
                 time.sleep(self.delay)
-                if left is None and self.cut_after is not None and self.trigger in piece:
+                if left is None and self.cuts_left > 0 and self.trigger in piece:
                     left = self.cut_after
                 if left is not None and len(piece) > left:
-                    self.cuts += 1
+                    self.cuts, self.cuts_left = self.cuts + 1, self.cuts_left - 1
                     server.sendall(piece[:left])
                     client.shutdown(socket.SHUT_RDWR)
                     break
