@@ -7,11 +7,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tuner.ledger.records import TrialRecord
+from tuner.study.seeds import trial_seeds
 
 from ..locations import Ended, Field, wait_until
 
 IDLE = ("-m", "idle", "--replicas", "1")
-CHOSEN = ("none", "raise", "memory", "nan", "collapse", "hang")
 
 
 def begin(field: Field, name: str, *arguments: str) -> tuple[str, ...]:
@@ -37,12 +37,21 @@ def idle(
     )
 
 
-def faults_chosen(field: Field, *faults: str) -> tuple[str, ...]:
-    """Return the words that let the search choose what goes wrong in a trial."""
-    assert set(faults) <= set(CHOSEN)
-    path = field.folder / "faults.yaml"
-    path.write_text(f"space:\n  fault: {{choice: [{', '.join(faults)}]}}\n")
-    return ("--space", str(path))
+def kinds(seed: int, faults: str, trials: int) -> list[str]:
+    """Return which of several faults each trial of a search with a seed has."""
+    names = faults.split("/")
+    return [names[trial_seeds(seed, n, 1)[0] % len(names)] for n in range(trials)]
+
+
+def calm_seed(rng: random.Random, faults: str, trials: int) -> int:
+    """Return a seed with which every fault occurs, no three of them in a row, and half none."""
+    while True:
+        seed = rng.randrange(10**6)
+        found = kinds(seed, faults, trials)
+        runs = "".join("." if kind == "none" else "x" for kind in found)
+        if set(found) == set(faults.split("/")) and "xxx" not in runs and runs[0] == ".":
+            if runs.count("x") <= trials // 2:
+                return seed
 
 
 def outcomes(entries: list[TrialRecord]) -> list[tuple[Any, ...]]:
