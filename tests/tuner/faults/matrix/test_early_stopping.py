@@ -8,7 +8,6 @@ import pytest
 
 from tests.tuner.mlflow_store import OLD_LOADER
 
-from ..locations import Field
 from .conftest import planted
 from .support import begin, calm_seed, check_points, check_whole, idle, moments, outcomes
 
