@@ -32,6 +32,10 @@ class UsageError(TunerError):
     exit_code = 2
 
 
+class NameTakenError(UsageError):
+    """There is a search with this name already."""
+
+
 class DataError(TunerError):
     """The data are missing, unreadable, malformed or not those the search started with."""
 
@@ -69,6 +73,10 @@ class PromotionRefusedError(TunerError):
     exit_code = 9
 
 
+class PromotionConflictError(PromotionRefusedError):
+    """The champion has changed since the challenger was compared with it."""
+
+
 class DiskError(TunerError):
     """A folder is not writable, or the disk is full."""
 
@@ -84,8 +92,9 @@ class LeaseError(TunerError):
 class InterruptedSearchError(TunerError):
     """A signal stopped the search, which can be resumed; the exit code is 128 + the signal."""
 
-    def __init__(self, message: str, signum: int) -> None:
+    def __init__(self, message: str, signum: int, *, search: str) -> None:
         super().__init__(message)
+        self.search = search
         self.exit_code = 128 + signum  # type: ignore[misc]  # depends on the signal
 
 

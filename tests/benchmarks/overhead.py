@@ -83,7 +83,8 @@ def measure(folder: Path, *, trials: int, workers: int, sampler: str, profiled: 
     """Run one search in `folder` and print its figures as JSON."""
     from tuner.execution.cluster import Resources
     from tuner.orchestration.locations import Locations
-    from tuner.orchestration.search import Session, search
+    from tuner.orchestration.search import search
+    from tuner.orchestration.session import Session
     from tuner.study.study import Study
 
     points = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)

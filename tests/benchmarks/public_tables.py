@@ -50,7 +50,7 @@ def _row(name: str, folder: Path, method: str, trials: str) -> str:
     frame.to_csv(folder / f"{table}.csv", index=False)
     command = ["search", "--dataset", f"{table}.csv", "--labels", str(labels), *flags]
     command += ["--method", method, "--trials", trials, "--json"]
-    program = "from tuner.cli.app import main; main()"
+    program = "from tuner.__main__ import main; main()"
     ran = subprocess.run(
         [sys.executable, "-c", program, *command],
         cwd=folder,

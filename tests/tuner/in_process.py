@@ -30,6 +30,7 @@ class Resources:
     workers: int | None = None
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | None = None
+    trial_timeout: float | None = None
 
 
 class Cluster:
@@ -140,7 +141,8 @@ def finished_search() -> FinishedSearch:
 
 def run_search(folder: Path, *, name: str) -> FinishedSearch:
     """Run a small search in a folder."""
-    from tuner.orchestration.search import Session, search
+    from tuner.orchestration.search import search
+    from tuner.orchestration.session import Session
 
     locations = Locations(
         storage=f"sqlite:///{folder / 'tuner.db'}",

@@ -17,7 +17,8 @@ from tuner.ledger.ledger import Ledger
 from tuner.ledger.records import TrialRecord
 from tuner.orchestration.doctor import examine
 from tuner.orchestration.locations import Locations
-from tuner.orchestration.search import Session, resume
+from tuner.orchestration.search import resume
+from tuner.orchestration.session import Session
 from tuner.orchestration.status import status_of
 from tuner.training.evaluations import read_evaluations
 

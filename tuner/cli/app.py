@@ -4,9 +4,9 @@ Results go to stdout, messages to stderr. An error is printed as one line, and i
 exit code.
 """
 
+import logging
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from ..errors import TunerError, did_you_mean
+from ..interrupts import received
 from . import config_file, data, doctor, listing, output, registry, search, train, ui
 from .options import SWITCH
 
@@ -72,15 +73,11 @@ def root(
     context.default_map, context.obj = _defaults(context)
 
 
-def main() -> None:
-    """Run the command line with the arguments of this process and exit."""
-    if not sys.warnoptions:  # warnings are for developers
-        warnings.simplefilter("ignore")
-    sys.exit(run(sys.argv[1:]))
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; errors are written to stderr."""
+    if not _debugs():
+        for library in ("sqlalchemy", "alembic"):  # an error has its traceback in debugging only
+            logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     try:
         code = typer.main.get_command(app).main(
             list(arguments), prog_name="tuner", standalone_mode=False
@@ -97,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except Exception as error:
-        if os.environ.get("TUNER_DEBUG") == "1":
+        if _debugs():
             raise
         output.show_error(
             f"unexpected {type(error).__name__}: {error}; "
@@ -106,7 +103,12 @@ def run(arguments: Sequence[str]) -> int:
         return _INTERNAL
     if code == _INTERRUPTED:
         output.show_error("interrupted")
+        return 128 + received()
     return code if isinstance(code, int) else 0
+
+
+def _debugs() -> bool:
+    return os.environ.get("TUNER_DEBUG") == "1"
 
 
 def _defaults(context: typer.Context) -> tuple[dict[str, dict[str, object]], str]:

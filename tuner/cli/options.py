@@ -262,6 +262,15 @@ Budget = Annotated[
         rich_help_panel=_EXECUTION,
     ),
 ]
+Timeout = Annotated[
+    str | None,
+    Option(
+        "--trial-timeout",
+        metavar="DURATION",
+        help="End a trial that takes longer, e.g. 30m, and run it once again.",
+        rich_help_panel=_EXECUTION,
+    ),
+]
 Name = Annotated[
     str | None,
     Option(

@@ -32,7 +32,7 @@ def show_result(result: "Result") -> None:
         *_finalist_facts(result.finalists),
         ("baselines", ", ".join(f"{k} {v:.3f}" for k, v in result.baselines.items())),
         ("structure", _structure_text(result.structure)),
-        ("champion", _champion_text(result.champion)),
+        ("champion", _champion_text(result)),
         *_components_facts(result.components),
         ("audit", audit_text(result.audit)),
         *(("note", note) for note in result.notes),
@@ -41,7 +41,9 @@ def show_result(result: "Result") -> None:
     show_facts((name, text) for name, text in facts if text)
     show("")
     show("next")
-    if result.champion is None:
+    if result.pending is not None:
+        show(f"  tuner sync {result.search}")
+    elif result.champion is None:
         show(f"  tuner resume {result.search} --allow-unclustered")
     else:
         uri = result.champion["uri"]
@@ -50,7 +52,10 @@ def show_result(result: "Result") -> None:
     show("  tuner ui")
 
 
-def _champion_text(champion: Mapping[str, Any] | None) -> str:
+def _champion_text(result: "Result") -> str:
+    champion = result.champion
+    if result.pending is not None:
+        return "not registered yet"
     if champion is None:
         return "none, nothing was registered"
     outcome = "promoted" if champion["promoted"] else "not promoted"

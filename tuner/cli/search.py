@@ -42,6 +42,7 @@ from .options import (
     Spaces,
     Storage,
     Strict,
+    Timeout,
     Tracking,
     Trials,
     UseLabels,
@@ -52,7 +53,7 @@ from .output import log, show, show_json
 if TYPE_CHECKING:
     from ..execution.cluster import Resources
     from ..orchestration.locations import Locations
-    from ..orchestration.search import Session
+    from ..orchestration.session import Session
     from ..study.result import Result
     from ..study.study import Study
 
@@ -112,6 +113,7 @@ def search(
     cpus: Cpus = 1.0,
     gpus: Gpus = None,
     budget: Budget = None,
+    trial_timeout: Timeout = None,
     name: Name = None,
     register: Register = None,
     address: Address = None,
@@ -161,7 +163,7 @@ def search(
     )
     limit = values.seconds(budget)
     locations = values.locations(storage, tracking, artifacts)
-    resources = values.resources(address, workers, cpus, gpus)
+    resources = values.resources(address, workers, cpus, gpus, trial_timeout)
     if dry_run:
         _show_plan(study, locations, resources, json=json)
     else:
@@ -176,6 +178,7 @@ def resume(
     cpus: Cpus = 1.0,
     gpus: Gpus = None,
     budget: Budget = None,
+    trial_timeout: Timeout = None,
     address: Address = None,
     storage: Storage = None,
     artifacts: Artifacts = None,
@@ -189,7 +192,7 @@ def resume(
     limit = values.seconds(budget)
     locations = values.locations(storage, tracking, artifacts)
     Ledger.load(locations.storage, name)  # fails fast, before Ray is imported
-    resources = values.resources(address, workers, cpus, gpus)
+    resources = values.resources(address, workers, cpus, gpus, trial_timeout)
     session = _session(locations, resources, limit, allow_unclustered)
     _run(name, session, trials=trials, json=json)
 
@@ -225,14 +228,17 @@ def sync(
     from ..orchestration.sync import sync as sync_runs
 
     with redirect_stdout(sys.stderr):
-        count = sync_runs(name, values.locations(storage, tracking, artifacts))
-    show(f"{name}: MLflow has all {count} runs")
+        done = sync_runs(name, values.locations(storage, tracking, artifacts))
+    if done.lost:
+        log(f"note: {', '.join(done.lost)}: files are gone for good, and not asked for again")
+    doubles = f", {done.doubles} double ones deleted" if done.doubles else ""
+    show(f"{name}: MLflow has all {done.runs} runs{doubles}")
 
 
 def _session(
     locations: "Locations", resources: "Resources", limit: float | None, allow_unclustered: bool
 ) -> "Session":
-    from ..orchestration.search import Session
+    from ..orchestration.session import Session
 
     return Session(
         locations=locations,
@@ -246,11 +252,14 @@ def _run(
     study_or_name: "Study | str", session: "Session", *, trials: int | None = None, json: bool
 ) -> None:
     """Run or resume a search and show its result, even if MLflow or a champion is missing."""
-    from ..errors import SyncError, UnclusteredError
+    from ..errors import InterruptedSearchError, SyncError, UnclusteredError
     from ..study.result import Result
 
     try:
         result = _run_with_view(study_or_name, session, trials)
+    except InterruptedSearchError as error:
+        _log_status(error.search, session)
+        raise
     except (SyncError, UnclusteredError) as error:
         if isinstance(error.result, Result):
             _show_result(error.result, json=json)
@@ -271,6 +280,16 @@ def _run_with_view(
         if isinstance(study_or_name, str):
             return resume_search(study_or_name, session, trials=trials)
         return start_search(study_or_name, session)
+
+
+def _log_status(name: str, session: "Session") -> None:
+    """Show on stderr what a search has found until it was interrupted."""
+    from ..ledger.ledger import Ledger
+    from ..orchestration.status import status_of
+    from . import report
+
+    with redirect_stdout(sys.stderr):
+        report.show_status(status_of(Ledger.load(session.locations.storage, name)))
 
 
 def _show_plan(

@@ -118,7 +118,7 @@ def _method_and_file(text: str, searched: tuple[str, ...]) -> tuple[str, str]:
     return searched[0], text
 
 
-def seconds(text: str | None) -> float | None:
+def seconds(text: str | None, flag: str = "--time-budget") -> float | None:
     """Return a duration such as 90s, 30m, 2h or 1h30m in seconds; a plain number is seconds."""
     if text is None:
         return None
@@ -127,7 +127,7 @@ def seconds(text: str | None) -> float | None:
     parts = re.findall(r"([\d.]+)([smhd])", plain) if _DURATION.fullmatch(plain) else []
     total = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not 0 < total < 1e9:
-        raise UsageError(f"--time-budget {text!r}: give a duration such as 90s, 30m, 2h or 1h30m")
+        raise UsageError(f"{flag} {text!r}: give a duration such as 90s, 30m, 2h or 1h30m")
     return total
 
 
@@ -144,7 +144,11 @@ def locations(storage: str | None, tracking: str | None, artifacts: str | None) 
 
 
 def resources(
-    address: str | None, workers: int | None, cpus: float, gpus: float | None
+    address: str | None,
+    workers: int | None,
+    cpus: float,
+    gpus: float | None,
+    trial_timeout: str | None,
 ) -> "Resources":
     """Return the cluster and the resources of each trial."""
     for flag, number in (("--cpus-per-trial", cpus), ("--gpus-per-trial", gpus)):
@@ -152,7 +156,13 @@ def resources(
             raise UsageError(f"{flag} {number}: give a number such as 1 or 0.5")
     from ..execution.cluster import Resources
 
-    return Resources(address=address, workers=workers, cpus_per_trial=cpus, gpus_per_trial=gpus)
+    return Resources(
+        address=address,
+        workers=workers,
+        cpus_per_trial=cpus,
+        gpus_per_trial=gpus,
+        trial_timeout=seconds(trial_timeout, "--trial-timeout"),
+    )
 
 
 def _folder(text: str) -> Path:

@@ -35,12 +35,17 @@ class ControllerSearcher(Searcher):
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the next trial as a Tune config, or FINISHED when there is none."""
+        """Return the next trial as a Tune config, FINISHED when there is none and none will be.
+
+        None means that a trial which is running may have to be handed out again.
+        """
         with _aborting_on_error(self._controller):
             spec = self._controller.next_trial()
             if spec is not None:
                 self._numbers[trial_id] = spec.number
                 return {"spec": spec.to_mapping()}
+            if self._numbers and self._controller.close_reason is None:
+                return None
         return Searcher.FINISHED
 
     def on_trial_complete(
@@ -52,8 +57,8 @@ class ControllerSearcher(Searcher):
         """Report how a trial ended."""
         number = self._numbers.pop(trial_id)
         with _aborting_on_error(self._controller):
-            if error:
-                self._controller.on_trial_lost(number)
+            if error:  # the scheduler has said why, unless Tune did not tell it
+                self._controller.on_trial_lost(number, "")
             else:
                 evaluation: Evaluation | None = (result or {}).get("evaluation")
                 finished = evaluation is not None and evaluation.finished
@@ -92,9 +97,13 @@ class ControllerScheduler(FIFOScheduler):
                 self._controller.on_evaluation(_number(trial), evaluation)
 
     def on_trial_error(self, _: Any, trial: Any) -> None:
-        """Report why a worker died; Tune calls this before every retry."""
+        """Report why a worker died; the controller decides whether the trial is run again.
+
+        Tune itself retries nothing, because it would not retry a trial whose worker died before
+        the first report.
+        """
         with _aborting_on_error(self._controller):
-            self._controller.on_worker_failure(
+            self._controller.on_trial_lost(
                 _number(trial), str(trial.get_error() or "its worker died")
             )
 

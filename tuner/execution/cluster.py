@@ -30,17 +30,18 @@ os.environ.update(
 
 import ray
 from ray import tune
-from ray.exceptions import RayError
+from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 from ray.tune.error import TuneError
 
-from ..errors import ResourceError, ServiceError, UsageError
-from ..training.finalist import Finalist
+from ..errors import ResourceError, ServiceError, TunerError, UsageError
+from ..training.finalist import Finalist, failed_finalist
 from ..training.trial_inputs import TrialSpec
 from .adapters import ControllerScheduler, ControllerSearcher, ControllerStopper
 from .connection import connecting
 from .nodes import alive_nodes, check_nodes
+from .threads import in_thread
 from .trial_controller import TrialController
-from .worker import TrialTrainable, make_cloud_test, make_graph, train_finalist
+from .worker import Limits, TrialTrainable, make_cloud_test, make_graph, train_finalist
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -58,12 +59,16 @@ _RESOURCE_SECONDS = 60.0  # to wait until the cluster offers what a trial needs
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """Where trials run and what each may use; trials share a GPU when given a fraction of it."""
+    """Where trials run and what each may use; trials share a GPU when given a fraction of it.
+
+    A trial that takes longer than `trial_timeout` seconds is ended.
+    """
 
     address: str | None = field(default_factory=lambda: os.environ.get("RAY_ADDRESS") or None)
     workers: int | None = None
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | None = None
+    trial_timeout: float | None = None
 
     def __post_init__(self) -> None:
         if self.address == "local":  # Ray's name for a new cluster on this machine
@@ -90,19 +95,17 @@ class Cluster:
         self.workers = 1
 
     def __enter__(self) -> "Cluster":
-        if not ray.is_initialized():
-            self._start()
-        total = ray.cluster_resources()
-        gpus = self.resources.gpus_per_trial
-        self.gpus_per_trial = (_GPU_SHARE if total.get("GPU") else 0.0) if gpus is None else gpus
-        self._check_resources(total)
-        self.workers = self.resources.workers or self._slots(total)
+        try:
+            if not ray.is_initialized():
+                self._start()
+            self._take_resources()
+        except BaseException:
+            self._stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._is_started:
-            ray.shutdown()
-            self._working_folder.cleanup()
+        self._stop()
 
     @property
     def device(self) -> str:
@@ -161,18 +164,21 @@ class Cluster:
             max_retries=_MAX_RETRIES,
         )
         data = (self._dataset, self._graph, ray.put(test_graph))
-        pending = [
-            task.remote(self.gpus_per_trial, spec, rank, *data, labels_used=labels_used)
+        running = {
+            task.remote(self._limits, spec, rank, *data, labels_used=labels_used): (spec, rank)
             for rank, spec in specs.items()
-        ]
-        while pending:
-            ready, pending = ray.wait(pending)
-            yield from ray.get(ready)
+        }
+        while running:
+            (ready, *_), _ = ray.wait(list(running))
+            yield _finalist(ready, *running.pop(ready))
 
     def _fit(self, controller: TrialController) -> None:
         """Run a new Tune experiment for the trials that have not ended."""
         trainable = tune.with_parameters(
-            TrialTrainable, dataset=self._dataset, graph=self._graph, gpu_share=self.gpus_per_trial
+            TrialTrainable,
+            dataset=self._dataset,
+            graph=self._graph,
+            limits=self._limits,
         )
         with tempfile.TemporaryDirectory(prefix="tuner-") as scratch, _quiet():
             tune.Tuner(
@@ -180,7 +186,7 @@ class Cluster:
                 tune_config=tune.TuneConfig(
                     search_alg=ControllerSearcher(controller),
                     scheduler=ControllerScheduler(controller),
-                    num_samples=controller.remaining(),
+                    num_samples=-1,
                     max_concurrent_trials=self.workers,
                     reuse_actors=True,
                     trial_dirname_creator=lambda trial: trial.trial_id,
@@ -189,30 +195,53 @@ class Cluster:
                     name="search",
                     storage_path=scratch,
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                    failure_config=tune.FailureConfig(max_failures=_MAX_RETRIES),
                     stop=ControllerStopper(controller),
                     verbose=0,
                 ),
             ).fit()
 
     def _start(self) -> None:
-        address = self.resources.address
         # Ray starts in an empty folder: workers put the driver's folder first on sys.path, and
         # would import a user's own tuner/ from it. Workers stay in that folder, so it is deleted
         # only after the cluster has stopped.
         self._working_folder = tempfile.TemporaryDirectory(prefix="tuner-")
-        with contextlib.chdir(self._working_folder.name), _quiet(), connecting(address):
-            ray.init(
-                address=address or "local",
-                num_cpus=None if address else self._local_cpus(),
-                include_dashboard=None if address else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=False,
-            )
+        self._is_started = True  # an interrupt may leave a part of it running
+        with contextlib.chdir(self._working_folder.name), _quiet():
+            try:
+                self._connect()
+            except ServiceError:
+                if self.resources.address is not None:
+                    raise
+                ray.shutdown()  # under load, parts of Ray wait for each other in vain
+                self._connect()
         # a machine that dies would fill the terminal with its log
         ray._private.worker._worker_logs_enabled = False
-        self._is_started = True
+
+    def _stop(self) -> None:
+        if self._is_started:
+            ray.shutdown()
+            self._working_folder.cleanup()
+
+    def _connect(self) -> None:
+        address = self.resources.address
+        with connecting(address):
+            in_thread(
+                lambda: ray.init(
+                    address=address or "local",
+                    num_cpus=None if address else self._local_cpus(),
+                    include_dashboard=None if address else False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    configure_logging=False,
+                )
+            )
+
+    def _take_resources(self) -> None:
+        total = ray.cluster_resources()
+        gpus = self.resources.gpus_per_trial
+        self.gpus_per_trial = (_GPU_SHARE if total.get("GPU") else 0.0) if gpus is None else gpus
+        self._check_resources(total)
+        self.workers = self.resources.workers or self._slots(total)
 
     def _local_cpus(self) -> int | None:
         """Return enough CPUs for the requested workers, which may have to share cores."""
@@ -220,6 +249,10 @@ class Cluster:
             return None
         needed = self.resources.workers * self.resources.cpus_per_trial
         return max(os.cpu_count() or 1, int(-(-needed // 1)))
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(gpu_share=self.gpus_per_trial, seconds=self.resources.trial_timeout)
 
     @property
     def _needs(self) -> dict[str, float]:
@@ -253,6 +286,23 @@ class Cluster:
                 f"the connection to the Ray cluster was lost ({type(error).__name__}): start a "
                 "cluster and resume the search"
             ) from None
+
+
+def _finalist(reference: Any, spec: TrialSpec, rank: int) -> Finalist:
+    """Return a finalist, as failed if its workers died. Raises what its training raised."""
+    try:
+        finalist: Finalist = ray.get(reference)
+    except RayTaskError as error:  # its text is Ray's own traceback
+        raise error.cause if isinstance(error.cause, TunerError) else error from None
+    except (WorkerCrashedError, OutOfMemoryError) as error:
+        kind = "oom" if isinstance(error, OutOfMemoryError) else "worker_lost"
+        return failed_finalist(spec, rank, f"{kind}: {str(error).strip().splitlines()[0]}")
+    except RayError as error:
+        raise ServiceError(
+            f"the Ray cluster lost a finalist ({type(error).__name__}): check `ray status`, then "
+            "resume the search"
+        ) from None
+    return finalist
 
 
 def _beside_trials(function: Callable[..., Any]) -> Any:

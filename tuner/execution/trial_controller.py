@@ -23,7 +23,7 @@ class TrialController(ABC):
 
     @abstractmethod
     def next_trial(self) -> TrialSpec | None:
-        """Return the next trial to run, None when there is none left to hand out."""
+        """Return the next trial to run, None when there is none to hand out at present."""
 
     @abstractmethod
     def on_evaluation(self, number: int, evaluation: Evaluation) -> bool:
@@ -34,12 +34,8 @@ class TrialController(ABC):
         """Record a trial that has ended."""
 
     @abstractmethod
-    def on_worker_failure(self, number: int, detail: str) -> None:
-        """Note that a trial's worker died; the trial may continue in another one."""
-
-    @abstractmethod
-    def on_trial_lost(self, number: int) -> None:
-        """Record a trial as failed because its worker died too often."""
+    def on_trial_lost(self, number: int, detail: str) -> None:
+        """Note that a trial's worker died and why; `next_trial` may return the trial again."""
 
     @abstractmethod
     def requeue(self, detail: str) -> None:

@@ -6,6 +6,8 @@ Ray starts, and OpenBLAS hangs if another thread is computing at that moment.
 """
 
 import contextlib
+import faulthandler
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -22,16 +24,41 @@ if TYPE_CHECKING:
     from ..evaluation.structureless import CloudTest
 
 
-def cap_memory(gpu_share: float) -> None:
-    """Limit this process to its share of a GPU's memory if several processes use the GPU."""
-    if 0 < gpu_share < 1 and torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(gpu_share)
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a trial may use: its share of a GPU, and seconds, None for as many as it needs."""
+
+    gpu_share: float
+    seconds: float | None
+
+    def cap_memory(self) -> None:
+        """Limit this process to its share of a GPU's memory if several processes use the GPU."""
+        if 0 < self.gpu_share < 1 and torch.cuda.is_available():
+            torch.cuda.set_per_process_memory_fraction(self.gpu_share)
+
+    def start_clock(self) -> None:
+        """End this process once the seconds are over, unless the clock is stopped or restarted.
+
+        The clock needs neither the interpreter's lock nor a signal, so that nothing can hold it
+        up. It writes to the worker's log where each thread was.
+        """
+        if self.seconds is not None:
+            faulthandler.dump_traceback_later(self.seconds, exit=True)
 
 
-def train_finalist(gpu_share: float, *args: Any, **options: Any) -> Finalist:
+def stop_clock() -> None:
+    """Let the current trial take as long as it needs from now on."""
+    faulthandler.cancel_dump_traceback_later()
+
+
+def train_finalist(limits: Limits, *args: Any, **options: Any) -> Finalist:
     """Train a finalist in this process."""
-    cap_memory(gpu_share)
-    return fit_finalist(*args, **options)
+    limits.cap_memory()
+    limits.start_clock()
+    try:
+        return fit_finalist(*args, **options)
+    finally:
+        stop_clock()
 
 
 def make_graph(dataset: "Dataset", objective: str) -> "NeighbourGraph":
@@ -52,14 +79,16 @@ def make_cloud_test(dataset: "Dataset") -> "CloudTest":
 class TrialTrainable(tune.Trainable):
     """Runs one trial after another in the same process, which receives the data once."""
 
-    def setup(self, config: dict[str, Any], dataset: Any, graph: Any, gpu_share: float) -> None:
+    def setup(self, config: dict[str, Any], dataset: Any, graph: Any, limits: Limits) -> None:
         """Prepare the data that all trials share and begin the first trial."""
-        cap_memory(gpu_share)
+        self._limits = limits
+        limits.cap_memory()
         self._shared = trial_data(dataset, graph)
         self.reset_config(config)
 
     def reset_config(self, config: dict[str, Any]) -> bool:
         """Begin another trial in the same process."""
+        self._limits.start_clock()
         self._trial = Trial(TrialSpec(**config["spec"]), self._shared)
         return True
 
@@ -72,10 +101,13 @@ class TrialTrainable(tune.Trainable):
             evaluation = self._trial.advance()
         except DiskError as error:
             return {"disk": str(error)}
+        if evaluation.finished:
+            stop_clock()
         return {"evaluation": evaluation, "done": evaluation.finished}
 
     def cleanup(self) -> None:
         """Save a checkpoint of a trial that is interrupted."""
+        stop_clock()
         if not self._trial.finished:
             with contextlib.suppress(DiskError):
                 self._trial.save()

@@ -7,27 +7,22 @@ a driver that was suspended past the expiry notices before it writes.
 
 import contextlib
 import json
-import os
-import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, final
 
-import psutil
-from sqlalchemy import column, insert, select, table, update
+from sqlalchemy import select, update
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import LeaseError
+from ..processes import has_exited, new_owner, pid_namespace
+from .attributes import ATTRIBUTES, insert_attribute
 
 LEASE_SECONDS = 60.0
 _RENEW_SECONDS = 10.0
 _KEY = "lease"
-_ATTRIBUTES = table(
-    "study_user_attributes", column("study_id"), column("key"), column("value_json")
-)
 
 
 @final
@@ -38,7 +33,7 @@ class Lease:
         self, engine: Engine, study_id: int, name: str, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._engine, self._study_id, self._name, self._clock = engine, study_id, name, clock
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.owner = new_owner()
         self._held: str | None = None
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -56,7 +51,7 @@ class Lease:
         text = self._read()
         current = json.loads(text)
         now = self._clock()
-        if current is not None and current["expires"] > now and not _has_exited(current):
+        if current is not None and current["expires"] > now and not has_exited(current):
             raise self._held_error(current)
         self._since = now
         if not self._replace(text):
@@ -100,7 +95,7 @@ class Lease:
             after = json.dumps(
                 {
                     "owner": self.owner,
-                    "processes": _pid_namespace(),
+                    "processes": pid_namespace(),
                     "since": self._since,
                     "expires": expires,
                 }
@@ -111,25 +106,21 @@ class Lease:
             return True
 
     def _compare_and_swap(self, before: str, after: str) -> bool:
-        own = (_ATTRIBUTES.c.study_id == self._study_id) & (_ATTRIBUTES.c.key == _KEY)
-        statement = update(_ATTRIBUTES).where(own, _ATTRIBUTES.c.value_json == before)
+        own = (ATTRIBUTES.c.study_id == self._study_id) & (ATTRIBUTES.c.key == _KEY)
+        statement = update(ATTRIBUTES).where(own, ATTRIBUTES.c.value_json == before)
         with self._engine.begin() as connection:
             return connection.execute(statement.values(value_json=after)).rowcount == 1
 
     def _read(self) -> str:
         """Return the stored lease as JSON, after storing an empty one if there is none."""
-        own = (_ATTRIBUTES.c.study_id == self._study_id) & (_ATTRIBUTES.c.key == _KEY)
+        own = (ATTRIBUTES.c.study_id == self._study_id) & (ATTRIBUTES.c.key == _KEY)
         with self._engine.connect() as connection:
-            text = connection.execute(select(_ATTRIBUTES.c.value_json).where(own)).scalar()
+            text = connection.execute(select(ATTRIBUTES.c.value_json).where(own)).scalar()
         if text is not None:
             return str(text)
-        row = {"study_id": self._study_id, "key": _KEY, "value_json": "null"}
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(insert(_ATTRIBUTES).values(row))
-        except IntegrityError:
-            return self._read()  # another driver was faster
-        return "null"
+        if insert_attribute(self._engine, self._study_id, _KEY, None):
+            return "null"
+        return self._read()  # another driver was faster
 
     def _held_error(self, lease: Mapping[str, Any]) -> LeaseError:
         now = self._clock()
@@ -138,25 +129,3 @@ class Lease:
             f"search {self._name!r} has been driven by {lease['owner']} for {age:.0f} s: "
             f"wait until it ends, or stop it and try again in {max(left, 0.0):.0f} s"
         )
-
-
-def _pid_namespace() -> str:
-    """Return the PID namespace of this process, since each container has its own."""
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""
-
-
-def _has_exited(lease: Mapping[str, Any]) -> bool:
-    """Return whether the owner has exited; False if it runs on another machine or container."""
-    host, pid, _ = lease["owner"].rsplit(":", 2)
-    if host != socket.gethostname() or lease.get("processes", "") != _pid_namespace():
-        return False
-    try:
-        process = psutil.Process(int(pid))
-        # the system may reuse the PID, and an ended process that nobody waited for is a zombie
-        reused = process.create_time() > lease["since"] + 1.0
-        return bool(reused or process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True

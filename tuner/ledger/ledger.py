@@ -13,21 +13,23 @@ trial is written together with its parameters, in one transaction.
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import optuna
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import LeaseError, ServiceError
-from ..redaction import redact
 from ..study.record import upgraded
+from .attributes import insert_attribute
+from .failures import told
 from .lease import Lease
+from .proposals import preset_params, propose
 from .records import State, Suggestion, TrialRecord, trial_record
 from .retry import retried
-from .samplers import pruner, sampler
+from .samplers import MOST_SEEN, excerpt, pruner, sampler
 from .storage import (
     RECORD,
     check_exists,
@@ -38,8 +40,7 @@ from .storage import (
 )
 
 if TYPE_CHECKING:
-    from ..methods.config import Scalar
-    from ..study.study import Branch, Plan
+    from ..study.study import Plan
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -60,18 +61,23 @@ class Ledger:
         self.size = int(record["trials"])
         self._only_method = str(record.get("study", {}).get("methods", [""])[0])
         self._unfinished: list[int] = []
+        self._lost: ServiceError | None = None
         self._load()
 
     @classmethod
     def create(cls, url: str, name: str, record: Mapping[str, Any]) -> "Ledger":
-        """Create a search; raise UsageError where its name is taken."""
+        """Create a search; raise NameTakenError where there is one with this name.
+
+        Of two processes that create the same one, only one succeeds.
+        """
         storage = open_storage(url)
-        if name in names_in(storage):
-            raise name_taken(name)
-        study = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True
-        )
-        study.set_user_attr(RECORD, dict(record))
+        with told(f"the ledger of {name!r}"):
+            study = optuna.create_study(
+                storage=storage, study_name=name, direction="maximize", load_if_exists=True
+            )
+            # a study without a record was never started
+            if not insert_attribute(storage.engine, study._study_id, RECORD, dict(record)):
+                raise name_taken(name)
         return cls(storage, name)
 
     @classmethod
@@ -95,7 +101,9 @@ class Ledger:
 
     def attribute(self, key: str) -> Any:
         """Return an attribute of the whole search, None where it is not set."""
-        return retried(lambda _: self._storage.get_study_user_attrs(self._study_id)).get(key)
+        with self._told():
+            stored = retried(lambda _: self._storage.get_study_user_attrs(self._study_id))
+        return stored.get(key)
 
     def resize(self, trials: int) -> None:
         """Change the number of trials N."""
@@ -104,7 +112,7 @@ class Ledger:
 
     def start(self, plan: "Plan") -> None:
         """Take the lease and set up sampler and pruner; call once before the first `ask`."""
-        self.lease.acquire()
+        self.acquire_lease()
         self._load()  # another driver may have written since this search was opened
         self._plan = plan
         self.study.pruner = pruner(plan.study.scheduler, plan.passes)
@@ -119,15 +127,13 @@ class Ledger:
 
         Returns None if there is none. `unfinished_only` creates no new trials.
         """
-        self.lease.check()
+        self.check_lease()
         if self._unfinished:
             return self._resumed(self._unfinished.pop(0))
         number = len(self._trials())
         if unfinished_only or number >= self.size:
             return None
-        self.study.sampler = sampler(self._plan, number)
-        self._enqueue_preset(number)
-        suggestion = self._suggestion(self.study.ask(), attempt=0)
+        suggestion = self._suggestion(self._asked(number), attempt=0)
         self._write_new_trial(number)
         return suggestion
 
@@ -207,34 +213,52 @@ class Ledger:
         self.study = optuna.create_study(
             storage=memory, study_name=self.name, direction="maximize"
         )
-        trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        with self._told():
+            trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+            self._study_attributes = self._storage.get_study_system_attrs(self._study_id)
         for trial in trials:
             memory.create_new_trial(self.study._study_id, template_trial=trial)
         self._ids = [trial._trial_id for trial in trials]
         self._written_attributes = {t.number: set(t.system_attrs) for t in trials}
-        self._study_attributes = self._storage.get_study_system_attrs(self._study_id)
         for key, value in self._study_attributes.items():
             memory.set_study_system_attr(self.study._study_id, key, value)
         self._running: dict[int, optuna.Trial] = {}
 
+    def _told(self) -> AbstractContextManager[None]:
+        return told(f"the ledger of {self.name!r}", search=self.name)
+
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
 
+    def check_lease(self) -> None:
+        """Raise LeaseError if another driver took over, and ServiceError without an answer."""
+        with self._told():
+            self.lease.check()
+
+    def acquire_lease(self) -> None:
+        """Take the lease, or raise LeaseError naming its owner."""
+        with self._told():
+            self.lease.acquire()
+
     def _write(self, write: Callable[[bool], T]) -> T:
-        """Write as the holder of the lease, with retries while the database is unreachable."""
-        self.lease.check()
+        """Write as the holder of the lease, with retries while the database is unreachable.
+
+        Once these were in vain, further writes fail at once.
+        """
+        if self._lost is not None:
+            raise self._lost
         try:
-            return retried(write)
+            self.check_lease()
+            with self._told():
+                return retried(write)
         except UpdateFinishedTrialError:
             raise LeaseError(
                 "another driver has ended a trial that this driver was running in search "
                 f"{self.name!r}: let the other driver finish the search"
             ) from None
-        except (StorageInternalError, SQLAlchemyError) as error:
-            raise ServiceError(
-                f"cannot reach the ledger of {self.name!r} ({_cause(error)}): check the database, "
-                f"then continue with `tuner resume {self.name}`"
-            ) from None
+        except ServiceError as error:
+            self._lost = error
+            raise
 
     def _set_trial_attribute(self, number: int, key: str, value: Any) -> None:
         trial_id = self._ids[number]
@@ -275,53 +299,31 @@ class Ledger:
     def _set_pruner_attribute(self, number: int, key: str, value: Any, _: bool) -> None:
         self._storage.set_trial_system_attr(self._ids[number], key, value)
 
+    def _asked(self, number: int) -> optuna.Trial:
+        """Return a new trial from the sampler, which may look at an excerpt of a long search."""
+        if (preset := preset_params(self._plan, number)) is not None:
+            self.study.enqueue_trial(preset)
+        seen = excerpt(self.study, MOST_SEEN.get(self._plan.study.sampler))
+        seen.sampler = sampler(self._plan, number)
+        trial = seen.ask()
+        if seen is self.study:
+            return trial
+        propose(trial, self._plan)
+        (*_, drawn) = seen.get_trials(deepcopy=False)
+        self._memory.create_new_trial(self.study._study_id, template_trial=drawn)
+        return self._existing(number)
+
     def _resumed(self, number: int) -> Suggestion:
-        # its parameters exist already, so no sampler will be asked
-        self.study.sampler = optuna.samplers.RandomSampler(seed=0)
         attempt = int(self._memory.get_trial(number).user_attrs.get("attempt", 0)) + 1
         self._set_trial_attribute(number, "attempt", attempt)
-        return self._suggestion(optuna.Trial(self.study, number), attempt=attempt)
+        return self._suggestion(self._existing(number), attempt=attempt)
 
-    def _enqueue_preset(self, number: int) -> None:
-        presets = [
-            (branch.method, preset)
-            for branch in self._plan.branches.values()
-            for preset in branch.presets
-        ]
-        if number >= len(presets):
-            return
-        method, settings = presets[number]
-        params: dict[str, Any] = {f"{method}.{key}": value for key, value in settings.items()}
-        if len(self._plan.branches) > 1:
-            params["method"] = method
-        self.study.enqueue_trial(params)
+    def _existing(self, number: int) -> optuna.Trial:
+        # its parameters exist already, so no sampler will be asked
+        self.study.sampler = optuna.samplers.RandomSampler(seed=0)
+        return optuna.Trial(self.study, number)
 
     def _suggestion(self, trial: optuna.Trial, *, attempt: int) -> Suggestion:
-        names = list(self._plan.branches)
-        method = names[0]
-        if len(names) > 1:
-            method = trial.suggest_categorical("method", names)
-        params = _suggest(trial, self._plan.branches[method])
+        method, params = propose(trial, self._plan)
         self._running[trial.number] = trial
         return Suggestion(number=trial.number, method=method, params=params, attempt=attempt)
-
-
-def _cause(error: Exception) -> str:
-    text = str(getattr(error, "orig", None) or error.__cause__ or error).strip()
-    return redact(text.splitlines()[0]) if text else type(error).__name__
-
-
-def _suggest(trial: optuna.Trial, branch: "Branch") -> dict[str, "Scalar"]:
-    """Suggest the parameters of a space, parents first.
-
-    A setting whose conditions do not hold keeps its base value.
-    """
-    settings = dict(branch.base)
-    params: dict[str, Scalar] = {}
-    for name, parameter in branch.space.parameters.items():
-        if not parameter.applies(settings):
-            continue
-        key = f"{branch.method}.{name}"
-        value = parameter.suggest(trial, key)
-        settings[name] = params[name] = value
-    return params

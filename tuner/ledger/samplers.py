@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import optuna
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
 
 from ..errors import UsageError
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 _GRID_POINTS = 5
 _MAX_GRID_SIZE = 100_000
+MOST_SEEN = {"gp": 500}
+"""Trials that a sampler looks at, if its time grows so fast that a long search must not show it
+all of them: the better half are the best, the others the newest."""
 
 
 def sampler(plan: "Plan", number: int) -> optuna.samplers.BaseSampler:
@@ -45,6 +50,21 @@ def sampler(plan: "Plan", number: int) -> optuna.samplers.BaseSampler:
             case "grid":
                 return samplers.GridSampler(grid(plan), seed=study.seed)
         return samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+
+
+def excerpt(study: optuna.Study, most: int | None) -> optuna.Study:
+    """Return a copy of a study with its best and its newest trials, itself if these are all."""
+    trials = study.get_trials(deepcopy=False)
+    if most is None or len(trials) <= most:
+        return study
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    best = sorted(complete, key=lambda trial: -(trial.value or 0.0))[: most // 2]
+    kept = {trial.number for trial in best} | {trial.number for trial in trials[-(most // 2) :]}
+    copy = optuna.create_study(storage=InMemoryStorage(), direction="maximize")
+    for trial in trials:
+        if trial.number in kept:
+            copy._storage.create_new_trial(copy._study_id, template_trial=trial)
+    return copy
 
 
 def pruner(scheduler: str, epochs: int) -> optuna.pruners.BasePruner:

@@ -1,16 +1,19 @@
 """Open the ledger's database and look up the searches in it."""
 
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING
 
-from sqlalchemy import event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
-from ..errors import ServiceError, UsageError, did_you_mean
+from ..errors import NameTakenError, ServiceError, UsageError, did_you_mean
 from ..redaction import redact
-from ..sqlite import database_file
+from ..sqlite import database_file, database_lock
+from .failures import told
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
+
+_TABLES_SECONDS = 2.0  # to wait for another process that creates the tables
 
 RECORD = "record"
 """Study attribute that records how a search was started; a study without it is not a search."""
@@ -23,19 +26,20 @@ def open_storage(url: str) -> "RDBStorage":
     sqlite = url.startswith("sqlite")
     # seconds: long for a file that another process has locked, short for a server that is down
     timeouts = {"timeout": 60} if sqlite else {"connect_timeout": 8}
+    options = {"connect_args": timeouts, "pool_pre_ping": not sqlite}
     try:
-        storage = RDBStorage(
-            url, engine_kwargs={"connect_args": timeouts, "pool_pre_ping": not sqlite}
-        )
+        with database_lock(url):  # of two processes that create the tables, one would fail
+            try:
+                return RDBStorage(url, engine_kwargs=options)
+            except (IntegrityError, ProgrammingError):  # so it did, where there is no file to lock
+                time.sleep(_TABLES_SECONDS)
+                return RDBStorage(url, engine_kwargs=options)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise ServiceError(
             f"cannot open the ledger {redact(url)} ({redact(reason)}): "
             "check --storage or TUNER_STORAGE"
         ) from None
-    if sqlite:
-        _use_write_ahead_log(storage)
-    return storage
 
 
 def check_url(url: str) -> None:
@@ -58,7 +62,9 @@ def search_names(url: str) -> list[str]:
 
 def names_in(storage: "RDBStorage") -> list[str]:
     """Return the names of the studies with a record; one without a record was never started."""
-    return sorted(s.study_name for s in storage.get_all_studies() if RECORD in s.user_attrs)
+    with told(f"the ledger {redact(str(storage.engine.url))}"):
+        studies = storage.get_all_studies()
+    return sorted(study.study_name for study in studies if RECORD in study.user_attrs)
 
 
 def check_exists(url: str, name: str) -> None:
@@ -72,9 +78,9 @@ def check_exists(url: str, name: str) -> None:
         )
 
 
-def name_taken(name: str) -> UsageError:
+def name_taken(name: str) -> NameTakenError:
     """Return the error for a new search with the name of an existing one."""
-    return UsageError(
+    return NameTakenError(
         f"a search named {name!r} already exists: continue it with `tuner resume {name}`, "
         "or choose another --name"
     )
@@ -86,14 +92,3 @@ def unknown_search(name: str, names: list[str]) -> UsageError:
     return UsageError(
         f"no search named {name!r}{did_you_mean(name, names)}; existing searches: {known}"
     )
-
-
-def _use_write_ahead_log(storage: "RDBStorage") -> None:
-    """Make SQLite use a write-ahead log: writes take a tenth of the time, readers never wait."""
-
-    def set_pragmas(connection: Any, _: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    event.listen(storage.engine, "connect", set_pragmas)
-    storage.engine.dispose()  # drop connections opened before the listener was added

@@ -5,6 +5,7 @@ Every outcome goes to the ledger first, then to MLflow. Knows neither Ray nor th
 
 import math
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -13,10 +14,11 @@ from ..execution.trial_controller import TrialController
 from ..ledger.ledger import Ledger
 from ..ledger.records import State, Suggestion
 from ..study.seeds import trial_seeds
-from ..tracking.records import plan_tags, trial_run_record
+from ..tracking.records import made_by, plan_tags, trial_run_record
 from ..training.evaluations import Evaluation, read_evaluations
 from ..training.pretraining_cache import CACHE_FOLDER
 from ..training.trial_inputs import TrialSpec
+from .failures import FailureCount
 from .locations import trial_folder
 from .snapshot import ProgressCallback, SearchSnapshot, TrialRow
 
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
     from ..study.study import Plan
     from ..tracking import Tracker
 
-_MAX_FAILURES = 5  # consecutive failed trials that close the search
-_MAX_CRASHES = 3  # executor failures with a trial running, after which that trial fails
+_RETRIES = {"timeout": 1, "oom": 2, "worker_lost": 2}
 _LOG_SECONDS = 5.0
 
 
@@ -35,6 +36,7 @@ class _RunningTrial:
     evaluations: list[Evaluation] = field(default_factory=list)
     logged_at: float = -math.inf
     is_resumed: bool = False
+    started: float = field(default_factory=time.monotonic)
 
     @property
     def last(self) -> Evaluation | None:
@@ -50,7 +52,8 @@ class _RunningTrial:
 class SearchController(TrialController):
     """Runs one search from its first open trial to its last.
 
-    `error` is what aborted the search, `failure_detail` the latest explanation of a failed trial.
+    `error` is what aborted the search, and `failures` counts the failed trials. A trial whose
+    worker dies is run again, and one that takes longer than `trial_timeout` seconds once.
     """
 
     def __init__(
@@ -61,22 +64,23 @@ class SearchController(TrialController):
         *,
         folder: Path,
         device: str,
+        trial_timeout: float | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> None:
         self.plan = plan
         self.ledger = ledger
         self.close_reason: str | None = None
         self.error: Exception | None = None
-        self.failure_detail = ""
+        self.failures = FailureCount()
         self._tracker = tracker
         self._folder = folder
         self._device = device
-        self._tags = plan_tags(plan, device=device)
+        self._made_by = made_by(device)
+        self._tags = plan_tags(plan.outline) | self._made_by
         self._on_progress = on_progress
         self._running: dict[int, _RunningTrial] = {}
-        self._crashes: dict[int, int] = {}
-        self._worker_errors: dict[int, str] = {}
-        self._consecutive_failures = 0
+        self._losses: Counter[int] = Counter()
+        self._trial_timeout = math.inf if trial_timeout is None else trial_timeout
         self._started = time.monotonic()
         ended = [record for record in ledger.trials() if record.state != "RUNNING"]
         self._rows = {record.number: TrialRow.from_record(record) for record in ended}
@@ -96,16 +100,13 @@ class SearchController(TrialController):
         return self.ledger.remaining()
 
     def next_trial(self) -> TrialSpec | None:
-        """Return the next trial to run, None when there is none left to hand out."""
+        """Return the next trial to run, None when there is none to hand out at present."""
         if self.close_reason is not None:
             return None
         suggestion = self.ledger.ask()
         if suggestion is None:
             return None
         spec = self._begin(suggestion)
-        if self._crashes.get(suggestion.number, 0) >= _MAX_CRASHES:
-            self.on_trial_lost(suggestion.number)
-            return self.next_trial()
         self._update(TrialRow(number=spec.number, method=spec.method, state="RUNNING"))
         return spec
 
@@ -145,16 +146,20 @@ class SearchController(TrialController):
         state, reason = _terminal_state(self._running[number].last, pruned=pruned)
         self._end(number, state, reason)
 
-    def on_worker_failure(self, number: int, detail: str) -> None:
-        """Note that a trial's worker died; the trial may continue in another one."""
-        self._worker_errors[number] = detail
-        self._running[number].is_resumed = True
-
-    def on_trial_lost(self, number: int) -> None:
-        """Record a trial as failed because its worker died too often."""
-        self.failure_detail = self._worker_errors.get(number, "its worker died repeatedly")
-        reason = "oom" if "OutOfMemory" in self.failure_detail else "worker_lost"
-        self._end(number, "FAIL", reason)
+    def on_trial_lost(self, number: int, detail: str) -> None:
+        """Hand a trial whose worker died out again, or record it as failed after some retries."""
+        trial = self._running.get(number)
+        if trial is None:
+            return
+        reason = "oom" if "OutOfMemory" in detail else "worker_lost"
+        if time.monotonic() - trial.started >= self._trial_timeout:
+            reason = "timeout"
+        self._losses[number] += 1
+        if self.close_reason is None and self._losses[number] > _RETRIES[reason]:
+            self._end(number, "FAIL", reason, detail or "its worker died repeatedly")
+            return
+        del self._running[number]
+        self.ledger.requeue([number])
 
     def close(self, reason: str) -> None:
         """Hand out no more trials; `reason` is interrupt, time budget, failures or error."""
@@ -175,16 +180,9 @@ class SearchController(TrialController):
         self.ledger.resize(len(self.ledger.trials()))
 
     def requeue(self, detail: str) -> None:
-        """Requeue the running trials after the whole executor has failed.
-
-        A trial that was running at several failures is probably their cause, and is marked as
-        failed.
-        """
-        for number in self._running:
-            self._crashes[number] = self._crashes.get(number, 0) + 1
-            self._worker_errors[number] = detail
-        self.ledger.requeue(list(self._running))
-        self._running.clear()
+        """Take back the running trials after the executor as a whole has failed."""
+        for number in list(self._running):
+            self.on_trial_lost(number, detail)
 
     def snapshot(self) -> SearchSnapshot:
         """Return the current state of the search."""
@@ -219,30 +217,31 @@ class SearchController(TrialController):
             pretraining_cache=str(self._folder.parent / CACHE_FOLDER),
         )
 
-    def _end(self, number: int, state: State, reason: str | None) -> None:
+    def _end(self, number: int, state: State, reason: str | None, detail: str = "") -> None:
         trial = self._running.pop(number)
         last = trial.last
-        value, sd, detail = (None, 0.0, "") if last is None else (last.value, last.sd, last.detail)
-        self.ledger.tell(number, state, value=value, outcome=_outcome(last, reason))
+        value, sd = (None, 0.0) if last is None else (last.value, last.sd)
+        outcome = _outcome(last, reason) | self._made_by
+        self.ledger.tell(number, state, value=value, outcome=outcome)
         self._log(trial)
-        self._count_failures(state, reason, detail)
+        self._count(state, reason, detail or ("" if last is None else last.detail))
         method = trial.spec.method
         self._update(
             TrialRow(number=number, method=method, state=state, value=value, sd=sd, reason=reason)
         )
 
-    def _count_failures(self, state: State, reason: str | None, detail: str) -> None:
-        """Close the search after several failures in a row: the next trial would fail as well."""
-        is_failure = state == "FAIL" and self.close_reason is None
-        self._consecutive_failures = self._consecutive_failures + 1 if is_failure else 0
-        if self._consecutive_failures >= _MAX_FAILURES:
-            summary = f"the last {self._consecutive_failures} trials failed: {reason}"
-            self.failure_detail = detail or self.failure_detail or summary
-            self.close("failures")
+    def _count(self, state: State, reason: str | None, detail: str) -> None:
+        """Close the search if so many trials fail that the others would fail as well."""
+        if self.close_reason is None:
+            self.failures.add(state, reason, detail)
+            if self.failures.too_many:
+                self.close("failures")
 
     def _log(self, trial: _RunningTrial) -> None:
         record = self.ledger.trial(trial.spec.number)
-        self._tracker.log(trial_run_record(self.plan, record, trial.evaluations, self._tags))
+        self._tracker.log(
+            trial_run_record(self.plan.outline, record, trial.evaluations, self._tags)
+        )
 
     def _update(self, row: TrialRow) -> None:
         self._rows[row.number] = row

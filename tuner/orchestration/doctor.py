@@ -1,6 +1,5 @@
 """Invariants of a search that has ended, checked in the ledger, in MLflow and on disk."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ..tracking import connect
 from ..training.checkpoint import WEIGHTS, CheckpointError, read_files
 from ..training.saved_model import DOCUMENT, Model
 from .locations import finalist_folder, trial_folder
+from .lost import incomplete, known_lost
 from .snapshot import is_usable
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .locations import Locations
 
 _MAX_LISTED = 5
+_ACCEPT = "what was deleted is not to be had again, and `tuner sync` takes note of that"
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED", "RUNNING": "RUNNING"}
 
 
@@ -66,6 +67,7 @@ class SearchState:
     trials: "Sequence[TrialRecord]"
     finalists: Mapping[str, Any]
     result: Mapping[str, Any] | None
+    lost: Sequence[str]
     runs: Sequence[MlflowRun]
     folder: Path
     tracking_uri: str
@@ -95,6 +97,7 @@ def load_state(name: str, locations: "Locations") -> SearchState:
         trials=ledger.trials(),
         finalists=ledger.attribute("finalists") or {},
         result=ledger.attribute("result"),
+        lost=known_lost(ledger),
         runs=_runs(name, locations.tracking_uri),
         folder=locations.artifacts / name,
         tracking_uri=locations.tracking_uri,
@@ -117,7 +120,11 @@ def _none_running(state: SearchState) -> str:
 
 
 def _has_result(state: SearchState) -> str:
-    return "" if state.result else f"it has none: continue with `tuner resume {state.name}`"
+    if not state.result:
+        return f"it has none: continue with `tuner resume {state.name}`"
+    if state.result.get("pending") is not None:
+        return f"its model is not registered yet: run `tuner sync {state.name}`"
+    return ""
 
 
 def _one_run_each(state: SearchState) -> str:
@@ -132,6 +139,8 @@ def _one_run_each(state: SearchState) -> str:
     wrong = [f"{kind}: {_listed(_run_names(keys))}" for kind, keys in problems.items() if keys]
     if problems["missing"]:
         wrong.append(f"run `tuner sync {state.name}` to add what is missing")
+    if problems["duplicate"]:
+        wrong.append(f"run `tuner sync {state.name}` to delete the second ones")
     return "; ".join(wrong)
 
 
@@ -162,19 +171,20 @@ def _same_best(state: SearchState) -> str:
 
 
 def _metrics_files_complete(state: SearchState) -> str:
-    incomplete = [
+    gone = [
         trial.number
-        for trial in state.trials
-        if _last_epoch(trial_folder(state.folder, trial.number)) < trial.outcome.get("epoch", 0)
+        for trial in incomplete(state.trials, state.folder)
+        if trial_folder(state.folder, trial.number).name not in state.lost
     ]
-    which = f"trial {_listed(incomplete)} in {state.folder}"
-    return f"metrics.jsonl is missing or truncated for {which}" if incomplete else ""
+    which = f"trial {_listed(gone)} in {state.folder}"
+    return f"metrics.jsonl is missing or truncated for {which}: {_ACCEPT}" if gone else ""
 
 
 def _models_intact(state: SearchState) -> str:
     folders = [
         finalist_folder(state.folder, int(rank)) / f"replica-{r}"
         for rank, finalist in state.finalists.items()
+        if finalist_folder(state.folder, int(rank)).name not in state.lost
         for r in range(len(finalist["scores"]))
     ]
     problems = [problem for folder in folders if (problem := _model_problem(folder))]
@@ -185,10 +195,11 @@ def _version_intact(state: SearchState) -> str:
     if not state.result:
         return "no version is registered yet"
     champion = state.result["champion"]
-    if champion is None:  # the data show no clusters
+    if champion is None:  # none is to be registered, or not yet
         return ""
     name, number = champion["name"], champion["version"]
-    return _version_problem(state, name, lambda registry: registry.version(name, number))
+    problem = _version_problem(state, name, lambda registry: registry.version(name, number))
+    return f"{problem}; `tuner sync {state.name}` registers a missing one" if problem else ""
 
 
 def _champion_intact(state: SearchState) -> str:
@@ -200,6 +211,18 @@ def _champion_intact(state: SearchState) -> str:
     return _version_problem(
         state, name, lambda registry: registry.version_by_alias(name, CHAMPION)
     )
+
+
+def _promotions_complete(state: SearchState) -> str:
+    if not state.result or state.result["champion"] is None:
+        return ""
+    name = state.result["champion"]["name"]
+    try:
+        owners = open_registry(state.tracking_uri, name).unfinished(name)
+    except TunerError:  # told by the checks above
+        return ""
+    remedy = f"run `tuner sync {state.name}` to complete it"
+    return f"it was begun by {_listed(owners)}: {remedy}" if owners else ""
 
 
 CHECKS: Mapping[str, Callable[[SearchState], str]] = {
@@ -214,6 +237,7 @@ CHECKS: Mapping[str, Callable[[SearchState], str]] = {
     "the finalists' models match their hashes": _models_intact,
     "the registered version exists and is intact": _version_intact,
     "the champion alias points to an intact version": _champion_intact,
+    "no promotion was left half-way": _promotions_complete,
 }
 
 
@@ -264,21 +288,6 @@ def _version_problem(state: SearchState, name: str, find: Callable[[Registry], V
         return str(error)
     except Exception as error:  # artifact stores raise errors of many types
         return f"{type(error).__name__}: {error}"
-
-
-def _last_epoch(folder: Path) -> int:
-    """Return the last epoch in a trial's metrics file, 0 if there is none."""
-    try:
-        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0
-    epochs = [0]
-    for line in lines:
-        try:
-            epochs.append(int(json.loads(line)["epoch"]))
-        except (ValueError, KeyError, TypeError):  # a truncated line
-            continue
-    return max(epochs)
 
 
 def _model_problem(folder: Path) -> str:

@@ -1,7 +1,8 @@
 """The end of a search: trains finalists, registers the challenger and records the result."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from ..errors import NoUsableTrialError
 from ..evaluation.audit import search_audit
 from ..evaluation.baselines import kmeans_on_test, test_score
-from ..evaluation.comparison import MIN_POINTS, compare
 from ..evaluation.graph import NeighbourGraph, louvain
 from ..evaluation.objective import partition_score
 from ..evaluation.structureless import (
@@ -20,12 +20,10 @@ from ..evaluation.structureless import (
     scored_graph,
 )
 from ..redaction import redact
-from ..registry import Registry
-from ..registry.challenger import Challenger, register_challenger
 from ..reports import model_pictures
 from ..study.result import Result
 from ..study.seeds import finalist_seeds
-from ..tracking.records import finalist_run_record, plan_tags, trial_run_record
+from ..tracking.records import finalist_run_record, made_by, plan_tags, trial_run_record
 from ..training.evaluations import Evaluation, read_evaluations
 from ..training.finalist import Candidate, Finalist, ranked_candidates
 from ..training.pretraining_cache import CACHE_FOLDER
@@ -33,9 +31,9 @@ from ..training.saved_model import Model
 from ..training.trial_inputs import TrialSpec
 from .components import components
 from .locations import finalist_folder, trial_folder
+from .registration import registered
 from .result_rows import (
     best_row,
-    champion_row,
     complete,
     finalist_row,
     unclustered_sentence,
@@ -100,12 +98,11 @@ class Finalizer:
         structure = self._structure(clouds(), model)
         kmeans = kmeans_on_test(dataset, model.n_components, plan.study.seed)
         audit = self._audit(trials, best[0], candidates[0], kmeans)
-        champion, note = self._champion(model, candidates, structure, trials, audit)
         result = Result(
             search=self._ledger.name,
             trials=state_counts(trials),
             best=best_row(best[0]),
-            champion=champion,
+            champion=None,
             audit=audit,
             seconds=seconds,
             tracking_uri=redact(self._locations.tracking_uri),
@@ -116,8 +113,9 @@ class Finalizer:
             },
             structure=structure.to_mapping(),
             components=components(trials, chosen=model.n_components, replicas=plan.study.replicas),
-            notes=[note],
+            pending="it has not been tried yet",
         )
+        result = self._decided(result, structure)
         self._record(result)
         return result
 
@@ -132,30 +130,13 @@ class Finalizer:
         own = audits[challenger.replica] if audits else {}
         return search_audit(self._plan.dataset, complete(trials), best.number, own, kmeans)
 
-    def _champion(
-        self,
-        model: Model,
-        candidates: Sequence[Candidate],
-        structure: Structure,
-        trials: Sequence["TrialRecord"],
-        audit: Mapping[str, Any] | None,
-    ) -> tuple[dict[str, Any] | None, str]:
-        """Register the challenger; return the row of the version and a note.
-
-        Without clusters in the data, return None and why, unless they are allowed to have none.
-        """
+    def _decided(self, result: Result, structure: Structure) -> Result:
+        """Register the challenger, unless there are no clusters and there must be some."""
         if structure.clustered is False and not self._allow_unclustered:
-            return None, unclustered_sentence(structure)
-        decision = register_challenger(
-            Registry(self._locations.tracking_uri),
-            model,
-            challenger=self._candidate(candidates[0].finalist, n_trials=len(trials)),
-            plan=self._plan,
-            run_id=self._parent_run,
-            audit=audit,
+            return replace(result, pending=None, notes=[unclustered_sentence(structure)])
+        return registered(
+            self._plan, self._ledger, result, self._locations, run_id=self._parent_run
         )
-        row = champion_row(candidates[0].finalist, decision)
-        return {**row, "confidence": self._confidence(model, candidates)}, decision.reason
 
     def _structure(self, clouds: CloudTest, model: Model) -> Structure:
         """Return whether the data have clusters, those of the challenger among others."""
@@ -219,28 +200,9 @@ class Finalizer:
             )
         return candidates
 
-    def _confidence(self, model: Model, candidates: Sequence[Candidate]) -> float | None:
-        """Return in which share of draws the runner-up does not score above the challenger.
-
-        It is None without a runner-up, or with too few test points.
-        """
-        dataset = self._plan.dataset
-        if len(candidates) < 2 or len(dataset.test) < MIN_POINTS:
-            return None
-        raw = dataset.preprocessor.invert(dataset.test)
-        runner_up = Model.load(candidates[1].folder)
-        verdict = compare(
-            runner_up.predict(raw),
-            model.predict(raw),
-            dataset.test,
-            fingerprint=dataset.fingerprint,
-            objective=self._plan.study.objective,
-        )
-        return 1 - verdict.wins
-
     def _log_finalist(self, finalist: Finalist, best: "TrialRecord", device: str) -> None:
         """Log a finalist and its plots to MLflow; the best trial shares those of the first one."""
-        tags = plan_tags(self._plan, device=device)
+        tags = plan_tags(self._plan.outline) | made_by(device)
         evaluations = read_evaluations(Path(finalist.folder))
         pictures = self._draw(finalist, evaluations) if finalist.is_usable else None
         self._tracker.log(finalist_run_record(finalist, evaluations, tags, artifacts=pictures))
@@ -248,7 +210,7 @@ class Finalizer:
             evaluations = read_evaluations(trial_folder(self._folder, best.number))
             tags = {**tags, "best": "true"}
             self._tracker.log(
-                trial_run_record(self._plan, best, evaluations, tags, artifacts=pictures)
+                trial_run_record(self._plan.outline, best, evaluations, tags, artifacts=pictures)
             )
 
     def _draw(self, finalist: Finalist, evaluations: list[Evaluation]) -> Path | None:
@@ -258,21 +220,6 @@ class Finalizer:
         for failure in model_pictures.draw(model, self._plan.dataset, evaluations, pictures):
             self._on_message(failure)
         return pictures if pictures.is_dir() else None
-
-    def _candidate(self, challenger: Finalist, *, n_trials: int) -> Challenger:
-        study = self._plan.study
-        return Challenger(
-            search=self._ledger.name,
-            finalist=challenger,
-            replica=challenger.best,
-            selection=(
-                f"The best of {len(challenger.seeds)} fresh seeds of trial {challenger.number}, "
-                f"which is one of the {study.finalists} best of {n_trials} trials, by the "
-                f"objective {study.objective} on the training points, its value and the mean over "
-                f"the seeds counting half each. The score on the test split "
-                f"is {challenger.mean:.3f} ± {challenger.sd:.3f} over these seeds."
-            ),
-        )
 
     def _record(self, result: Result) -> None:
         """Write the result to MLflow and the ledger, and delete the checkpoints."""

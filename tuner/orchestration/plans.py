@@ -3,20 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..data.summary import DataSummary
 from ..errors import DataError, UsageError
 from ..ledger.ledger import Ledger
 from ..study.record import SCHEMA
-from ..study.study import Plan, Study, prepare
+from ..study.study import Outline, Plan, Study, outline, prepare
 
 
 def plan_of(ledger: Ledger) -> Plan:
     """Return the plan of a search in the ledger; raise if data or search spaces have changed."""
-    record = ledger.record
-    if record["schema"] > SCHEMA:
-        raise UsageError(
-            f"search {ledger.name!r} has schema {record['schema']} but this version of tuner "
-            f"supports schemas up to {SCHEMA}: upgrade tuner"
-        )
+    record = _record(ledger)
     plan = prepare(Study.from_mapping(record["study"]))
     now, then = plan.identity(), record["identity"]
     if now["data"] != then["data"]:
@@ -25,17 +21,47 @@ def plan_of(ledger: Ledger) -> Plan:
             f"but {plan.study.dataset} now has fingerprint {now['data'][:12]}…: restore the data, "
             "or start a new search"
         )
+    _check_settings(ledger, plan.outline)
+    return plan
+
+
+def outline_of(ledger: Ledger) -> Outline:
+    """Return the outline of a search in the ledger; raise if search spaces have changed.
+
+    The data are read only for a search that a version began which did not record what they are.
+    """
+    record = _record(ledger)
+    if "data" not in record:
+        return plan_of(ledger).outline
+    found = outline(Study.from_mapping(record["study"]), DataSummary.from_mapping(record["data"]))
+    _check_settings(ledger, found)
+    return found
+
+
+def _record(ledger: Ledger) -> dict[str, Any]:
+    record = ledger.record
+    if record["schema"] > SCHEMA:
+        raise UsageError(
+            f"search {ledger.name!r} has schema {record['schema']} but this version of tuner "
+            f"supports schemas up to {SCHEMA}: upgrade tuner"
+        )
+    return record
+
+
+def _check_settings(ledger: Ledger, found: Outline) -> None:
+    """Raise unless a search still has the settings and search spaces it was started with."""
+    record, now = ledger.record, found.identity()
+    then = record["identity"]
     if now != then:
         params = {**record.get("searched", {}), **then}
-        changed = _differences(params, {**search_spaces(plan), **now})
+        changed = _differences(params, {**search_spaces(found), **now})
         raise UsageError(
             f"search {ledger.name!r} was started with other settings ({'; '.join(changed)}): "
             "restore them, or start a new search"
         )
-    return plan
 
 
-def search_spaces(plan: Plan) -> dict[str, Any]:
+def search_spaces(plan: Outline) -> dict[str, Any]:
     """Return the fixed value or search range of every setting of a plan, by METHOD.SETTING."""
     found: dict[str, Any] = {}
     for name, branch in plan.branches.items():

@@ -2,20 +2,24 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..data.formats import memory
 from ..errors import (
+    DiskError,
     InterruptedSearchError,
+    NameTakenError,
     NoUsableTrialError,
+    ServiceError,
     SyncError,
     UnclusteredError,
     UsageError,
 )
-from ..execution.connection import check_address
+from ..interrupts import InterruptHandler
 from ..ledger.ledger import Ledger
 from ..ledger.storage import name_taken, names_in, open_storage
 from ..redaction import redact
@@ -23,107 +27,111 @@ from ..study.record import SCHEMA
 from ..study.result import Result
 from ..study.study import Plan, Study, prepare, slug
 from ..tracking import Tracker, check
-from ..tracking.records import plan_tags, trial_run_record
-from ..training.evaluations import read_evaluations
 from .controller import SearchController
 from .finalize import Finalizer
-from .locations import Locations, trial_folder
+from .locations import Locations
 from .plans import plan_of, search_spaces
-from .signals import InterruptHandler
-from .snapshot import ProgressCallback
-
-if TYPE_CHECKING:
-    from ..execution.cluster import Resources
+from .projection import open_tracker, run_records
+from .registration import is_settled, settled
+from .session import Session, default_session
 
 _SYNC_SECONDS = 60.0
 _DATA_FOLDER = ".data"  # of data that were given in memory
 _INTERRUPTED_SYNC_SECONDS = 3.0
-MessageCallback = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Session:
-    """How to run and show a search; nothing in it changes what the search finds.
-
-    With `allow_unclustered` the best model is registered even if the data show no clusters.
-    """
-
-    locations: Locations
-    resources: "Resources"
-    time_budget: float | None = None
-    allow_unclustered: bool = False
-    on_progress: ProgressCallback | None = None
-    on_message: MessageCallback = print
-
-    def check(self) -> None:
-        """Raise unless the locations and the address of the cluster can be used."""
-        self.locations.check()
-        if self.resources.address is not None:
-            check_address(self.resources.address)
-
-
-def default_session() -> Session:
-    """Return a session on this machine that shows no messages."""
-    from ..execution.cluster import Resources
-
-    return Session(locations=Locations(), resources=Resources(), on_message=lambda _: None)
 
 
 def search(study: Study, session: Session | None = None) -> Result:
     """Run a study to its end and return what it found; the champion is in the registry."""
     session = default_session() if session is None else session
-    plan = prepare(study)
-    session.check()
-    taken = names_in(open_storage(session.locations.storage))
-    name = study.name or _unused_name(plan, taken)
-    if name in taken:  # refused before anything is written to MLflow
-        raise name_taken(name)
-    plan = replace(plan, study=replace(plan.study, name=name))
-    if not isinstance(study.dataset, str):
-        plan = _with_stored_data(plan, session.locations.artifacts / _DATA_FOLDER)
-    check(session.locations.tracking_uri)  # before the search exists in the ledger
-    record = {
-        "study": plan.study.to_mapping(),
-        "identity": plan.identity(),
-        "searched": search_spaces(plan),
-        "trials": plan.study.trials,
-        "schema": SCHEMA,
-    }
-    ledger = Ledger.create(session.locations.storage, name, record)
-    for line in _summary_lines(plan, session.locations):
-        session.on_message(line)
-    return _clustered(_run(plan, ledger, open_tracker(plan, session.locations), session))
+    interrupts = InterruptHandler()
+    with interrupts.installed():
+        plan = prepare(study)
+        session.check()
+        taken = names_in(open_storage(session.locations.storage))
+        if study.name in taken:  # refused before anything is written to MLflow
+            raise name_taken(str(study.name))
+        if not isinstance(study.dataset, str):
+            plan = _with_stored_data(plan, session.locations.artifacts / _DATA_FOLDER)
+        check(session.locations.tracking_uri)  # before the search exists in the ledger
+        plan, ledger = _created(plan, taken, session.locations)
+        for line in _summary_lines(plan, session.locations):
+            session.on_message(line)
+        return _clustered(_drive(plan, ledger, session, interrupts))
 
 
 def resume(name: str, session: Session | None = None, *, trials: int | None = None) -> Result:
     """Continue a search where it stopped; `trials` may raise the number of its trials."""
     session = default_session() if session is None else session
-    session.check()
-    ledger = Ledger.load(session.locations.storage, name)
-    plan = plan_of(ledger)
-    trials = ledger.size if trials is None else trials
-    if trials < ledger.size:
-        raise UsageError(
-            f"--trials {trials}: search {name!r} already has {ledger.size} trials, so give at "
-            "least that many"
-        )
-    found = ledger.attribute("result")
-    result = None if found is None else Result.from_mapping(found)
-    refused = result is not None and result.is_unclustered and session.allow_unclustered
-    if result is not None and trials == ledger.size and not refused:
-        return _clustered(result)
-    ledger.lease.acquire()  # before anything is written to MLflow
-    try:
+    interrupts = InterruptHandler()
+    with interrupts.installed():
+        session.check()
+        ledger = Ledger.load(session.locations.storage, name)
+        plan = plan_of(ledger)
+        trials = _checked_size(ledger, trials)
+        found = ledger.attribute("result")
+        result = None if found is None else Result.from_mapping(found)
+        refused = result is not None and result.is_unclustered and session.allow_unclustered
+        if result is not None and trials == ledger.size and not refused:
+            return _clustered(_settled(plan, ledger, result, session.locations))
+        ledger.acquire_lease()  # before anything is written
         if trials > ledger.size:
             # in this order, an interruption only repeats work and loses none
             ledger.set_attribute("result", None)
             ledger.set_attribute("finalists", {})
             ledger.resize(trials)
-        tracking = open_tracker(plan, session.locations)
-    except BaseException:
-        ledger.close()
-        raise
-    return _clustered(_run(plan, ledger, tracking, session))
+        return _clustered(_drive(plan, ledger, session, interrupts))
+
+
+def _created(plan: Plan, taken: Collection[str], locations: Locations) -> tuple[Plan, Ledger]:
+    """Create a search in the ledger, with the next free name unless it was given one."""
+    given, taken = plan.study.name, set(taken)
+    while True:
+        name = given or _unused_name(plan, taken)
+        plan = replace(plan, study=replace(plan.study, name=name))
+        try:
+            return plan, Ledger.create(locations.storage, name, _record(plan))
+        except NameTakenError:
+            if given:
+                raise
+            taken.add(name)  # another search has just taken it
+
+
+def _record(plan: Plan) -> dict[str, Any]:
+    """Return what the ledger records of a search that begins."""
+    return {
+        "study": plan.study.to_mapping(),
+        "identity": plan.identity(),
+        "searched": search_spaces(plan.outline),
+        "data": plan.outline.data.to_mapping(),
+        "code_version": version("tuner"),
+        "trials": plan.study.trials,
+        "schema": SCHEMA,
+    }
+
+
+def _checked_size(ledger: Ledger, trials: int | None) -> int:
+    trials = ledger.size if trials is None else trials
+    if trials < ledger.size:
+        raise UsageError(
+            f"--trials {trials}: search {ledger.name!r} already has {ledger.size} trials, so give "
+            "at least that many"
+        )
+    return trials
+
+
+def _settled(plan: Plan, ledger: Ledger, result: Result, locations: Locations) -> Result:
+    """Return the result of a search that has ended, registered again if MLflow lost its model."""
+    try:
+        if is_settled(result, locations):
+            return result
+        ledger.acquire_lease()
+        try:
+            result = settled(plan, ledger, result, locations)
+        finally:
+            ledger.close()
+    except ServiceError as error:
+        result = replace(result, pending=str(error))
+    return _synced(result, locations, is_synced=True)
 
 
 def _with_stored_data(plan: Plan, folder: Path) -> Plan:
@@ -140,63 +148,59 @@ def _clustered(result: Result) -> Result:
     return result
 
 
-def open_tracker(plan: Plan, locations: Locations) -> tuple[Tracker, str]:
-    """Return a tracker for a search, and the id of its parent run, which it finds or creates."""
-    study = plan.study
-    tracker = Tracker(
-        locations.tracking_uri, experiment=slug(plan.dataset.name), search=str(study.name)
-    )
-    params = {
-        key: value if isinstance(value, int | float | str) else str(value)
-        for key, value in study.to_mapping().items()
-        if value not in (None, {}, [])
-    }
-    tags = plan_tags(plan, device="")
-    return tracker, tracker.open(tags=tags, params=params, dataset=plan.dataset)
-
-
-def log_all_trials(
-    plan: Plan, ledger: Ledger, tracker: Tracker, locations: Locations, device: str
-) -> None:
-    """Log every trial that has ended to MLflow; the tracker skips what MLflow already has."""
-    tags = plan_tags(plan, device=device)
-    folder = locations.artifacts / ledger.name
-    for trial in ledger.trials():
-        if trial.state != "RUNNING":
-            evaluations = read_evaluations(trial_folder(folder, trial.number))
-            tracker.log(trial_run_record(plan, trial, evaluations, tags))
-
-
-def _run(plan: Plan, ledger: Ledger, tracking: tuple[Tracker, str], session: Session) -> Result:
+def _drive(plan: Plan, ledger: Ledger, session: Session, interrupts: InterruptHandler) -> Result:
     """Run the trials and the end of a search, and close its ledger and tracker in any case."""
-    tracker, _ = tracking
-    interrupts = InterruptHandler()
-    sync_seconds = _SYNC_SECONDS
+    tracker: Tracker | None = None
+    sync_seconds, is_synced = _SYNC_SECONDS, True
     try:
-        with interrupts.installed():
-            result = _run_on_cluster(plan, ledger, tracking, session, interrupts)
+        ledger.acquire_lease()
+        tracker, parent_run = _opened(plan, ledger, session.locations)
+        result = _run_on_cluster(plan, ledger, (tracker, parent_run), session, interrupts)
     except NoUsableTrialError:
-        tracker.finish(metrics={}, tags={}, status="FAILED")
+        if tracker is not None:
+            tracker.finish(metrics={}, tags={}, status="FAILED")
+        raise
+    except (ServiceError, DiskError):  # nothing can be written without the lease
+        sync_seconds = _INTERRUPTED_SYNC_SECONDS
         raise
     except KeyboardInterrupt:
         sync_seconds = _INTERRUPTED_SYNC_SECONDS
-        tracker.finish(metrics={}, tags={}, status="KILLED")
+        if tracker is not None:
+            tracker.finish(metrics={}, tags={}, status="KILLED")
         raise InterruptedSearchError(
             f"interrupted with {ledger.remaining()} of {ledger.size} trials to go: continue with "
             f"`tuner resume {ledger.name}`",
             interrupts.signum,
+            search=ledger.name,
         ) from None
     finally:
-        is_synced = tracker.close(sync_seconds)
+        if tracker is not None:
+            is_synced = tracker.close(sync_seconds)
         ledger.close()
-    if not is_synced:
-        raise SyncError(
-            f"search {ledger.name!r} is complete, but MLflow has not received all of it: run "
-            f"`tuner sync {ledger.name}` once {redact(session.locations.tracking_uri)} "
-            "is reachable",
-            result,
-        )
-    return result
+    return _synced(result, session.locations, is_synced=is_synced)
+
+
+def _opened(plan: Plan, ledger: Ledger, locations: Locations) -> tuple[Tracker, str]:
+    try:
+        return open_tracker(plan.outline, ledger, locations)
+    except ServiceError as error:
+        raise ServiceError(
+            f"{error}; search {ledger.name!r} has begun: continue it with "
+            f"`tuner resume {ledger.name}`"
+        ) from None
+
+
+def _synced(result: Result, locations: Locations, *, is_synced: bool) -> Result:
+    """Return a result, or raise SyncError where MLflow does not have all of it."""
+    if is_synced and result.pending is None:
+        return result
+    missing = "all of it" if result.pending is None else "its model"
+    why = "" if result.pending is None else f" ({result.pending})"
+    raise SyncError(
+        f"search {result.search!r} is complete, but MLflow has not received {missing}{why}: run "
+        f"`tuner sync {result.search}` once {redact(locations.tracking_uri)} is reachable",
+        result,
+    )
 
 
 def _run_on_cluster(
@@ -212,7 +216,6 @@ def _run_on_cluster(
     locations = session.locations
     ledger.start(plan)
     with Cluster(session.resources) as cluster:
-        interrupts.install()  # Ray has replaced the handlers
         locations.check_nodes(cluster.nodes)
         cluster.check_machines(locations.artifacts)
         cluster.put_data(plan.dataset, objective=plan.study.objective)
@@ -222,12 +225,17 @@ def _run_on_cluster(
             tracker,
             folder=locations.artifacts / ledger.name,
             device=cluster.device,
+            trial_timeout=session.resources.trial_timeout,
             on_progress=session.on_progress,
         )
-        log_all_trials(plan, ledger, tracker, locations, cluster.device)
-        with interrupts.closing(controller), _time_limit(controller, session.time_budget):
+        for record in run_records(plan.outline, ledger, locations.artifacts / ledger.name):
+            tracker.log(record)
+        closing = interrupts.closing(controller.close)
+        with closing, _time_limit(controller, session.time_budget):
             cluster.run(controller)
         _check_trials(controller)
+        if controller.failures.summary:
+            session.on_message(controller.failures.summary)
         finalizer = Finalizer(
             plan,
             ledger,
@@ -249,7 +257,7 @@ def _check_trials(controller: SearchController) -> None:
     if controller.close_reason is not None:
         controller.end_remaining()
     if not controller.snapshot().best(1):
-        why = controller.failure_detail or "every one failed, collapsed or was pruned"
+        why = controller.failures.summary or "every one collapsed or was pruned"
         if controller.close_reason == "time budget":
             why = "the time budget ran out before any was scored"
         raise NoUsableTrialError(f"no trial of {controller.search!r} is usable: {why.strip()}")

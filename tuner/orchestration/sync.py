@@ -1,35 +1,62 @@
-"""Logs a search to MLflow again, from the ledger and the trials' files; safe to repeat."""
+"""Brings MLflow up to date with a search: its runs, its result and its model; safe to repeat.
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+The points of the data are needed only where a model is registered.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
 
 from ..errors import SyncError
 from ..ledger.ledger import Ledger
 from ..redaction import redact
+from ..registry import Registry
 from ..study.result import Result
-from ..tracking.records import finalist_run_record, plan_tags, trial_run_record
-from ..training.evaluations import read_evaluations
-from ..training.finalist import Finalist
-from .locations import finalist_folder, finalist_pictures, trial_folder
-from .plans import plan_of
+from .lost import lost_folders, note_lost
+from .plans import outline_of, plan_of
+from .projection import finalist_records, open_tracker, run_records
+from .registration import is_settled, settled
 from .run_summary import log_result
-from .search import open_tracker
 
 if TYPE_CHECKING:
-    from ..study.study import Plan
-    from ..tracking import RunRecord
+    from ..study.study import Outline
     from .locations import Locations
 
 _SYNC_SECONDS = 600.0
 
 
-def sync(name: str, locations: "Locations") -> int:
-    """Log every trial and finalist that has ended, and the result; return how many runs."""
+@final
+@dataclass(frozen=True, kw_only=True)
+class Synced:
+    """What was done: the number of runs that MLflow has, of doubles that were deleted, and the
+    folders whose files can no longer be had, which the doctor does not ask for again.
+    """
+
+    runs: int
+    doubles: int
+    lost: tuple[str, ...]
+
+
+def sync(name: str, locations: "Locations") -> Synced:
+    """Log every trial and finalist that has ended, and the result, and register its model."""
     ledger = Ledger.load(locations.storage, name)
-    plan = plan_of(ledger)
-    folder = locations.artifacts / name
-    records = _records(plan, ledger, folder)
-    tracker, _ = open_tracker(plan, locations)
+    outline = outline_of(ledger)
+    ledger.acquire_lease()
+    try:
+        runs, doubles = _send_runs(outline, ledger, locations)
+        _register(ledger, locations)
+        lost = lost_folders(ledger, locations.artifacts / name)
+        note_lost(ledger, lost)
+    finally:
+        ledger.close()
+    return Synced(runs=runs, doubles=doubles, lost=tuple(lost))
+
+
+def _send_runs(outline: "Outline", ledger: Ledger, locations: "Locations") -> tuple[int, int]:
+    """Return how many runs MLflow has, and how many it had twice."""
+    folder = locations.artifacts / ledger.name
+    records = run_records(outline, ledger, folder) + finalist_records(outline, ledger, folder)
+    tracker, _ = open_tracker(outline, ledger, locations)
+    doubles = tracker.delete_doubles()
     for record in records:
         tracker.log(record)
     result = ledger.attribute("result")
@@ -37,37 +64,26 @@ def sync(name: str, locations: "Locations") -> int:
         log_result(tracker, Result.from_mapping(result), folder)
     if not tracker.close(_SYNC_SECONDS):
         why = f" ({tracker.problems[0]})" if tracker.problems else ""
-        raise SyncError(
-            f"MLflow has not received all of search {name!r}{why}: run `tuner sync {name}` again "
-            f"once {redact(locations.tracking_uri)} is reachable"
-        )
-    return len(records)
+        raise _sync_error(ledger.name, locations, why)
+    return len(records), doubles
 
 
-def _records(plan: "Plan", ledger: Ledger, folder: Path) -> list["RunRecord"]:
-    """Return the records of all ended trials and finalists; the best trial has plots."""
-    # the ledger does not know the device, so the tag of an existing run stays as it is
-    tags = {key: text for key, text in plan_tags(plan, device="").items() if key != "device"}
-    attribute: dict[str, Any] = ledger.attribute("finalists") or {}
-    finalists = [Finalist.from_mapping(attribute[rank]) for rank in sorted(attribute, key=int)]
-    records = []
-    for trial in ledger.trials():
-        if trial.state == "RUNNING":
-            continue
-        is_best = bool(finalists) and trial.number == finalists[0].number
-        records.append(
-            trial_run_record(
-                plan,
-                trial,
-                read_evaluations(trial_folder(folder, trial.number)),
-                {**tags, "best": "true"} if is_best else tags,
-                artifacts=finalist_pictures(folder, 0) if is_best else None,
-            )
-        )
-    return records + [_finalist_record(finalist, folder, tags) for finalist in finalists]
+def _register(ledger: Ledger, locations: "Locations") -> None:
+    """Register the model of a search that has ended, if MLflow does not have it."""
+    found = ledger.attribute("result")
+    if found is None:
+        return
+    result = Result.from_mapping(found)
+    if not is_settled(result, locations):
+        result = settled(plan_of(ledger), ledger, result, locations)
+    if result.pending is not None:
+        raise _sync_error(ledger.name, locations, f" ({result.pending})")
+    if result.champion is not None:
+        Registry(locations.tracking_uri).complete(result.champion["name"])
 
 
-def _finalist_record(finalist: Finalist, folder: Path, tags: dict[str, str]) -> "RunRecord":
-    evaluations = read_evaluations(finalist_folder(folder, finalist.rank))
-    pictures = finalist_pictures(folder, finalist.rank)
-    return finalist_run_record(finalist, evaluations, tags, artifacts=pictures)
+def _sync_error(name: str, locations: "Locations", why: str) -> SyncError:
+    return SyncError(
+        f"MLflow has not received all of search {name!r}{why}: run `tuner sync {name}` again "
+        f"once {redact(locations.tracking_uri)} is reachable"
+    )

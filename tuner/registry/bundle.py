@@ -17,7 +17,6 @@ from mlflow.types.schema import AnyType
 
 from ..environment import environment, quiet_logger
 from ..errors import ServiceError, TunerError
-from ..sqlite import database_file
 from ..tracking.availability import tracking_error
 from ..tracking.run_data import as_text, folder_digest
 from ..training.saved_model import Model
@@ -65,9 +64,8 @@ def upload(
         raise error if isinstance(error, TunerError) else tracking_error(uri, error) from error
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
-    # without a server, MLflow would look up a model id in its default database
-    source = f"models:/{logged.model_id}" if database_file(uri) is None else location
-    return str(logged.model_id), source
+    # not models:/ID, which MLflow would look up in its default database where there is no server
+    return str(logged.model_id), location
 
 
 def write(model: Model, mlflow_model: MlflowModel, work: Path, example: Any) -> None:

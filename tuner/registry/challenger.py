@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PromotionRefusedError
+from ..errors import PromotionConflictError, PromotionRefusedError
 from ..evaluation.comparison import Verdict, compare, interval
 from ..methods import catalog
 from . import Registry, Version, load
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..training.saved_model import Model
 
 _EXAMPLES = 4
+_MAX_COMPARISONS = 5  # with champions that change meanwhile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,21 @@ def register_challenger(
 def _promote_if_better(
     registry: Registry, version: Version, labels: Any, raw: Any, plan: "Plan"
 ) -> tuple[bool, str]:
+    """Return whether a version was promoted, and why."""
+    for _ in range(_MAX_COMPARISONS - 1):
+        try:
+            return _compare_and_promote(registry, version, labels, raw, plan)
+        except PromotionConflictError:
+            continue  # another promotion came first: compare with the new champion
+    try:
+        return _compare_and_promote(registry, version, labels, raw, plan)
+    except PromotionConflictError as conflict:  # the search itself has succeeded
+        return False, str(conflict)
+
+
+def _compare_and_promote(
+    registry: Registry, version: Version, labels: Any, raw: Any, plan: "Plan"
+) -> tuple[bool, str]:
     name, number = version.name, version.number
     champion = registry.champion(name)
     if champion is None:
@@ -105,9 +121,21 @@ def _promote_if_better(
             f"champion version {champion.number} of {name} was trained on different data, so the "
             "two cannot be compared: choose another --register"
         )
+    verdict = _verdict(registry, champion, labels, raw, plan)
+    if isinstance(verdict, str):
+        return False, verdict
+    if verdict.promoted:
+        registry.promote(name, number, expected=champion.number)
+    return verdict.promoted, _reason(verdict, champion.number)
+
+
+def _verdict(
+    registry: Registry, champion: Version, labels: Any, raw: Any, plan: "Plan"
+) -> Verdict | str:
+    """Return the comparison with the champion, or why there can be none."""
     champion_labels = load(champion.uri, tracking_uri=registry.uri).predict(raw)
     try:
-        verdict = compare(
+        return compare(
             labels,
             champion_labels,
             plan.dataset.test,
@@ -115,10 +143,7 @@ def _promote_if_better(
             objective=_measure(plan),
         )
     except PromotionRefusedError as refusal:  # the search itself has succeeded
-        return False, str(refusal)
-    if verdict.promoted:
-        registry.promote(name, number, expected=champion.number)
-    return verdict.promoted, _reason(verdict, champion.number)
+        return str(refusal)
 
 
 def _measure(plan: "Plan") -> str:

@@ -1,10 +1,7 @@
 """The versions of registered models and their aliases champion, challenger and previous."""
 
 import re
-import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,24 +10,20 @@ from typing import Any, TypeVar, final
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from ..errors import PromotionRefusedError, UsageError, did_you_mean
+from ..errors import PromotionConflictError, UsageError, did_you_mean
 from ..methods.config import Scalar
 from ..tracking import connect
 from ..tracking.availability import tracking_error
 from ..tracking.run_data import folder_digest, prefixed
 from ..training.saved_model import Model
+from .alias_lock import AliasLock, abandoned
 from .bundle import upload
 
 T = TypeVar("T")
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST_TAG = "tuner.digest"
-_LOCK_SUFFIX = ".promotion"  # of the empty registered model that serves as a lock on aliases
-_LOCK_CONFLICTS = (
-    "RESOURCE_ALREADY_EXISTS",
-    "RESOURCE_DOES_NOT_EXIST",
-)  # DOES_NOT_EXIST: the lock was just released
-_LOCK_TIMEOUT = 30.0  # seconds after which the owner of a lock is presumed dead
+_LOCK_SUFFIX = ".promotion"  # of the empty models by which earlier versions locked aliases
 
 
 @final
@@ -80,6 +73,13 @@ class Registry:
                 return version
         known = ", ".join(str(version.number) for version in versions) or "none"
         raise UsageError(f"no version {number} of {name!r}; existing versions: {known}")
+
+    def holds(self, name: str, number: int, *, search: str) -> bool:
+        """Return whether a version of a model exists and came from a search."""
+        if name not in self.names():
+            return False
+        found = [version for version in self.versions(name) if version.number == number]
+        return any(version.tags.get("tuner.search") == search for version in found)
 
     def version_by_alias(self, name: str, alias: str) -> Version:
         """Return the version that an alias refers to."""
@@ -143,39 +143,52 @@ class Registry:
     def set_challenger(self, name: str, number: int) -> None:
         """Make a version the challenger."""
         self.version(name, number)
-        self._set_alias(name, CHALLENGER, number)
+        self._call(lambda: self._client.set_registered_model_alias(name, CHALLENGER, str(number)))
 
     def promote(self, name: str, number: int, *, expected: int | None) -> None:
-        """Make a version the champion, or raise if the champion is not the `expected` version."""
+        """Make a version the champion.
+
+        Raises PromotionConflictError unless version `expected` is the champion, None for none.
+        """
         chosen = self.version(name, number)
-        with self._locked(name):
+        with self._lock(name) as lock:
             champion = self.champion(name)
             current = None if champion is None else champion.number
             if current != expected:
-                raise PromotionRefusedError(
+                raise PromotionConflictError(
                     f"version {number} of {name!r} was compared with {_described(expected)}, but "
                     f"the champion is now {_described(current)}: compare again"
                 )
             if current == number:
                 return
-            if current is not None:
-                self._set_alias(name, PREVIOUS, current)
-            self._set_alias(name, CHAMPION, number)
+            changes: dict[str, int | None] = {} if current is None else {PREVIOUS: current}
+            changes[CHAMPION] = number
             if CHALLENGER in chosen.aliases:
-                self._call(lambda: self._client.delete_registered_model_alias(name, CHALLENGER))
+                changes[CHALLENGER] = None
+            lock.set(changes)
 
     def rollback(self, name: str) -> Version:
         """Swap the champion with the previous one; return the new champion."""
-        with self._locked(name):
+        self._aliases(name)  # refuse an unknown name before anything is written
+        with self._lock(name) as lock:
             aliases = self._aliases(name)
             if PREVIOUS not in aliases or aliases[PREVIOUS] == aliases.get(CHAMPION):
                 raise UsageError(
                     f"{name!r} has no previous champion: there is nothing to roll back"
                 )
-            if CHAMPION in aliases:
-                self._set_alias(name, PREVIOUS, aliases[CHAMPION])
-            self._set_alias(name, CHAMPION, aliases[PREVIOUS])
+            lock.set({PREVIOUS: aliases.get(CHAMPION), CHAMPION: aliases[PREVIOUS]})
         return self.version_by_alias(name, CHAMPION)
+
+    def unfinished(self, name: str) -> list[str]:
+        """Return the processes that were killed while they changed the aliases of a model."""
+        model = self._call(lambda: self._client.get_registered_model(name))
+        return abandoned(dict(model.tags))
+
+    def complete(self, name: str) -> None:
+        """Complete what such processes had begun."""
+        if self.unfinished(name):
+            with self._lock(name):
+                pass
 
     def location(self, version: Version) -> str:
         """Return the URI of a version's artifacts."""
@@ -215,45 +228,8 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def _set_alias(self, name: str, alias: str, number: int) -> None:
-        self._call(lambda: self._client.set_registered_model_alias(name, alias, str(number)))
-
-    @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        """Lock the aliases of a model with a name: creating one fails if it exists already."""
-        lock, token = name + _LOCK_SUFFIX, uuid.uuid4().hex
-        owner, since = "", time.monotonic()
-        while not self._acquire(lock, token):
-            current = self._owner(lock)
-            if current != owner:
-                owner, since = current, time.monotonic()
-            elif time.monotonic() - since > _LOCK_TIMEOUT:
-                self._release(lock, owner)
-            time.sleep(0.1)
-        try:
-            yield
-        finally:
-            self._release(lock, token)
-
-    def _acquire(self, lock: str, token: str) -> bool:
-        try:
-            self._client.create_registered_model(lock, tags={"tuner.token": token})
-        except MlflowException as error:
-            if error.error_code not in _LOCK_CONFLICTS:
-                raise tracking_error(self.uri, error) from None
-            # the call may have succeeded, and only its response was lost
-            return self._owner(lock) == token
-        return True
-
-    def _owner(self, lock: str) -> str:
-        try:
-            return str(self._client.get_registered_model(lock).tags.get("tuner.token", "?"))
-        except MlflowException:
-            return ""
-
-    def _release(self, lock: str, token: str) -> None:
-        if self._owner(lock) == token:
-            self._call(lambda: self._client.delete_registered_model(lock))
+    def _lock(self, name: str) -> AliasLock:
+        return AliasLock(self._client, name, call=self._call)
 
     def _call(self, call: Callable[[], T]) -> T:
         try:

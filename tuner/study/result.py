@@ -13,7 +13,8 @@ class Result:
 
     `trials` holds the number of trials by state, `best` the best trial, and `champion` the
     registered version with its score on the test split and whether it was promoted. It is None
-    where the data show no clusters, and nothing was registered. `finalists` hold mean and sd over
+    where the data show no clusters, and nothing was registered. `pending` says why the champion
+    is not registered yet, and is None once that is settled. `finalists` hold mean and sd over
     fresh seeds, `baselines` the scores of k-means and Louvain on the same graph. `structure` is
     the test for clusters, `components` the score by number of clusters and the number chosen.
     `audit` says how well the choice without labels did, and is None without labels.
@@ -31,11 +32,12 @@ class Result:
     structure: Mapping[str, Any] | None = None
     components: Mapping[str, Any] | None = None
     notes: Sequence[str] = ()
+    pending: str | None = None
 
     @property
     def is_unclustered(self) -> bool:
         """Whether nothing was registered because the data show no clusters."""
-        return self.champion is None
+        return self.champion is None and self.pending is None
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the result as JSON values."""

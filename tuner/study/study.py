@@ -7,10 +7,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ..data.preparation import Preparation
+from ..data.summary import DataSummary
 from ..errors import DataError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -119,17 +121,12 @@ class Branch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """A study that has been checked against its data and its methods."""
+class Outline:
+    """A plan without the points of its data, which reports of a search do not need."""
 
     study: Study
-    dataset: "Dataset"
+    data: DataSummary
     branches: Mapping[str, Branch]
-
-    @property
-    def passes(self) -> int:
-        """The most passes over the data that a branch makes at its base settings."""
-        return max(branch.config({}).passes for branch in self.branches.values())
 
     def identity(self) -> dict[str, Any]:
         """Return the properties that a resumed search must share, by name."""
@@ -139,8 +136,32 @@ class Plan:
             name: {"space": branch.declared.digest(), "settings": _digest(branch.base)}
             for name, branch in self.branches.items()
         }
-        data = {"data": self.dataset.fingerprint, "spaces": spaces}
+        data = {"data": self.data.fingerprint, "spaces": spaces}
         return {**{key: study[key] for key in kept}, **data}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A study that has been checked against its data and its methods."""
+
+    study: Study
+    dataset: "Dataset"
+    branches: Mapping[str, Branch]
+
+    @cached_property
+    def outline(self) -> Outline:
+        """The plan without the points."""
+        data = DataSummary.of(self.dataset)
+        return Outline(study=self.study, data=data, branches=self.branches)
+
+    @property
+    def passes(self) -> int:
+        """The most passes over the data that a branch makes at its base settings."""
+        return max(branch.config({}).passes for branch in self.branches.values())
+
+    def identity(self) -> dict[str, Any]:
+        """Return the properties that a resumed search must share, by name."""
+        return self.outline.identity()
 
 
 def prepare(study: Study) -> Plan:
@@ -156,7 +177,7 @@ def prepare(study: Study) -> Plan:
     _check_fixed_names(study.fixed, names)
     dataset = load(study.dataset, labels=study.labels, preparation=study.preparation)
     study = replace(study, methods=tuple(names), register=study.register or slug(dataset.name))
-    branches = {name: _branch(study, dataset, name) for name in names}
+    branches = _branches(study, DataSummary.of(dataset))
     _check_objective(study, dataset, branches)
     _check_components(branches, len(dataset.train))
     params = sum(len(branch.space.parameters) for branch in branches.values())
@@ -166,6 +187,11 @@ def prepare(study: Study) -> Plan:
             "fix fewer settings with --set, or train once with tuner train"
         )
     return Plan(study=study, dataset=dataset, branches=branches)
+
+
+def outline(study: Study, data: DataSummary) -> Outline:
+    """Return the outline of a study that was checked when it was started."""
+    return Outline(study=study, data=data, branches=_branches(study, data))
 
 
 def most_components(points: int) -> int:
@@ -205,7 +231,11 @@ def settings_for(method: str, fixed: Mapping[str, "Scalar"]) -> dict[str, "Scala
     return plain | prefixed
 
 
-def _branch(study: Study, dataset: "Dataset", name: str) -> Branch:
+def _branches(study: Study, data: DataSummary) -> dict[str, Branch]:
+    return {name: _branch(study, data, name) for name in study.methods}
+
+
+def _branch(study: Study, data: DataSummary, name: str) -> Branch:
     from ..methods import catalog
     from .space import method_space, parse_space
 
@@ -214,14 +244,14 @@ def _branch(study: Study, dataset: "Dataset", name: str) -> Branch:
     if name in study.spaces:
         space = space.overridden(parse_space(study.spaces[name], config_type, source="--space"))
     fixed = settings_for(name, study.fixed)
-    forced = config_type.forced_by(unit_interval=dataset.unit_interval)
-    _check_forced(forced, fixed, space, dataset)
-    base = {**space.presets.get(dataset.name, {}), **fixed, **forced}
+    forced = config_type.forced_by(unit_interval=data.unit_interval)
+    _check_forced(forced, fixed, space, data)
+    base = {**space.presets.get(data.name, {}), **fixed, **forced}
     settings = config_type.from_mapping(base).to_mapping()
     declared = space.without(fixed)
     searched = declared.without(forced)
     if _COMPONENTS not in study.spaces.get(name, {}).get("space", {}):
-        searched = searched.capped(_COMPONENTS, most_components(len(dataset.train)))
+        searched = searched.capped(_COMPONENTS, most_components(data.train))
     first = {
         key: settings[key]
         for key, parameter in searched.parameters.items()
@@ -243,7 +273,7 @@ def _check_forced(
     forced: Mapping[str, "Scalar"],
     fixed: Mapping[str, "Scalar"],
     space: "Space",
-    dataset: "Dataset",
+    data: DataSummary,
 ) -> None:
     """Raise UsageError if settings or the space leave no value that the data allow."""
     for name, value in forced.items():
@@ -252,7 +282,7 @@ def _check_forced(
         if given != value or (parameter is not None and not parameter.admits(value)):
             wrong = f"--set {name}={given}" if given != value else f"--space with {name}"
             raise UsageError(
-                f"{wrong} does not fit {dataset.name}, which has values outside [0, 1]: "
+                f"{wrong} does not fit {data.name}, which has values outside [0, 1]: "
                 f"use {name}={value}, or scale the data to [0, 1]"
             )
 

@@ -2,14 +2,16 @@
 
 import os
 import re
+from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.rest_store import RestStore
 from sqlalchemy import NullPool, create_engine
 
 from ..errors import UsageError
 from ..sqlite import database_file, database_lock
-from .availability import TIMEOUT_SECONDS, call_with_timeout
+from .availability import call_with_timeout, timeout_seconds
 
 _FILE_TIMEOUT_SECONDS = 60.0
 
@@ -28,7 +30,7 @@ def connect(uri: str) -> MlflowClient:
             client.search_experiments(max_results=1)
         return client
 
-    seconds = TIMEOUT_SECONDS if database_file(uri) is None else _FILE_TIMEOUT_SECONDS
+    seconds = timeout_seconds() if database_file(uri) is None else _FILE_TIMEOUT_SECONDS
     return call_with_timeout(connected_client, uri=uri, seconds=seconds)
 
 
@@ -44,15 +46,15 @@ def check(uri: str) -> None:
     connect(uri)
 
 
-def get_or_create_experiment(client: MlflowClient, uri: str, name: str) -> str:
-    """Return the id of the experiment with this name, also if another process creates it."""
+def get_or_create_experiment(client: MlflowClient, uri: str, name: str, *, files: Path) -> str:
+    """Return the id of the experiment with this name, also if another process creates it.
+
+    `files` is the folder for the artifacts of its runs where no server keeps them.
+    """
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        path = database_file(uri)
-        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
-        # next to the database: MLflow's default depends on the current folder
-        location = None if path is None else (path.parent / "mlruns" / slug).as_uri()
         try:
+            location = _artifact_location(client, uri, name, files)
             return str(client.create_experiment(name, artifact_location=location))
         except MlflowException:
             experiment = client.get_experiment_by_name(name)
@@ -64,3 +66,16 @@ def get_or_create_experiment(client: MlflowClient, uri: str, name: str) -> str:
             f"`mlflow experiments restore -x {experiment.experiment_id}`"
         )
     return str(experiment.experiment_id)
+
+
+def _artifact_location(client: MlflowClient, uri: str, name: str, files: Path) -> str | None:
+    """Return where the files of an experiment go, None where a server decides.
+
+    MLflow's own default is below the current folder: files go next to an SQLite file, and below
+    `files` with any other database that this process writes to itself.
+    """
+    if isinstance(client._tracking_client.store, RestStore):
+        return None
+    path = database_file(uri)
+    root = files if path is None else path.parent / "mlruns"
+    return (root / re.sub(r"[^A-Za-z0-9._-]+", "-", name)).as_uri()

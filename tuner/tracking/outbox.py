@@ -62,6 +62,13 @@ class Outbox(Generic[T]):
         with self._changed:
             return len(self._queue) + (self._in_flight is not None)
 
+    def abandon(self) -> None:
+        """Drop all queued messages and send no more."""
+        with self._changed:
+            self._queue.clear()
+            self._stopped = True
+            self._changed.notify_all()
+
     def close(self, timeout: float) -> bool:
         """Send all queued messages now, for at most `timeout` seconds.
 

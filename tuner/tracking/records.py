@@ -11,7 +11,7 @@ from ..study.seeds import trial_seeds
 
 if TYPE_CHECKING:
     from ..ledger.records import TrialRecord
-    from ..study.study import Plan
+    from ..study.study import Outline
     from ..training.evaluations import Evaluation
     from ..training.finalist import Finalist
 
@@ -45,27 +45,33 @@ class RunRecord:
     artifacts: Path | None = None
 
 
-def plan_tags(plan: "Plan", *, device: str) -> dict[str, str]:
+_MADE_BY = ("device", "code_version")
+
+
+def plan_tags(outline: "Outline") -> dict[str, str]:
     """Return the tags that all runs of a search share."""
     return {
-        "objective": plan.study.objective,
-        "use_labels": str(plan.study.use_labels).lower(),
-        "data_fingerprint": plan.dataset.fingerprint,
-        "code_version": version("tuner"),
-        "device": device,
+        "objective": outline.study.objective,
+        "use_labels": str(outline.study.use_labels).lower(),
+        "data_fingerprint": outline.data.fingerprint,
     }
 
 
+def made_by(device: str) -> dict[str, str]:
+    """Return the tags that say what trains a trial: a device, and the version of this package."""
+    return dict(zip(_MADE_BY, (device, version("tuner")), strict=True))
+
+
 def trial_run_record(
-    plan: "Plan",
+    outline: "Outline",
     trial: "TrialRecord",
     evaluations: Sequence["Evaluation"],
     tags: Mapping[str, str],
     *,
     artifacts: Path | None = None,
 ) -> RunRecord:
-    """Return the run record of a trial."""
-    branch = plan.branches[trial.method]
+    """Return the run record of a trial; its outcome says what it was made by."""
+    study, branch = outline.study, outline.branches[trial.method]
     config = branch.config(trial.params)
     started = _milliseconds(trial.started)
     return RunRecord(
@@ -75,9 +81,9 @@ def trial_run_record(
         method=trial.method,
         params=config.to_mapping(),
         seeds=trial_seeds(
-            plan.study.seed,
+            study.seed,
             trial.number,
-            plan.study.replicas,
+            study.replicas,
             shared=bool(config.pretraining),
         ),
         state=trial.state,
@@ -86,7 +92,11 @@ def trial_run_record(
         value=trial.value,
         started=started,
         ended=None if trial.ended is None else _milliseconds(trial.ended),
-        tags={**tags, "space_hash": branch.declared.digest()},
+        tags={
+            **tags,
+            **{key: trial.outcome[key] for key in _MADE_BY if key in trial.outcome},
+            "space_hash": branch.declared.digest(),
+        },
         history=[(e.epoch, _metrics(e)) for e in evaluations],
         times=[started + _milliseconds(e.seconds) for e in evaluations],
         artifacts=artifacts,

@@ -1,9 +1,9 @@
 """Writes the runs of a search with as few MLflow calls as possible."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, cast, final
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
@@ -40,13 +40,37 @@ class _ChildRun:
     points: set[tuple[str, int]] | None
 
 
+class _Fenced:
+    """A client that calls `fence` before each of its methods."""
+
+    def __init__(self, client: MlflowClient, fence: Callable[[], None]) -> None:
+        self._client, self._fence = client, fence
+
+    def __getattr__(self, name: str) -> Any:
+        self._fence()
+        return getattr(self._client, name)
+
+
 @final
 class RunWriter:
-    """Brings the runs of a search up to date with their records."""
+    """Brings the runs of a search up to date with their records.
 
-    def __init__(self, client: MlflowClient, parent: Run, search: str, *, is_new: bool) -> None:
-        self._client, self._parent, self._search = client, parent, search
+    `fence` is called before each call to MLflow, and raises where nothing may be written any more.
+    """
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        parent: Run,
+        search: str,
+        *,
+        is_new: bool,
+        fence: Callable[[], None],
+    ) -> None:
+        self._client = cast(MlflowClient, _Fenced(client, fence))
+        self._parent, self._search = parent, search
         self._children: dict[str, _ChildRun] | None = {} if is_new else None
+        self._doubles: list[str] = []
 
     def write(self, item: RunRecord | SearchSummary) -> None:
         """Write a record to its child run, or the outcome of the search to the parent run."""
@@ -58,6 +82,13 @@ class RunWriter:
         except Exception:
             self._children = None  # part of it may have been stored: query the server again
             raise
+
+    def delete_doubles(self) -> int:
+        """Delete all child runs with the key of an older one; return how many."""
+        self._children = self._search_children()
+        for run_id in self._doubles:
+            self._client.delete_run(run_id)
+        return len(self._doubles)
 
     def _write_child(self, record: RunRecord) -> None:
         tags, status = run_data.tags(record, search=self._search), _STATUS[record.state]
@@ -120,6 +151,7 @@ class RunWriter:
     def _search_children(self) -> dict[str, _ChildRun]:
         """Return all child runs by key, the oldest if several have the same key."""
         children: dict[str, _ChildRun] = {}
+        self._doubles = []
         token = None
         while True:
             page = self._client.search_runs(
@@ -131,7 +163,8 @@ class RunWriter:
             for run in page:
                 tags, params = dict(run.data.tags), set(run.data.params)
                 child = _ChildRun(run.info.run_id, run.info.status, tags, params, None)
-                children.setdefault(tags.get("tuner.key", ""), child)
+                if children.setdefault(tags.get("tuner.key", ""), child) is not child:
+                    self._doubles.append(child.run_id)
             token = page.token
             if not token:
                 return children

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, final
 
@@ -10,16 +10,17 @@ from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, Run
 from mlflow.exceptions import MlflowException
 
+from ..errors import LeaseError
 from ..methods.config import Scalar
 from . import run_data
-from .availability import short_timeouts, tracking_error
+from .availability import long_timeouts, tracking_error
 from .connection import connect, get_or_create_experiment
 from .outbox import Outbox
 from .records import RunRecord
 from .run_writer import RunWriter, SearchSummary, log_new
 
 if TYPE_CHECKING:
-    from ..data.dataset import Dataset
+    from ..data.summary import DataSummary
 
 _PERMANENT_ERRORS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 _RUNNING_DELAY = 5.0  # seconds within which the metrics of a running trial are written
@@ -31,27 +32,37 @@ class Tracker:
     """Writes one search to MLflow in a background thread.
 
     `experiment` is the name of the dataset. `search` is the name of the search, by which a
-    resumed search finds its parent run.
+    resumed search finds its parent run. `files` is the folder for artifacts where no server keeps
+    them. `fence` is called before every write, and raises LeaseError once another process drives
+    the search; then nothing more is written, and what was queued is dropped.
     """
 
-    def __init__(self, uri: str, *, experiment: str, search: str) -> None:
+    def __init__(
+        self, uri: str, *, experiment: str, search: str, files: Path, fence: Callable[[], None]
+    ) -> None:
         # MLflow would print a line per run to stdout, which is reserved for results
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         self._uri, self._experiment, self._search = uri, experiment, search
+        self._files = files
         self._client = connect(uri)
+        self._fence = fence
+        self._writer: RunWriter | None = None
         self._outbox: Outbox[RunRecord | SearchSummary] | None = None
 
     def open(
-        self, *, tags: Mapping[str, Scalar], params: Mapping[str, Scalar], dataset: "Dataset"
+        self, *, tags: Mapping[str, Scalar], params: Mapping[str, Scalar], data: "DataSummary"
     ) -> str:
         """Find or create the parent run of the search and return its id."""
-        with short_timeouts():
+        with long_timeouts():
             try:
-                parent, is_new = self._get_or_create_parent(tags, params, dataset)
+                self._fence()
+                parent, is_new = self._get_or_create_parent(tags, params, data)
             except MlflowException as error:
                 raise tracking_error(self._uri, error) from None
-        writer = RunWriter(self._client, parent, self._search, is_new=is_new)
-        self._outbox = Outbox(writer.write, is_permanent=_is_permanent)
+        self._writer = RunWriter(
+            self._client, parent, self._search, is_new=is_new, fence=self._fence
+        )
+        self._outbox = Outbox(self._send, is_permanent=_is_permanent)
         return str(parent.info.run_id)
 
     def log(self, record: RunRecord) -> None:
@@ -70,6 +81,14 @@ class Tracker:
         """Queue the outcome of the search for the parent run."""
         self._get_outbox().put(_SEARCH, SearchSummary(metrics, tags, artifacts, status))
 
+    def delete_doubles(self) -> int:
+        """Delete all runs of a trial or finalist but the one that is kept up to date.
+
+        A driver that was suspended while it created a run leaves a second one. Returns how many.
+        """
+        assert self._writer is not None, "call open first"
+        return self._writer.delete_doubles()
+
     def close(self, timeout: float) -> bool:
         """Write all queued records, for at most `timeout` seconds; return whether all were."""
         return self._outbox is None or self._outbox.close(timeout)
@@ -84,16 +103,25 @@ class Tracker:
         """An error message for each record that the server has rejected."""
         return [] if self._outbox is None else list(self._outbox.problems)
 
+    def _send(self, item: RunRecord | SearchSummary) -> None:
+        assert self._writer is not None
+        try:
+            self._writer.write(item)
+        except LeaseError:
+            self._get_outbox().abandon()
+
     def _get_outbox(self) -> "Outbox[RunRecord | SearchSummary]":
         assert self._outbox is not None, "call open first"
         return self._outbox
 
     def _get_or_create_parent(
-        self, tags: Mapping[str, Scalar], params: Mapping[str, Scalar], dataset: "Dataset"
+        self, tags: Mapping[str, Scalar], params: Mapping[str, Scalar], data: "DataSummary"
     ) -> tuple[Run, bool]:
         """Return the parent run, and whether it is new."""
         client = self._client
-        experiment_id = get_or_create_experiment(client, self._uri, self._experiment)
+        experiment_id = get_or_create_experiment(
+            client, self._uri, self._experiment, files=self._files
+        )
         own = run_data.prefixed({**tags, "search": self._search, "role": _SEARCH})
         found = client.search_runs(
             [experiment_id],
@@ -109,17 +137,17 @@ class Tracker:
             client.update_run(run.info.run_id, status="RUNNING")
         log_new(client, run, tags=own, params=run_data.as_text(params))
         if run.inputs is None or not run.inputs.dataset_inputs:
-            client.log_inputs(run.info.run_id, [_dataset_input(dataset)])
+            client.log_inputs(run.info.run_id, [_dataset_input(data)])
         return run, not found
 
 
-def _dataset_input(dataset: "Dataset") -> DatasetInput:
-    profile = {"train": len(dataset.train), "test": len(dataset.test), "shape": dataset.shape}
+def _dataset_input(data: "DataSummary") -> DatasetInput:
+    profile = {"train": data.train, "test": data.test, "shape": data.shape}
     entity = DatasetEntity(
-        name=dataset.name,
-        digest=dataset.fingerprint[:32],  # MLflow stores at most 36 characters
+        name=data.name,
+        digest=data.fingerprint[:32],  # MLflow stores at most 36 characters
         source_type="tuner",
-        source=json.dumps({"name": dataset.name, "sha256": dataset.fingerprint}),
+        source=json.dumps({"name": data.name, "sha256": data.fingerprint}),
         profile=json.dumps(profile),
     )
     return DatasetInput(entity, [InputTag("mlflow.data.context", "train")])

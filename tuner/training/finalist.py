@@ -150,21 +150,10 @@ def fit_finalist(
     started = time.time()
     trial = Trial(spec, trial_data(dataset, graph))
     last = _train(trial, watch)
-    finalist = Finalist(
-        rank=rank,
-        number=spec.number,
-        method=spec.method,
+    finalist = replace(
+        failed_finalist(spec, rank, last.failure),
         settings=trial.config.to_mapping(),  # not those of spec: batches may have been halved
-        seeds=spec.seeds,
-        values=(),
-        scores=(),
-        found=(),
-        guards={},
-        audits=(),
-        folder=spec.folder,
         started=started,
-        ended=time.time(),
-        failure=last.failure,
         note=trial.note,
     )
     if last.failure in (None, "collapsed"):
@@ -172,6 +161,27 @@ def fit_finalist(
         finalist = _with_test_results(finalist, trial, dataset, test_graph)
         finalist = replace(finalist, values=last.replicas)
     return replace(finalist, ended=time.time())
+
+
+def failed_finalist(spec: TrialSpec, rank: int, failure: str | None) -> Finalist:
+    """Return a finalist without results."""
+    now = time.time()
+    return Finalist(
+        rank=rank,
+        number=spec.number,
+        method=spec.method,
+        settings=spec.settings,
+        seeds=spec.seeds,
+        values=(),
+        scores=(),
+        found=(),
+        guards={},
+        audits=(),
+        folder=spec.folder,
+        started=now,
+        ended=now,
+        failure=failure,
+    )
 
 
 def _train(trial: Trial, watch: Watch | None) -> Evaluation:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-TUNER = [sys.executable, "-c", "from tuner.cli.app import main; main()"]
+TUNER = [sys.executable, "-c", "from tuner.__main__ import main; main()"]
 HEAVY = {"torch", "ray", "mlflow", "optuna", "pandas", "pydantic", "numpy", "sklearn", "yaml"}
 
 
@@ -58,7 +58,7 @@ def test_ctrl_c_exits_with_130_and_one_line(tmp_path):
     code = (
         # background jobs of a shell ignore Ctrl-C
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "import time, tuner.data; from tuner.cli.app import main; import sys; sys.argv[1:] = "
+        "import time, tuner.data; from tuner.__main__ import main; import sys; sys.argv[1:] = "
         "['datasets']; tuner.data.catalog = lambda: (print('ready', flush=True), time.sleep(60)); "
         "main()"
     )

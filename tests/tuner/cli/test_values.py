@@ -88,9 +88,9 @@ def test_artifacts_that_are_not_a_folder_are_refused(text):
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_resources_must_be_finite(number):
     with pytest.raises(UsageError, match="cpus-per-trial"):
-        values.resources(None, None, number, None)
+        values.resources(None, None, number, None, None)
     with pytest.raises(UsageError, match="gpus-per-trial"):
-        values.resources(None, None, 1.0, number)
+        values.resources(None, None, 1.0, number, None)
 
 
 def _space(folder: Path, name: str = "my.yaml") -> Path:

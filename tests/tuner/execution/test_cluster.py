@@ -50,7 +50,7 @@ class Site:
         self, *arguments: str, name: str, **changed: str
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Start `tuner`; what it writes is in NAME.out and NAME.err."""
-        command = [sys.executable, "-c", "from tuner.cli.app import main; main()", *arguments]
+        command = [sys.executable, "-c", "from tuner.__main__ import main; main()", *arguments]
         with self.path(name, "out").open("wb") as out, self.path(name, "err").open("wb") as err:
             process = subprocess.Popen(
                 command,

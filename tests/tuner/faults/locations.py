@@ -22,7 +22,7 @@ from tuner.ledger.storage import search_names
 from tuner.methods import catalog
 from tuner.orchestration.doctor import examine
 from tuner.orchestration.locations import Locations
-from tuner.orchestration.search import Session
+from tuner.orchestration.session import Session
 from tuner.study.seeds import trial_seeds
 from tuner.study.space import method_space
 from tuner.training.checkpoint import saved_checkpoints

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, Self, cast
 
+import numpy as np
+
 from tuner.methods.config import Config, setting
 from tuner.study.space import parse_space
 from tuner.study.study import Branch, Plan, Study
@@ -42,7 +44,9 @@ def plan(*methods: str, **settings: Any) -> Plan:
     """Return the plan of a study of some of `SPACES`, without data."""
     study = Study(**{"methods": methods, "replicas": 1, **settings})
     branches = {name: _branch(name) for name in methods}
-    data = cast(Any, SimpleNamespace(fingerprint="0" * 64, name="none"))
+    points = np.zeros((8, 2), np.float32)
+    facts = {"shape": (2,), "unit_interval": True, "train": points, "test": points[:2]}
+    data = cast(Any, SimpleNamespace(fingerprint="0" * 64, name="none", **facts))
     return Plan(study=study, dataset=data, branches=branches)
 
 

@@ -16,6 +16,8 @@ import pytest
 
 from tuner.errors import LeaseError, ServiceError, UsageError
 from tuner.ledger import lease as leases
+from tuner.ledger import ledger as ledgers
+from tuner.ledger import samplers
 from tuner.ledger.ledger import Ledger
 from tuner.ledger.storage import open_storage, search_names
 from tuner.study.study import SAMPLERS, SCHEDULERS, Plan
@@ -41,7 +43,7 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def dead_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     """All drivers of a test share its process: call the earlier ones dead."""
-    monkeypatch.setattr(leases, "_has_exited", lambda _: True)
+    monkeypatch.setattr(leases, "has_exited", lambda _: True)
 
 
 @pytest.fixture
@@ -469,7 +471,7 @@ def owner_of(process: int, host: str = "") -> dict[str, Any]:
     now = time.time()
     return {
         "owner": f"{host}:{process}:abcdef01",
-        "processes": leases._pid_namespace(),
+        "processes": leases.pid_namespace(),
         "since": now - 5,
         "expires": now + 50,
     }
@@ -544,3 +546,37 @@ def test_a_database_that_is_gone_is_one_sentence(ledger: Ledger, tmp_path: Path)
 def test_a_plan_is_what_its_record_says() -> None:
     study: Plan = plan("plain", trials=3)
     assert record(study)["identity"]["spaces"]["plain"]["space"]
+
+
+def test_a_sampler_whose_time_explodes_sees_the_best_and_the_newest_trials(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(samplers.MOST_SEEN, "gp", 6)
+    seen: list[list[int]] = []
+    real = samplers.excerpt
+
+    def watched(study: Any, most: Any) -> Any:
+        found = real(study, most)
+        trials = found.get_trials(deepcopy=False)
+        ended = [t for t in trials if "outcome" in t.user_attrs]
+        seen.append(sorted(int(t.user_attrs["outcome"]["epoch"]) for t in ended))
+        return found
+
+    monkeypatch.setattr(ledgers, "excerpt", watched)
+    study = plan("plain", trials=12, sampler="gp", scheduler="none")
+    ledger = opened(url, study)
+    for _ in range(12):
+        suggestion = ledger.ask()
+        assert suggestion is not None
+        number = suggestion.number
+        value = 1.0 if number in (1, 2) else number / 100
+        ledger.tell(number, "COMPLETE", value=value, outcome={"epoch": number})
+    assert seen[6] == [0, 1, 2, 3, 4, 5]
+    assert seen[9] == [1, 2, 6, 7, 8], "the third best is among the newest"
+    entries = ledger.trials()
+    assert [e.number for e in entries] == list(range(12))
+    assert len({e.params["width"] for e in entries}) == 12
+    ledger.close()
+    assert [e.params for e in Ledger.load(url, ledger.name).trials()] == [
+        e.params for e in entries
+    ]

@@ -13,6 +13,7 @@ from tuner.errors import UsageError
 from tuner.ledger import lease
 from tuner.ledger.ledger import Ledger
 from tuner.orchestration.controller import SearchController
+from tuner.orchestration.failures import FailureCount
 from tuner.orchestration.snapshot import SearchSnapshot, TrialRow, is_usable
 from tuner.study.study import Plan
 from tuner.training.evaluations import Evaluation
@@ -147,7 +148,8 @@ def test_five_failures_in_a_row_close_the_search_with_one_detail(begun: Open) ->
     controller = begun()
     execute(controller, failing("ValueError: bad", detail="Traceback: it is bad"))
     assert controller.close_reason == "failures"
-    assert controller.failure_detail == "Traceback: it is bad"
+    summary = "5 of 5 failures were 'ValueError': Traceback: it is bad"
+    assert controller.failures.summary == summary
     assert [e.state for e in controller.ledger.trials()] == ["FAIL"] * 5
     controller.end_remaining()
     assert controller.ledger.size == 5
@@ -182,7 +184,7 @@ def test_a_closed_search_leaves_no_number_open(begun: Open, url: str) -> None:
 def test_numbers_that_an_earlier_driver_left_are_closed_as_well(
     begun: Open, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "_has_exited", lambda _: True)
+    monkeypatch.setattr(lease, "has_exited", lambda _: True)
     study = plan("plain", trials=12, sampler="random", scheduler="none")
     first = begun(study)
     specs = [first.next_trial() for _ in range(3)]
@@ -208,7 +210,7 @@ def _write(spec: TrialSpec, written: list[Evaluation]) -> None:
 def test_a_trial_that_is_taken_up_again_keeps_its_curve(
     begun: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "_has_exited", lambda _: True)
+    monkeypatch.setattr(lease, "has_exited", lambda _: True)
     study = plan("plain", trials=2, scheduler="none")
     first = begun(study)
     spec = first.next_trial()
@@ -241,7 +243,8 @@ def test_evaluations_that_were_written_but_not_reported_are_reported(
     for evaluation in written[:3]:
         controller.on_evaluation(0, evaluation)
     _write(spec, written[:5])  # the checkpoint is of the fifth, which the worker died reporting
-    controller.on_worker_failure(0, "the worker died: SIGKILL")
+    controller.on_trial_lost(0, "the worker died: SIGKILL")
+    assert controller.next_trial() == spec
     if stopped:
         report = controller.ledger.report
         monkeypatch.setattr(
@@ -260,19 +263,83 @@ def test_evaluations_that_were_written_but_not_reported_are_reported(
         assert sorted(controller.ledger.trial(0).intermediate_values) == list(range(1, 8))
 
 
-def test_a_lost_worker_fails_its_number_alone(begun: Open) -> None:
+def outcomes(controller: SearchController) -> list[tuple[str, Any]]:
+    return [(e.state, e.outcome.get("reason")) for e in controller.ledger.trials()]
+
+
+def lost(controller: SearchController, number: int, *, times: int, detail: str = "") -> None:
+    """Let the worker of a trial die some times; the trial is handed out again at once."""
+    for _ in range(times):
+        spec = controller.next_trial()
+        assert spec is not None
+        assert spec.number == number
+        controller.on_trial_lost(number, detail)
+
+
+def test_a_lost_worker_fails_its_number_alone_and_after_two_retries(begun: Open) -> None:
     controller = begun()
     controller.next_trial()
     controller.next_trial()
-    controller.on_worker_failure(0, "the worker died: SIGKILL")
-    assert controller.ledger.trial(0).state == "RUNNING", "Tune tries again elsewhere"
-    controller.on_trial_lost(0)
-    entries = controller.ledger.trials()
-    assert [(e.state, e.outcome.get("reason")) for e in entries] == [
-        ("FAIL", "worker_lost"),
-        ("RUNNING", None),
-    ]
-    assert controller.failure_detail == "the worker died: SIGKILL"
+    controller.on_trial_lost(0, "the worker died: SIGKILL")
+    lost(controller, 0, times=1)
+    assert outcomes(controller) == [("RUNNING", None), ("RUNNING", None)]
+    lost(controller, 0, times=1, detail="the worker died: SIGKILL")
+    assert outcomes(controller) == [("FAIL", "worker_lost"), ("RUNNING", None)]
+    expected = "1 of 1 failures were 'worker_lost': the worker died: SIGKILL"
+    assert controller.failures.summary == expected
+
+
+def test_a_loss_that_is_told_twice_counts_once(begun: Open) -> None:
+    controller = begun()
+    controller.next_trial()
+    for _ in range(4):
+        controller.on_trial_lost(0, "")
+    assert outcomes(controller) == [("RUNNING", None)]
+
+
+def test_a_trial_that_takes_too_long_is_run_once_again(begun: Open) -> None:
+    controller = begun(trial_timeout=0.0)
+    lost(controller, 0, times=2)
+    assert outcomes(controller) == [("FAIL", "timeout")]
+
+
+def test_workers_that_die_while_a_search_ends_fail_no_trial(begun: Open) -> None:
+    controller = begun()
+    lost(controller, 0, times=2)
+    controller.next_trial()
+    controller.close("interrupt")
+    controller.on_trial_lost(0, "")
+    assert outcomes(controller) == [("RUNNING", None)]
+
+
+@pytest.mark.parametrize(
+    ("states", "closed"),
+    [
+        ("EEEE", False),
+        ("EEEEE", True),
+        ("EPEPEPEPEP", True),  # an error hides behind the rung at which others were stopped
+        ("DPDPDPDPDPDPDP", False),  # other settings may help
+        ("EPEPEPEPCEP", False),
+        ("C" + "EP" * 9, False),
+        ("C" + "EP" * 10, True),
+    ],
+)
+def test_errors_close_a_search_by_their_share(states: str, closed: bool) -> None:
+    names: dict[str, Any] = {"C": "COMPLETE", "P": "PRUNED"}
+    reasons = {"E": "ValueError: bad", "D": "diverged"}
+    failures = FailureCount()
+    for state in states:
+        failures.add(names.get(state, "FAIL"), reasons.get(state), "")
+    assert failures.too_many == closed
+
+
+def test_the_most_frequent_failure_is_shown_with_its_first_explanation() -> None:
+    failures = FailureCount()
+    assert failures.summary == ""
+    failures.add("FAIL", "diverged", "")
+    for n in range(2):
+        failures.add("FAIL", f"ValueError: {n}", f"Traceback {n}")
+    assert failures.summary == "2 of 3 failures were 'ValueError': Traceback 0"
 
 
 def test_memory_that_ran_out_on_the_machine_is_oom(begun: Open) -> None:

@@ -9,7 +9,8 @@ from tests.tuner.in_process import no_ray
 from tests.tuner.mlflow_store import OLD_LOADER
 from tuner.execution.cluster import Resources
 from tuner.orchestration.locations import Locations
-from tuner.orchestration.search import Session, search
+from tuner.orchestration.search import search
+from tuner.orchestration.session import Session
 from tuner.study.result import Result
 from tuner.study.study import Study
 

@@ -35,7 +35,8 @@ from tuner.orchestration import plans
 from tuner.orchestration.controller import SearchController
 from tuner.orchestration.locations import Locations
 from tuner.orchestration.plans import plan_of, search_spaces
-from tuner.orchestration.search import Session, resume
+from tuner.orchestration.search import resume
+from tuner.orchestration.session import Session
 from tuner.study.record import SCHEMA
 from tuner.study.result import Result
 from tuner.study.study import Plan, Study
@@ -119,6 +120,7 @@ class Stage:
             monkeypatch.setattr(module, "prepare", lambda study: self._prepared(study))
         monkeypatch.setattr(search, "check", lambda uri: None)
         monkeypatch.setattr(search, "open_tracker", self._open)
+        monkeypatch.setattr(search, "is_settled", lambda *_: True)
         monkeypatch.setattr(search, "Finalizer", lambda *_, **__: SimpleNamespace(run=self._run))
         monkeypatch.setattr("tuner.execution.cluster.Cluster", Executor)
         self.does = lambda act: monkeypatch.setattr(Executor, "act", staticmethod(act))
@@ -149,6 +151,8 @@ def _plan(*methods: str, **settings: Any) -> Plan:
         name="none",
         train=points,
         test=points,
+        shape=(2,),
+        unit_interval=False,
         description="",
         notes=(),
         warnings=(),
@@ -293,7 +297,7 @@ def test_a_search_without_a_usable_trial_says_why(stage: Stage) -> None:
         )
 
     stage.does(bad)
-    with pytest.raises(NoUsableTrialError, match="every one failed") as caught:
+    with pytest.raises(NoUsableTrialError, match="4 of 4 failures were 'diverged'") as caught:
         stage.search()
     assert caught.value.exit_code == 1
     assert stage.tracker.finished == ["FAILED"]
@@ -421,6 +425,7 @@ def test_a_search_resumes_on_what_it_began_with(begun: Stage) -> None:
 
 
 def test_other_data_are_refused(begun: Stage) -> None:
+    begun.plan = replace(begun.plan)  # its outline is made anew
     begun.plan.dataset.fingerprint = "1" * 64  # type: ignore[misc]
     with pytest.raises(
         DataError, match=r"fingerprint 0{12}… but digits now has fingerprint 1{12}…"
@@ -471,7 +476,7 @@ def test_a_real_study_resumes(tmp_path: Path) -> None:
     record = {
         "study": made.study.to_mapping(),
         "identity": made.identity(),
-        "searched": search_spaces(made),
+        "searched": search_spaces(made.outline),
         "trials": 4,
         "schema": SCHEMA,
     }

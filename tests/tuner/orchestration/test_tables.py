@@ -21,7 +21,8 @@ from tuner.data import Preparation
 from tuner.errors import DataError
 from tuner.ledger.ledger import Ledger
 from tuner.orchestration.locations import Locations
-from tuner.orchestration.search import Session, resume, search
+from tuner.orchestration.search import resume, search
+from tuner.orchestration.session import Session
 from tuner.registry import load
 from tuner.study.study import Study
 

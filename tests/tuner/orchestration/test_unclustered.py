@@ -13,7 +13,8 @@ from tuner.execution.cluster import Resources
 from tuner.ledger.ledger import Ledger
 from tuner.orchestration.doctor import examine
 from tuner.orchestration.locations import Locations
-from tuner.orchestration.search import Session, resume, search
+from tuner.orchestration.search import resume, search
+from tuner.orchestration.session import Session
 from tuner.orchestration.sync import sync
 from tuner.registry import Registry
 from tuner.study.result import Result

@@ -8,25 +8,26 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from tests.tuner.mlflow_store import OLD_LOADER, free_port, server
-from tuner.errors import ServiceError, TunerError, UsageError
+from tuner.data.summary import DataSummary
+from tuner.errors import LeaseError, ServiceError, TunerError, UsageError
 from tuner.tracking import RunRecord, Tracker, check, connect
 from tuner.tracking.connection import get_or_create_experiment
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 
-DATASET = SimpleNamespace(
+DATASET = DataSummary(
     name="digits",
     fingerprint="0123456789abcdef" * 4,
-    train=np.zeros((30, 8, 8)),
-    test=np.zeros((10, 8, 8)),
+    train=30,
+    test=10,
     shape=(8, 8),
+    unit_interval=True,
 )
+NOWHERE = Path("/never-used")
 names = (f"search-{n}" for n in itertools.count())
 
 
@@ -40,11 +41,9 @@ def search():
     return next(names)
 
 
-def opened(uri, search, **more):
-    tracker = Tracker(uri, experiment="digits", search=search)
-    parent = tracker.open(
-        tags={"space_hash": "abc"}, params={"trials": 12}, dataset=DATASET, **more
-    )
+def opened(uri, search, fence=lambda: None):
+    tracker = Tracker(uri, experiment="digits", search=search, files=NOWHERE, fence=fence)
+    parent = tracker.open(tags={"space_hash": "abc"}, params={"trials": 12}, data=DATASET)
     return tracker, parent
 
 
@@ -331,11 +330,11 @@ def test_artifacts_are_stored_next_to_the_database(uri, tmp_path, monkeypatch, s
 
 def test_a_deleted_experiment_is_a_usage_error(uri):
     client = connect(uri)
-    gone = get_or_create_experiment(client, uri, "gone")
-    assert get_or_create_experiment(client, uri, "gone") == gone
+    gone = get_or_create_experiment(client, uri, "gone", files=NOWHERE)
+    assert get_or_create_experiment(client, uri, "gone", files=NOWHERE) == gone
     client.delete_experiment(gone)
     with pytest.raises(UsageError, match=f"mlflow experiments restore -x {gone}"):
-        get_or_create_experiment(client, uri, "gone")
+        get_or_create_experiment(client, uri, "gone", files=NOWHERE)
 
 
 @pytest.mark.parametrize(
@@ -407,3 +406,48 @@ def test_no_line_is_printed(uri, search, capfd):
     write(uri, search, record())
     assert capfd.readouterr().out == ""
     assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"
+
+
+def test_nothing_is_written_without_the_lease(uri):
+    lost = []
+
+    def fence():
+        if lost:
+            raise LeaseError("another driver took over")
+
+    tracker, parent = opened(uri, "fenced", fence)
+    tracker.log(record())
+    deadline = time.monotonic() + 30
+    while tracker.pending and time.monotonic() < deadline:
+        time.sleep(0.05)
+    lost.append(True)
+    before = everything(uri, parent)
+    tracker.log(record(1))
+    tracker.log(record(value=0.99, attempt=3))
+    tracker.finish(metrics={"best": 1.0}, tags={}, status="FAILED")
+    assert tracker.close(10), "what was queued is dropped"
+    assert everything(uri, parent) == before
+
+
+def test_a_tracker_without_the_lease_opens_nothing(uri):
+    def fence():
+        raise LeaseError("another driver took over")
+
+    with pytest.raises(LeaseError):
+        opened(uri, "never-opened", fence)
+
+
+def test_double_runs_are_deleted_and_the_first_is_kept(uri):
+    tracker, parent = opened(uri, "doubled")
+    tracker.log(record())
+    assert tracker.close(10)
+    (first,) = children(uri, parent)
+    client = connect(uri)
+    copied = {k: v for k, v in first.data.tags.items() if not k.startswith("mlflow.r")}
+    for _ in range(2):
+        client.create_run(first.info.experiment_id, tags=copied)
+    assert len(children(uri, parent)) == 3
+    again, _ = opened(uri, "doubled")
+    assert again.delete_doubles() == 2
+    assert again.delete_doubles() == 0
+    assert [run.info.run_id for run in children(uri, parent)] == [first.info.run_id]
