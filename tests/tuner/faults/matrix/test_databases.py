@@ -25,6 +25,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings(OLD_LOADER),
+    # what looks at a ledger again and again leaves its connections to the collector
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 # in another process: locks of one process do not exclude each other
 _HOLD = """
