@@ -17,6 +17,7 @@ import optuna
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from tuner import interrupts
 from tuner.cli import app as cli
 from tuner.ledger import ledger
 
@@ -25,7 +26,6 @@ PLACES = {
     "registration": ("tuner.registry.versions", "Registry", "register"),
     "promotion": ("tuner.registry.versions", "Registry", "promote"),
 }
-
 _BACKGROUND = ("tuner-outbox", "lease")
 
 
@@ -75,6 +75,7 @@ def die_in(place: str, writes: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
+    interrupts.install()  # as the command line itself does
     if arguments[0] == "--die-after":
         die_after(int(arguments[1]))
         arguments = arguments[2:]
