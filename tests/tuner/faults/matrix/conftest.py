@@ -1,5 +1,7 @@
 """Fixtures of the fault matrix: a field for searches of the idle method, and its services."""
 
+import gc
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,15 @@ def planted(folder: Path) -> Iterator[Field]:
         forget_methods()
         yield made
     forget_methods()
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_for_the_next_test() -> Iterator[None]:
+    """Collect the connections that looking at a ledger leaves, whose warnings concern nobody."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 @pytest.fixture
