@@ -19,6 +19,7 @@ from . import config_file, data, doctor, listing, output, registry, search, trai
 from .options import SWITCH
 
 _INTERNAL, _INTERRUPTED = 70, 130
+_LOUD = ("sqlalchemy", "alembic", "mlflow.store.db.utils")
 _EXPECTED = {
     "int_parsing": "give a whole number",
     "int_from_float": "give a whole number",
@@ -79,7 +80,7 @@ def root(
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; errors are written to stderr."""
     if not _debugs():
-        for library in ("sqlalchemy", "alembic"):  # an error has its traceback in debugging only
+        for library in _LOUD:  # an error has its traceback in debugging only
             logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     try:
         code = typer.main.get_command(app).main(

@@ -117,6 +117,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     assert _survivors(settings[_MARK]) == []
 
 
+@pytest.mark.fault("F11")
 def test_sqlite_is_refused_for_two_machines(site: Site):
     with site.second_node():
         for variable in ("TUNER_STORAGE", "MLFLOW_TRACKING_URI"):
@@ -128,6 +129,7 @@ def test_sqlite_is_refused_for_two_machines(site: Site):
             assert "Traceback" not in said
 
 
+@pytest.mark.fault("F6")
 def test_a_lost_node_costs_no_trial(site: Site):
     arguments = ["search", *_SEARCH, "--trials", str(_SIZE), "--name", "moved", "--json"]
     with site.second_node() as second, site.driver(*arguments, name="moved") as driver:
@@ -145,6 +147,7 @@ def test_a_lost_node_costs_no_trial(site: Site):
     assert "raylet" not in said
 
 
+@pytest.mark.fault("F6")
 def test_a_machine_that_has_just_gone_is_not_waited_for(site: Site):
     with site.second_node() as second:
         second.lose()
@@ -153,6 +156,7 @@ def test_a_machine_that_has_just_gone_is_not_waited_for(site: Site):
     assert json.loads(out)["trials"]["failed"] == 0
 
 
+@pytest.mark.fault("F12")
 def test_a_database_that_restarts_costs_no_trial(site: Site):
     arguments = ["search", *_SEARCH, "--trials", "8", "--name", "restarted", "--json"]
     with site.driver(*arguments, name="restarted") as driver:
@@ -182,6 +186,7 @@ def test_a_database_that_restarts_costs_no_trial(site: Site):
         ("RAY_AUTH_TOKEN_PATH", "{folder}/other-token", "rejects the token"),
     ],
 )
+@pytest.mark.fault("F10")
 def test_a_service_that_cannot_be_used_is_named(
     site: Site, variable: str, value: str, reason: str
 ):

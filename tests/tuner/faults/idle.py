@@ -1,5 +1,7 @@
 """A method that learns nothing, costs nothing and fails in a way that its settings choose.
 
+Of several faults, as in "none/raise", a trial's first seed chooses one, and finalists the first.
+
 If the variable IDLE_NOTES names a folder, the method notes there which process begins to train at
 which pass, in a file named after the first seed.
 """
@@ -76,8 +78,10 @@ class Idle(Method):
         device: torch.device | str = "cpu",
     ) -> None:
         self.config, self.shape, self.seeds, self.device = config, shape, seeds, device
+        kinds = config.fault.split("/")
+        self.fault = kinds[seeds[0] % len(kinds)] if len(seeds) == 1 else kinds[0]
         if config.at == 0:
-            _misbehave(config.fault)
+            _misbehave(self.fault)
         stripes = torch.arange(config.n_components, device=device)
         self.tensors = {"centres": config.offset - 2 + config.width * stripes}
         self.epoch = 0
@@ -91,10 +95,10 @@ class Idle(Method):
             time.sleep(self.config.pause)
             loss = torch.full((len(self.seeds),), 1 / self.epoch)
             if self.epoch == self.config.at:
-                _misbehave(self.config.fault)
-                if self.config.fault == "nan":
+                _misbehave(self.fault)
+                if self.fault == "nan":
                     loss = loss * torch.nan
-                if self.config.fault == "collapse":
+                if self.fault == "collapse":
                     self.tensors["centres"] = 1e3 + self.tensors["centres"]
             yield Report(stage="idle", epoch=self.epoch, metrics={"loss": loss})
 
@@ -119,6 +123,8 @@ def _misbehave(fault: str) -> None:
         raise RuntimeError("the test asked for it")
     if fault == "memory":
         raise MemoryError
+    if fault == "hang":
+        time.sleep(3600)
     if fault == "hog":
         _take_memory()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import psutil
@@ -53,12 +53,16 @@ class Ended:
 
 @dataclass
 class Field:
-    """A folder with data, a ledger, an MLflow database and files of trials."""
+    """A folder with data; ledger, MLflow and files of trials are there unless told elsewhere."""
 
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    storage: str = ""
+    tracking_uri: str = ""
+    artifacts: Path | None = None
 
     def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.plugin = offer(self.folder / "plugin")
         self.notes = self.folder / "notes"
         self.notes.mkdir()
@@ -71,9 +75,9 @@ class Field:
     @property
     def locations(self) -> Locations:
         return Locations(
-            storage=f"sqlite:///{self.folder / 'tuner.db'}",
-            tracking_uri=f"sqlite:///{self.folder / 'mlflow.db'}",
-            artifacts=self.folder / "artifacts",
+            storage=self.storage or f"sqlite:///{self.folder / 'tuner.db'}",
+            tracking_uri=self.tracking_uri or f"sqlite:///{self.folder / 'mlflow.db'}",
+            artifacts=self.artifacts or self.folder / "artifacts",
         )
 
     @property
@@ -91,15 +95,21 @@ class Field:
         np.save(self.data, points.astype(np.float32))
 
     @contextmanager
-    def driver(self, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
+    def driver(
+        self,
+        *arguments: str,
+        module: str = "tests.tuner.faults.driver",
+        stdout: int | IO[str] = subprocess.PIPE,
+        stderr: int | IO[str] = subprocess.PIPE,
+    ) -> "Iterator[subprocess.Popen[str]]":
         """Run a driver; afterwards, kill it and all processes that it started."""
-        command = [sys.executable, "-m", "tests.tuner.faults.driver", *arguments]
+        command = [sys.executable, "-m", module, *arguments]
         process = subprocess.Popen(
             command,
             cwd=self.folder,
             env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
             text=True,
             start_new_session=True,
         )
@@ -121,23 +131,33 @@ class Field:
             out, err = process.communicate(timeout=TIMEOUT)
         return Ended(process.returncode, out, err, time.monotonic() - began)
 
+    def exists(self, name: str) -> bool:
+        """Return whether the ledger has a search."""
+        return name in search_names(self.locations.storage)
+
     def entries(self, name: str) -> list[TrialRecord]:
         """Return the trials of a search in the ledger, none before it begins."""
-        if not (self.folder / "tuner.db").is_file() or name not in search_names(
-            self.locations.storage
-        ):
+        if not self.exists(name):
             return []
         return Ledger.load(self.locations.storage, name).trials()
 
     def evaluations(self, name: str, number: int) -> list[Evaluation]:
         """Return the evaluations in a trial's files."""
-        return read_evaluations(self.locations.artifacts / name / f"trial-{number:05d}")
+        return read_evaluations(self.trial_folder(name, number))
 
     def starts(self, number: int, *, seed: int = 0) -> list[tuple[int, int]]:
         """Return the processes that have trained an idle trial, and the pass each began at."""
         path = self.notes / str(trial_seeds(seed, number, 1)[0])
         lines = path.read_text().splitlines() if path.is_file() else []
         return [(int(pid), int(epoch)) for pid, epoch in (line.split() for line in lines)]
+
+    def ended(self, name: str) -> int:
+        """Return how many trials of a search have ended."""
+        return sum(entry.ended is not None for entry in self.entries(name))
+
+    def trial_folder(self, name: str, number: int) -> Path:
+        """Return where a trial keeps its files."""
+        return self.locations.artifacts / name / f"trial-{number:05d}"
 
     def epoch(self, name: str, number: int) -> int:
         """Return the last epoch of a trial."""

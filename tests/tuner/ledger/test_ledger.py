@@ -296,6 +296,7 @@ def test_a_driver_may_die_between_any_two_writes(
 @pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["asha", "median"])
 @pytest.mark.usefixtures("dead_owner")
+@pytest.mark.fault("F1")
 def test_a_driver_may_die_between_all_two_writes(scheduler: str, tmp_path: Path) -> None:
     assert _survives(scheduler, tmp_path, 1) > 30
 

@@ -356,6 +356,7 @@ def test_an_unreachable_service_is_an_error_within_ten_seconds(bad):
 
 
 @pytest.mark.slow
+@pytest.mark.fault("F10")
 def test_a_server_that_never_answers_is_noticed_within_ten_seconds():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
@@ -372,6 +373,7 @@ def test_four_processes_may_create_a_store_at_once(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.fault("F8")
 def test_a_killed_and_restarted_server_loses_and_duplicates_nothing(tmp_path, search, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     port = free_port()

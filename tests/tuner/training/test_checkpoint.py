@@ -173,6 +173,7 @@ def test_checkpoints_of_later_steps_are_removed(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.fault("F14")
 def test_a_killed_writer_never_leaves_an_incomplete_checkpoint(tmp_path):
     program = textwrap.dedent(f"""
         import itertools, pathlib, torch
