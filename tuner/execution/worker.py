@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..evaluation.graph import NeighbourGraph
     from ..evaluation.structureless import CloudTest
 
+_LAST_SECONDS = 4.0  # that an interrupted search waits for an object store
+
 
 def cap_memory(gpu_share: float) -> None:
     """Limit this process to its share of a GPU's memory if several processes use the GPU."""
@@ -78,4 +80,4 @@ class TrialTrainable(tune.Trainable):
         """Save a checkpoint of a trial that is interrupted."""
         if not self._trial.finished:
             with contextlib.suppress(FilesError):
-                self._trial.save()
+                self._trial.save(patience=_LAST_SECONDS)

@@ -35,6 +35,11 @@ def is_store(text: str) -> bool:
     return urlsplit(text).scheme in SCHEMES
 
 
+def impatient(folder: Place, seconds: float) -> Place:
+    """Return the same place, whose store is waited for no longer than some seconds per call."""
+    return folder if isinstance(folder, Path) else StorePath(str(folder), patience=seconds)
+
+
 def delete_folder(folder: Place) -> None:
     """Delete a folder with everything in it."""
     if isinstance(folder, Path):
