@@ -53,12 +53,12 @@ def test_a_disk_that_cannot_be_written_ends_the_search_with_its_own_error(tmp_pa
 def test_a_store_that_stays_away_ends_the_search_with_its_own_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(store_access, "PATIENCE", 1.0)
     with running_store() as store:
         set_variables(store, monkeypatch)
         one = worker(f"{store.url}/trial-00000")
         assert "evaluation" in one.step()
         store.stop()
+        monkeypatch.setattr(store_access, "PATIENCE", 1.0)
         error = told(one.step())
         monkeypatch.setattr(store_access, "PATIENCE", 60.0)
         began = time.monotonic()
