@@ -12,13 +12,13 @@ from urllib.parse import unquote, urlsplit
 from ..errors import DiskError
 from ..redaction import redact
 from .object_store import StorePath
-from .store_access import PROBE_PATIENCE, SCHEMES, check_url, refusal
+from .store_access import PROBE, PROBE_PATIENCE, SCHEMES, check_url, refusal
 
 Place = Path | StorePath
 
 
-def place(text: str | Path) -> Place:
-    """Return the place at a path or URL, or raise UsageError."""
+def place(text: str | Path, *, flag: str = "--artifacts") -> Place:
+    """Return the place at a path or URL, or raise UsageError that names the flag it came from."""
     if isinstance(text, Path):
         return text
     parts = urlsplit(text) if "://" in text else None
@@ -26,7 +26,7 @@ def place(text: str | Path) -> Place:
         return Path(text)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
         return Path(unquote(parts.path))
-    check_url(text)
+    check_url(text, flag=flag)
     return StorePath(text)
 
 
@@ -95,7 +95,7 @@ def probe(folder: Place) -> None:
 
 
 def _probed_store(folder: StorePath, content: bytes) -> bytes:
-    url, end = f"{folder}/.probe-{uuid.uuid4().hex}", time.monotonic() + PROBE_PATIENCE
+    url, end = f"{folder}/{PROBE}{uuid.uuid4().hex}", time.monotonic() + PROBE_PATIENCE
 
     def file() -> StorePath:
         return StorePath(url, patience=end - time.monotonic())
@@ -111,7 +111,7 @@ def _probed_store(folder: StorePath, content: bytes) -> bytes:
 def _probed_disk(folder: Path, content: bytes) -> bytes:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-") as file:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=PROBE) as file:
             file.write(content)
             file.flush()
             return Path(file.name).read_bytes()
