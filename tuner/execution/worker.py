@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ..evaluation.graph import NeighbourGraph
     from ..evaluation.structureless import CloudTest
 
+_LAST_SECONDS = 4.0  # that an interrupted search waits for an object store
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -110,4 +112,4 @@ class TrialTrainable(tune.Trainable):
         stop_clock()
         if not self._trial.finished:
             with contextlib.suppress(FilesError):
-                self._trial.save()
+                self._trial.save(patience=_LAST_SECONDS)

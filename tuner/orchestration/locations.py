@@ -32,7 +32,7 @@ def _artifacts() -> Place:
 def artifacts_at(text: str, *, flag: str = "--artifacts") -> Place:
     """Return the absolute place of the files of searches, or raise UsageError."""
     if text.isprintable() and text.strip():
-        found = place(text)
+        found = place(text, flag=flag)
         with suppress(RuntimeError):  # a loop of links, or the home of an unknown user
             return found.expanduser().resolve() if isinstance(found, Path) else found
     raise UsageError(f"{flag} {text!r} is not a folder: choose one that all machines can access")

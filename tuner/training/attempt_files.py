@@ -9,7 +9,7 @@ from ..errors import TunerError
 from . import checkpoint
 from .attempts import CHECKPOINTS, attempts, is_attempt, names_in, new_attempt, order
 from .evaluations import Evaluation, EvaluationLog, recorded_in
-from .places import Place, delete_folder
+from .places import Place, delete_folder, impatient
 
 
 class SupersededError(TunerError):
@@ -58,9 +58,20 @@ class AttemptFiles:
         assert self._log is not None
         self._log.append(evaluation)
 
-    def save(self, step: int, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
-        """Write a checkpoint; delete those of earlier attempts once this one has two."""
-        folder = self.folder / CHECKPOINTS
+    def save(
+        self,
+        step: int,
+        tensors: Mapping[str, Tensor],
+        document: Mapping[str, Any],
+        *,
+        patience: float | None = None,
+    ) -> None:
+        """Write a checkpoint; delete those of earlier attempts once this one has two.
+
+        `patience` is how many seconds to wait for an object store, by default a minute.
+        """
+        own = self.folder if patience is None else impatient(self.folder, patience)
+        folder = own / CHECKPOINTS
         checkpoint.save_checkpoint(folder, step, tensors, document)
         if self._earlier and len(checkpoint.saved_checkpoints(folder)) > 1:
             for attempt in self._earlier:

@@ -13,13 +13,13 @@ from ..errors import DiskError
 from ..redaction import redact
 from ..small_files import left_as_found
 from .object_store import StorePath
-from .store_access import PROBE_PATIENCE, SCHEMES, check_url, refusal
+from .store_access import PROBE, PROBE_PATIENCE, SCHEMES, check_url, refusal
 
 Place = Path | StorePath
 
 
-def place(text: str | Path) -> Place:
-    """Return the place at a path or URL, or raise UsageError."""
+def place(text: str | Path, *, flag: str = "--artifacts") -> Place:
+    """Return the place at a path or URL, or raise UsageError that names the flag it came from."""
     if isinstance(text, Path):
         return text
     parts = urlsplit(text) if "://" in text else None
@@ -27,13 +27,18 @@ def place(text: str | Path) -> Place:
         return Path(text)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
         return Path(unquote(parts.path))
-    check_url(text)
+    check_url(text, flag=flag)
     return StorePath(text)
 
 
 def is_store(text: str) -> bool:
     """Return whether a text is the URL of a place in an object store."""
     return urlsplit(text).scheme in SCHEMES
+
+
+def impatient(folder: Place, seconds: float) -> Place:
+    """Return the same place, whose store is waited for no longer than some seconds per call."""
+    return folder if isinstance(folder, Path) else StorePath(str(folder), patience=seconds)
 
 
 def delete_folder(folder: Place) -> None:
@@ -91,7 +96,7 @@ def probe(folder: Place) -> None:
 
 
 def _probed_store(folder: StorePath, content: bytes) -> bytes:
-    url, end = f"{folder}/.probe-{uuid.uuid4().hex}", time.monotonic() + PROBE_PATIENCE
+    url, end = f"{folder}/{PROBE}{uuid.uuid4().hex}", time.monotonic() + PROBE_PATIENCE
 
     def file() -> StorePath:
         return StorePath(url, patience=end - time.monotonic())
@@ -108,7 +113,7 @@ def _probed_disk(folder: Path, content: bytes) -> bytes:
     try:
         with left_as_found(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-") as file:
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=PROBE) as file:
                 file.write(content)
                 file.flush()
                 return Path(file.name).read_bytes()

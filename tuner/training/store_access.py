@@ -19,6 +19,9 @@ PATIENCE = 60.0
 """Seconds for which calls are repeated while a store does not answer."""
 
 PROBE_PATIENCE = 8.0
+PROBE = ".probe-"
+"""How the names of files begin that only try out a place."""
+
 _CALL_SECONDS = 20.0  # for one call, besides the time that its bytes take
 _LEAST_SECONDS = 0.5
 _BYTES_PER_SECOND = 1e6
@@ -47,29 +50,27 @@ _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def check_url(url: str) -> None:
+def check_url(url: str, *, flag: str) -> None:
     """Raise UsageError unless a URL names a place in a store that this installation can use."""
     parts, shown = urlsplit(url), redact(url)
     if parts.scheme not in _KINDS:
         schemes = ", ".join(f"{scheme}://" for scheme in sorted({*_KINDS, "file"}))
-        raise UsageError(
-            f"--artifacts {shown!r} is not a folder: give a path, or a URL with {schemes}"
-        )
+        raise UsageError(f"{flag} {shown!r} is not a folder: give a path, or a URL with {schemes}")
     package, extra, variables = _KINDS[parts.scheme]
     container, at, account = parts.netloc.rpartition("@")
     is_azure = package == "adlfs"  # abfs://container@account.dfs.core.windows.net/folder
     if (at and not is_azure) or ":" in container or parts.query or parts.fragment:
         raise UsageError(
-            f"--artifacts {shown!r} holds more than a place: set credentials by {variables}, and "
+            f"{flag} {shown!r} holds more than a place: set credentials by {variables}, and "
             f"give only {parts.scheme}://BUCKET/FOLDER"
         )
     if not _NAME.fullmatch(account) or not url.isprintable() or _has_dots(parts.path):
         raise UsageError(
-            f"--artifacts {shown!r} is not a place in a store: give {parts.scheme}://BUCKET/FOLDER"
+            f"{flag} {shown!r} is not a place in a store: give {parts.scheme}://BUCKET/FOLDER"
         )
     if find_spec(package) is None:
         raise UsageError(
-            f"--artifacts {shown!r} needs the package {package}, which is not installed: "
+            f"{flag} {shown!r} needs the package {package}, which is not installed: "
             f"pip install 'tuner[{extra}]'"
         )
 
@@ -113,7 +114,7 @@ def path_in_store(url: str) -> str:
 def refusal(url: str, reason: str) -> DiskError:
     """Return the error of a store that refuses a call."""
     return DiskError(
-        f"{redact(url)} cannot be used ({reason}): check --artifacts or TUNER_ARTIFACTS, and set "
+        f"{_shown(url)} cannot be used ({reason}): check --artifacts or TUNER_ARTIFACTS, and set "
         f"{_variables(url)}"
     )
 
@@ -163,7 +164,7 @@ def _is_refusal(error: Exception) -> bool:
 
 def _unreachable(url: str, seconds: float, error: BaseException | None) -> StoreError:
     return StoreError(
-        f"the object store of {redact(url)} has not answered for {seconds:.0f} s "
+        f"the object store of {_shown(url)} has not answered for {seconds:.0f} s "
         f"({_reason(error)}): check --artifacts or TUNER_ARTIFACTS, the network, and "
         f"{_variables(url)}"
     )
@@ -175,6 +176,10 @@ def _reason(error: BaseException | None) -> str:
     for secret in filter(None, map(os.environ.get, _SECRETS)):
         text = text.replace(secret, "***")
     return text
+
+
+def _shown(url: str) -> str:
+    return redact(url.partition(f"/{PROBE}")[0])
 
 
 def _variables(url: str) -> str:

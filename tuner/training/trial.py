@@ -83,13 +83,16 @@ class Trial:
             self.save()  # after the line above: a resumed trial does not repeat evaluations
         return evaluation
 
-    def save(self) -> None:
-        """Write a checkpoint, unless training has not completed an epoch."""
+    def save(self, *, patience: float | None = None) -> None:
+        """Write a checkpoint, unless training has not completed an epoch.
+
+        `patience` is how many seconds to wait for an object store, by default a minute.
+        """
         if self._epoch == 0:
             return
         tensors, scalars = checkpoint.split_state(self.method.state())
         document = {"job": _identity(self.spec), "epoch": self._epoch, "scalars": scalars}
-        self._attempt_files().save(self._epoch, tensors, document)
+        self._attempt_files().save(self._epoch, tensors, document, patience=patience)
         self._saved = time.monotonic()
 
     @property

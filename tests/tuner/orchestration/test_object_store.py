@@ -24,7 +24,7 @@ from tuner.orchestration.sync import sync
 from tuner.registry import load
 from tuner.study.study import Study
 from tuner.tracking import connect
-from tuner.training import object_store
+from tuner.training import store_access
 from tuner.training.evaluations import read_evaluations
 from tuner.training.pretraining_cache import CacheEntry
 
@@ -110,9 +110,13 @@ def test_a_store_that_goes_away_leaves_a_search_that_resumes(
     session: Session, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(object_store.store_access, "PATIENCE", 1.0)
     away = study(tmp_path, dataset=str(tmp_path / "blobs.npz"), labels=None)
-    stops_after_a_trial = iter([lambda: None, lambda: None, store.stop])
+
+    def stop() -> None:
+        store.stop()
+        monkeypatch.setattr(store_access, "PATIENCE", 1.0)
+
+    stops_after_a_trial = iter([lambda: None, lambda: None, stop])
     watched = Session(
         locations=session.locations,
         resources=session.resources,
@@ -121,6 +125,7 @@ def test_a_store_that_goes_away_leaves_a_search_that_resumes(
     )
     with no_ray(), pytest.raises(StoreError, match="has not answered"):
         search(away, watched)
+    monkeypatch.setattr(store_access, "PATIENCE", 60.0)
     store.start()
     with no_ray():
         result = resume("far", session)

@@ -246,9 +246,9 @@ def test_a_store_that_stays_away_is_an_error_and_not_a_damaged_checkpoint(
 ) -> None:
     with running_store() as own:
         set_variables(own, monkeypatch)
-        root = StorePath(own.url, patience=1.0)
-        checkpoint.save_checkpoint(root / "c", 1, TENSORS, {})
+        checkpoint.save_checkpoint(place(own.url) / "c", 1, TENSORS, {})
         own.stop()
+        root = StorePath(own.url, patience=1.0)
         with pytest.raises(StoreError, match="has not answered"):
             checkpoint.latest_valid(root / "c")
         with pytest.raises(StoreError, match="has not answered"):

@@ -168,7 +168,7 @@ def test_a_checkpoint_is_never_ahead_of_what_is_written(
     seen = []
     saved = Trial.save
 
-    def save(one: Trial) -> None:
+    def save(one: Trial, **_: Any) -> None:
         seen.append(read_evaluations(tmp_path)[-1].epoch)
         saved(one)
 
