@@ -43,7 +43,7 @@ from .adapters import (
 from .connection import connecting
 from .nodes import alive_nodes, check_nodes, machine_resources
 from .tasks import MAX_RETRIES, beside_trials, finished, quiet
-from .threads import in_thread
+from .threads import StartThread
 from .trial_controller import TrialController
 from .watch import CapacityWatch, HeadWatch
 from .worker import Limits, TrialTrainable, make_cloud_test, make_graph, train_finalist
@@ -101,6 +101,7 @@ class Cluster:
         self._on_message = on_message
         self._is_started = False
         self._head_watch: HeadWatch | None = None
+        self._start_thread: StartThread | None = None
         self._search = ""
         self.gpus_per_trial = 0.0
         self.workers = 1
@@ -233,7 +234,7 @@ class Cluster:
             except ServiceError:
                 if self.resources.address is not None:
                     raise
-                ray.shutdown()  # under load, parts of Ray wait for each other in vain
+                self._shut_down()  # under load, parts of Ray wait for each other in vain
                 self._connect()
         # a machine that dies would fill the terminal with its log
         ray._private.worker._worker_logs_enabled = False
@@ -244,13 +245,18 @@ class Cluster:
         )
         with watched:
             if self._is_started:
-                ray.shutdown()
+                self._shut_down()
                 self._working_folder.cleanup()
+
+    def _shut_down(self) -> None:
+        ray.shutdown()
+        if self._start_thread is not None:
+            self._start_thread.close()
 
     def _connect(self) -> None:
         address = self.resources.address
         with connecting(address):
-            in_thread(
+            self._start_thread = StartThread(
                 lambda: ray.init(
                     address=address or "local",
                     num_cpus=None if address else self._local_cpus(),
@@ -260,6 +266,7 @@ class Cluster:
                     configure_logging=False,
                 )
             )
+            self._start_thread.start()
 
     def _take_resources(self) -> None:
         total = ray.cluster_resources()

@@ -1,35 +1,53 @@
-"""Calls that an interrupt must not cut in half."""
+"""A thread in which Ray starts, so that signals reach the search and not Ray."""
 
 import threading
 from collections.abc import Callable
+from typing import final
 
 
-def in_thread(call: Callable[[], object]) -> None:
-    """Run `call` in a thread of its own and wait for it, also past a first interrupt.
+@final
+class StartThread:
+    """Runs one call, and lives on until it is closed.
 
     Ray replaces the handler of SIGTERM where it starts in the main thread, and cannot be stopped
-    while it starts. The interrupt is raised once the call has ended; a second one at once. What
-    `call` raises is raised here.
+    while it starts. The thread must not end before Ray does, since the kernel kills Ray's
+    processes when the thread that started them ends.
     """
-    failures: list[BaseException] = []
 
-    def run() -> None:
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+        self._failure: BaseException | None = None
+        self._called, self._closed = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tuner-start", daemon=True)
+
+    def start(self) -> None:
+        """Wait for the call, also past a first interrupt, which is raised afterwards.
+
+        A second interrupt is raised at once, and what the call raises is raised here.
+        """
+        interrupt: KeyboardInterrupt | None = None
+        self._thread.start()
+        while not self._called.is_set():
+            try:
+                self._called.wait()
+            except KeyboardInterrupt as error:
+                if interrupt is not None:
+                    raise
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        """Let the thread end, and with it what it has started."""
+        self._closed.set()
+
+    def _run(self) -> None:
         try:
-            call()
+            self._call()
         except BaseException as error:  # raised again in the calling thread
-            failures.append(error)
-
-    thread = threading.Thread(target=run, name="tuner-start", daemon=True)
-    interrupt: KeyboardInterrupt | None = None
-    thread.start()
-    while thread.is_alive():
-        try:
-            thread.join()
-        except KeyboardInterrupt as error:
-            if interrupt is not None:
-                raise
-            interrupt = error
-    if interrupt is not None:
-        raise interrupt
-    if failures:
-        raise failures[0]
+            self._failure = error
+        finally:
+            self._called.set()
+        self._closed.wait()
