@@ -25,17 +25,13 @@ class StartThread:
 
         A second interrupt is raised at once, and what the call raises is raised here.
         """
-        interrupt: KeyboardInterrupt | None = None
-        self._thread.start()
-        while not self._called.is_set():
-            try:
+        try:
+            self._thread.start()
+            self._called.wait()
+        except KeyboardInterrupt:
+            if self._thread.is_alive():
                 self._called.wait()
-            except KeyboardInterrupt as error:
-                if interrupt is not None:
-                    raise
-                interrupt = error
-        if interrupt is not None:
-            raise interrupt
+            raise
         if self._failure is not None:
             raise self._failure
 

@@ -38,8 +38,9 @@ def test_an_interrupt_waits_for_the_call() -> None:
     ended: list[bool] = []
 
     def call() -> None:
+        time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.5)
+        time.sleep(0.3)
         ended.append(True)
 
     starter = StartThread(call)
@@ -54,8 +55,8 @@ def test_a_second_interrupt_does_not_wait() -> None:
 
     def call() -> None:
         for _ in range(2):
+            time.sleep(0.3)
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.5)
         release.wait(60)
 
     starter = StartThread(call)
@@ -77,7 +78,8 @@ def die_with_parent():
 children = []
 
 def call():
-    children.append(subprocess.Popen([sys.executable, "-c", {child!r}], preexec_fn=die_with_parent))
+    command = [sys.executable, "-c", {child!r}]
+    children.append(subprocess.Popen(command, preexec_fn=die_with_parent))
 
 starter = StartThread(call)
 starter.start()
