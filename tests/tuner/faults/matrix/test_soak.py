@@ -146,12 +146,14 @@ class Soak:
 
     def _torn(self, driver: psutil.Process, _: contextlib.ExitStack) -> None:
         """Kill everything and cut the last line of a running trial, as a power cut does."""
-        running = [e.number for e in self.field.entries("soak") if e.state == "RUNNING"]
-        ours = [driver, *driver.children(recursive=True)]
-        for one in ours:
+        assert self.process is not None
+        others = driver.children(recursive=True)
+        for one in (driver, *others):
             with contextlib.suppress(psutil.Error):
                 one.kill()
-        psutil.wait_procs(ours, timeout=30)
+        self.process.wait()
+        psutil.wait_procs(others, timeout=30)
+        running = [e.number for e in self.field.entries("soak") if e.state == "RUNNING"]
         paths = [self.field.trial_folder("soak", n) / "metrics.jsonl" for n in running]
         written = [path for path in paths if path.is_file() and path.stat().st_size > 100]
         if written:
