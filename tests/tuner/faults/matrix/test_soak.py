@@ -178,7 +178,7 @@ def test_f29_a_soak_loses_nothing_and_grows_nowhere(
         assert failed == [], "no worker was killed three times in one trial"
         assert {len(runs) for runs in trial_runs(field, "soak").values()} == {1}
         check_points(field, "soak")
-    assert sum(soak.injected.values()) > 3, "nearly nothing was injected"
+    assert sum(soak.injected.values()) >= soak_seconds / 60, "nearly nothing was injected"
     for driver in {s.driver for s in soak.samples}:
         _check_flat([s for s in soak.samples if s.driver == driver and s.ended > 0])
 
