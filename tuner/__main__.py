@@ -13,7 +13,9 @@ def main() -> None:
         warnings.simplefilter("ignore")
     try:
         from .cli.app import run
+        from .cli.output import prepare_streams
 
+        prepare_streams()
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # during the imports
         sys.stderr.write("error: interrupted\n")

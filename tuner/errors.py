@@ -77,10 +77,20 @@ class PromotionConflictError(PromotionRefusedError):
     """The champion has changed since the challenger was compared with it."""
 
 
-class DiskError(TunerError):
-    """A folder is not writable, or the disk is full."""
+class FilesError(TunerError):
+    """The files of a search cannot be written or read; the search can be resumed once they can."""
+
+
+class DiskError(FilesError):
+    """A folder or an object store is not writable, or the disk is full."""
 
     exit_code = 74
+
+
+class StoreError(FilesError):
+    """An object store does not respond."""
+
+    exit_code = 4
 
 
 class LeaseError(TunerError):
@@ -100,5 +110,6 @@ class InterruptedSearchError(TunerError):
 
 def did_you_mean(value: str, allowed: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the closest match in `allowed`, or an empty string."""
-    close = get_close_matches(value, list(allowed), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    folded = {name.casefold(): name for name in allowed}
+    close = get_close_matches(value.casefold(), folded, n=1)
+    return f"; did you mean {folded[close[0]]!r}?" if close else ""

@@ -2,9 +2,10 @@
 
 import re
 
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>\S*)@")
-_SECRET = r"[^\s=&?;]*(?:pass|pwd|token|secret|key|signature|credential)[^\s=&?;]*"
-_PARAMETER = re.compile(rf"(?P<name>[?&;]{_SECRET}=)[^\s&;'\"]*", re.IGNORECASE)
+_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,63}://)(?P<userinfo>\S*)@")
+# names are bounded, or the time would be the square of the length of a text
+_SECRET = r"[^\s=&?;]{0,99}(?:pass|pwd|token|secret|key|signature|credential)[^\s=&?;]{0,99}"
+_PARAMETER = re.compile(rf"(?P<name>[?&;](?:sig|{_SECRET})=)[^\s&;'\"]*", re.IGNORECASE)
 _MASK = "***"
 
 

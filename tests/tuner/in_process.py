@@ -19,6 +19,7 @@ from tuner.evaluation.structureless import cloud_test, scored_graph
 from tuner.orchestration.locations import Locations
 from tuner.study.result import Result
 from tuner.study.study import Study
+from tuner.training.attempts import attempts
 from tuner.training.finalist import Finalist, fit_finalist
 from tuner.training.trial import Trial
 from tuner.training.trial_inputs import trial_data
@@ -123,12 +124,16 @@ class FinishedSearch:
     @property
     def model(self) -> Path:
         """The folder of a model of kmeans."""
-        return self.locations.artifacts / self.result.search / "finalist-0" / "replica-0"
+        return self._model("finalist-0")
 
     @property
     def other_model(self) -> Path:
         """The folder of a model of gmm, which can sample."""
-        return self.locations.artifacts / self.result.search / "finalist-1" / "replica-0"
+        return self._model("finalist-1")
+
+    def _model(self, finalist: str) -> Any:
+        (attempt,) = attempts(self.locations.artifacts / self.result.search / finalist)
+        return attempt / "replica-0"
 
 
 @functools.cache

@@ -20,6 +20,8 @@ from tuner.orchestration.locations import Locations
 from tuner.orchestration.search import resume
 from tuner.orchestration.session import Session
 from tuner.orchestration.status import status_of
+from tuner.training import checkpoint
+from tuner.training.attempts import attempts
 from tuner.training.evaluations import read_evaluations
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
@@ -139,6 +141,16 @@ def test_a_stored_search_resumes_from_its_checkpoint(locations: Locations) -> No
     assert resumed[-1].epoch == 20
     assert result.trials == {"total": 8, "complete": 6, "pruned": 0, "failed": 2}
     assert [finding for finding in examine("stored", locations) if not finding.ok] == []
+
+
+def test_stored_attempts_are_read_newest_first() -> None:
+    folder = STORED / "attempts" / "trial-00007"
+    newest, before = attempts(folder)
+    assert (newest.name[:11], before.name[:11]) == ("attempt-001", "attempt-000")
+    assert [e.epoch for e in read_evaluations(folder)] == list(range(1, 8))
+    found, note = checkpoint.latest_valid(newest / "checkpoints")
+    assert found is not None
+    assert (found[1]["epoch"], note) == (7, "")
 
 
 def ended(trial: TrialRecord) -> tuple[object, ...]:

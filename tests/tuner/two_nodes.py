@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -20,12 +21,15 @@ DATABASES = ("tuner", "mlflow")
 
 
 class Postgres:
-    """A PostgreSQL of one's own on loopback, with a database and a role for each of two users."""
+    """A PostgreSQL of one's own, with a database and a role for each of two users.
 
-    def __init__(self, folder: Path) -> None:
+    It listens on loopback, and at a second address for the network around that.
+    """
+
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         assert found, "PostgreSQL's server is not installed: apt-get install postgresql"
-        self._bin, self._folder = found[-1].parent, folder
+        self._bin, self._folder, self._address = found[-1].parent, folder, address
         # it refuses to run as root; Debian's package brings a user for it
         self._user = "postgres" if os.geteuid() == 0 else None
         self.port = free_port()
@@ -36,10 +40,13 @@ class Postgres:
             shutil.chown(secret, self._user)
         flags = ["--auth", "scram-sha-256", "--username", "postgres", "--pwfile", str(secret)]
         self._call("initdb", "-D", str(folder / "data"), *flags)
+        with (folder / "data/pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {address}/24 scram-sha-256\n")
 
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
-        settings = ["listen_addresses=127.0.0.1", f"unix_socket_directories={self._folder}"]
+        addresses = ",".join({"127.0.0.1", self._address})
+        settings = [f"listen_addresses={addresses}", f"unix_socket_directories={self._folder}"]
         options = [flag for setting in settings for flag in ("-c", setting)]
         command = [self._bin / "postgres", "-D", self._folder / "data", "-p", str(self.port)]
         with (self._folder / "log").open("ab") as log:
@@ -65,7 +72,7 @@ class Postgres:
 
     def url(self, name: str) -> str:
         """Return the address of a database, its password included."""
-        return f"postgresql+psycopg://{name}:{PASSWORD}@127.0.0.1:{self.port}/{name}"
+        return f"postgresql+psycopg://{name}:{PASSWORD}@{self._address}:{self.port}/{name}"
 
     def psql(self, command: str) -> str:
         """Run a command as the server's owner and return what it prints."""
@@ -93,10 +100,10 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[Postgres]:
+def postgres(address: str = "127.0.0.1") -> Iterator[Postgres]:
     """Run a PostgreSQL with its databases."""
     with tempfile.TemporaryDirectory(prefix="tuner-pg-", ignore_cleanup_errors=True) as folder:
-        server = Postgres(Path(folder))
+        server = Postgres(Path(folder), address)
         server.start()
         try:
             server.create()
@@ -106,10 +113,10 @@ def postgres() -> Iterator[Postgres]:
 
 
 @contextlib.contextmanager
-def tracking(folder: Path, database: str) -> Iterator[str]:
+def tracking(folder: Path, database: str, address: str = "127.0.0.1") -> Iterator[str]:
     """Run an MLflow server on a database and return its address."""
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", address]
     command += ["--port", str(port), "--workers", "1"]
     command += ["--artifacts-destination", str(folder / "mlflow-artifacts")]
     settings = {
@@ -127,18 +134,25 @@ def tracking(folder: Path, database: str) -> Iterator[str]:
             start_new_session=True,
         )
     try:
-        wait_for(f"http://127.0.0.1:{port}/health")
-        yield f"http://127.0.0.1:{port}"
+        wait_for(f"http://{address}:{port}/health")
+        yield f"http://{address}:{port}"
     finally:
         kill(process)
 
 
 class Node:
-    """A node of a Ray cluster with one CPU, made by `ray start`."""
+    """A node of a Ray cluster with one CPU, made by `ray start`; `prefix` runs it elsewhere."""
 
-    def __init__(self, folder: Path, *flags: str, settings: dict[str, str]) -> None:
-        command = [str(Path(sys.executable).with_name("ray")), "start", "--block", *flags]
-        command += ["--num-cpus", "1", "--object-store-memory", "200000000"]
+    def __init__(
+        self,
+        folder: Path,
+        *flags: str,
+        settings: dict[str, str],
+        cpus: int = 1,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        command = [*prefix, str(Path(sys.executable).with_name("ray")), "start", "--block", *flags]
+        command += ["--num-cpus", str(cpus), "--object-store-memory", "200000000"]
         command += ["--dashboard-agent-listen-port", str(free_port())]
         command += ["--temp-dir", str(folder), "--disable-usage-stats"]
         self.folder, self._log = folder, folder / "start.log"
@@ -168,6 +182,12 @@ class Node:
         psutil.wait_procs(family, timeout=30)
         self._process.wait()
 
+    def kill(self, name: str) -> None:
+        """Kill the process of a name, such as gcs_server, alone."""
+        (found,) = [one for one in self._family() if one.name() == name]
+        found.kill()
+        found.wait(30)
+
     def _family(self) -> list[psutil.Process]:
         try:
             own = psutil.Process(self._process.pid)
@@ -184,11 +204,11 @@ def _title(process: psutil.Process) -> str:
 
 
 @contextlib.contextmanager
-def node(*flags: str, settings: dict[str, str]) -> Iterator[Node]:
+def node(*flags: str, settings: dict[str, str], **options: Any) -> Iterator[Node]:
     """Run a node of a Ray cluster; what is left of it at the end is killed."""
     # the path of a socket has room for 107 characters, which pytest's folders would use up
     with tempfile.TemporaryDirectory(prefix="tuner-ray-", ignore_cleanup_errors=True) as folder:
-        started = Node(Path(folder), *flags, settings=settings)
+        started = Node(Path(folder), *flags, settings=settings, **options)
         try:
             started.wait()
             yield started

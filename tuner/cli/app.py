@@ -13,16 +13,20 @@ from typing import Annotated
 
 import typer
 
-from ..errors import TunerError, did_you_mean
+from ..errors import TunerError, UsageError, did_you_mean
 from ..interrupts import received
 from . import config_file, data, doctor, listing, output, registry, search, train, ui
 from .options import SWITCH
 
 _INTERNAL, _INTERRUPTED = 70, 130
+_LOUD = ("sqlalchemy", "alembic", "mlflow.store.db.utils")
 _EXPECTED = {
     "int_parsing": "give a whole number",
     "int_from_float": "give a whole number",
     "float_parsing": "give a number",
+    "int_parsing_size": "give a whole number of fewer digits",
+    "int_type": "give a whole number",
+    "float_type": "give a number",
     "greater_than_equal": "give at least {ge}",
     "less_than_equal": "give at most {le}",
 }
@@ -76,7 +80,7 @@ def root(
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; errors are written to stderr."""
     if not _debugs():
-        for library in ("sqlalchemy", "alembic"):  # an error has its traceback in debugging only
+        for library in _LOUD:  # an error has its traceback in debugging only
             logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     try:
         code = typer.main.get_command(app).main(
@@ -126,12 +130,19 @@ def _defaults(context: typer.Context) -> tuple[dict[str, dict[str, object]], str
         name: {flag: bool(getattr(p, "is_flag", False)) for flag, p in own.items()}
         for name, own in parameters.items()
     }
-    found, source = config_file.read(Path.cwd(), flags)
+    found, source = config_file.read(_current_folder(), flags)
     defaults = {
         command: {parameters[command][flag].name: value for flag, value in own.items()}
         for command, own in found.items()
     }
     return defaults, source
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current folder was deleted: change to another one") from None
 
 
 def _usage_message(error: typer.TyperException) -> str:

@@ -9,14 +9,17 @@ with that flag, a key in the table of a command to that command only:
     set = {n_components = 12, "gmvae.epochs" = 50}
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, did_you_mean
+from ..small_files import read_small
 
 Flags = Mapping[str, Mapping[str, bool]]
 _TUNER, _PYPROJECT = "tuner.toml", "pyproject.toml"
+_MAX_BYTES = 1 << 20
 _REPEATABLE = ("set", "space", "ordinal", "missing_value")
 
 
@@ -52,7 +55,7 @@ def _document(folder: Path) -> tuple[dict[str, Any], str]:
     """Return the table of defaults and its source; tuner.toml takes precedence."""
     for name in (_TUNER, _PYPROJECT):
         path = folder / name
-        if not path.is_file():
+        if not os.path.lexists(path):
             continue
         document = _parse(path)
         if name == _TUNER:
@@ -69,10 +72,10 @@ def _parse(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        return tomllib.loads(read_small(path, _MAX_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(
-            f"cannot read {path.name} ({error.strerror}): check its permissions"
+            f"{path.name} cannot be read ({error.strerror}): correct or remove it"
         ) from None
     except UnicodeDecodeError:
         raise UsageError(f"{path.name} is not UTF-8 text: save it as UTF-8") from None
@@ -87,9 +90,13 @@ def _as_typed(value: Any, is_switch: bool, key: str, where: str) -> Any:
             raise UsageError(f"{where}: {key} = {value!r}: write true or false")
         return value
     if isinstance(value, dict):
+        if key not in _REPEATABLE:
+            raise UsageError(f"{where}: {key} = {value!r}: write one value, not a table")
         return [f"{name}={_text(inner)}" for name, inner in _flattened(value)]
-    items = [_text(item) for item in value] if isinstance(value, list) else [_text(value)]
-    return items if key in _REPEATABLE else ",".join(items)
+    items = value if isinstance(value, list) else [value]
+    if any(isinstance(item, dict | list) for item in items):
+        raise UsageError(f"{where}: {key} = {value!r}: write a list of texts or numbers")
+    return list(map(_text, items)) if _flag(key) in _REPEATABLE else ",".join(map(_text, items))
 
 
 def _flattened(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -91,7 +91,7 @@ def datasets(json: Json = False) -> None:
 
 def models(name: AnyModel = None, tracking: Tracking = None, json: Json = False) -> None:
     """List the registered models, or the versions of one model."""
-    uri = values.locations(None, tracking, None).tracking_uri
+    uri = values.tracking_uri(tracking)
     versions = _version_documents(name, uri)
     if json:
         show_json(versions)

@@ -319,7 +319,7 @@ Artifacts = Annotated[
         "--artifacts",
         metavar="FOLDER",
         envvar="TUNER_ARTIFACTS",
-        help="Folder for trial files, accessible to all machines.",
+        help="Folder for trial files, accessible to all machines; or s3://BUCKET/FOLDER.",
         show_default="./tuner-artifacts",
         rich_help_panel=_STORAGE,
     ),

@@ -1,18 +1,34 @@
 """Results go to stdout, messages to stderr, and errors are a single line."""
 
+import io
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..errors import DiskError
 from ..redaction import redact
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_LONGEST_WORD = 256  # characters, more than the path of a file usually has
 _SIGPIPE = 128 + 13  # the exit code of a program that SIGPIPE kills
+
+
+def prepare_streams() -> None:
+    """Make stdout and stderr take every character, and be there even where they were closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def show_json(document: Any) -> None:
@@ -30,7 +46,7 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_harmless, row))
     _render(table)
 
 
@@ -42,7 +58,7 @@ def show_facts(facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in facts:
-        table.add_row(name, text)
+        table.add_row(_harmless(name), _harmless(text))
     _render(table)
 
 
@@ -52,6 +68,12 @@ def show(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         raise typer.Exit(discard_stdout()) from None
+    except OSError as error:
+        discard_stdout()
+        raise DiskError(
+            f"the result cannot be written to stdout ({error.strerror}): free some space, or "
+            "write it to another place"
+        ) from None
 
 
 def discard_stdout() -> int:
@@ -61,16 +83,28 @@ def discard_stdout() -> int:
 
 
 def log(text: str) -> None:
-    """Write a line to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Write a line to stderr, if it takes any: a lost message must not end a search."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def show_error(message: str) -> None:
     """Write an error to stderr as one printable line, with secrets masked."""
-    line = " ".join(redact(message).split())
+    line = " ".join(map(_abridged, redact(message).split()))
     printable = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
-    in_colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    dumb = os.environ.get("TERM", "dumb") in ("dumb", "unknown")
+    in_colour = sys.stderr.isatty() and not dumb and not os.environ.get("NO_COLOR")
     log(f"\033[1;31merror:\033[0m {printable}" if in_colour else f"error: {printable}")
+
+
+def _harmless(text: str) -> str:
+    """Return a text that cannot command the terminal or turn around what is beside it."""
+    return _COMMANDS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def _abridged(word: str) -> str:
+    """Return a word without its middle if nobody would read it to the end."""
+    return word if len(word) <= _LONGEST_WORD else f"{word[:60]}…{word[-20:]}"
 
 
 def _render(table: "Table") -> None:
@@ -78,13 +112,14 @@ def _render(table: "Table") -> None:
     from rich.console import Console
 
     is_terminal = sys.stdout.isatty()
+    written = io.StringIO()  # stdout itself is written to by `show` alone, which knows its errors
     console = Console(
+        file=written,
         width=None if is_terminal or "COLUMNS" in os.environ else 10_000,
         markup=False,
         emoji=False,
         highlight=False,
-        force_terminal=None if is_terminal else False,
+        force_terminal=is_terminal,
     )
-    with console.capture() as captured:
-        console.print(table)
-    show("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    console.print(table)
+    show("\n".join(line.rstrip() for line in written.getvalue().splitlines()))

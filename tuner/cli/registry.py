@@ -2,13 +2,19 @@
 
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from ..errors import UsageError
 from . import values
 from .options import SWITCH, Header, Json, Layer, Storage, Tracking
 from .output import log, show, show_json
+
+if TYPE_CHECKING:
+    from ..training.saved_model import Model
+
+_BYTES_PER_VALUE = 40  # of a sample: as drawn, in raw units, encoded and in a table
 
 ModelName = Annotated[
     str, Argument(metavar="NAME", help="Name of the registered model.", show_default=False)
@@ -52,7 +58,9 @@ Points = Annotated[
     int | None,
     Option("-n", metavar="N", help="Points per cluster.", show_default="64, or 12 for all"),
 ]
-SampleSeed = Annotated[int, Option("--seed", metavar="N", help="Random seed.")]
+SampleSeed = Annotated[
+    int, Option("--seed", metavar="N", min=0, max=2**63 - 1, help="Random seed.")
+]
 Picture = Annotated[
     Path,
     Option(
@@ -93,7 +101,8 @@ def rollback(name: ModelName, tracking: Tracking = None, json: Json = False) -> 
     """Restore the previous champion."""
     from ..registry.promotion import open_registry
 
-    registry = open_registry(values.locations(None, tracking, None).tracking_uri, name)
+    registry = open_registry(values.tracking_uri(tracking), name)
+    registry.versions(name)  # an unknown model is refused before it is locked
     champion = registry.rollback(name)
     if json:
         show_json({"name": name, "version": champion.number, "aliases": list(champion.aliases)})
@@ -118,7 +127,7 @@ def predict(
     prediction.check_ending(out, prediction.TABLES)
     from ..registry import load
 
-    loaded = load(model, tracking_uri=values.locations(None, tracking, None).tracking_uri)
+    loaded = load(model, tracking_uri=values.tracking_uri(tracking))
     points, messages = prediction.read_points(
         file,
         labels=labels,
@@ -155,10 +164,26 @@ def sample(
     prediction.check_ending(out, prediction.SAMPLES)
     from ..registry import load
 
-    loaded = load(model, tracking_uri=values.locations(None, tracking, None).tracking_uri)
+    loaded = load(model, tracking_uri=values.tracking_uri(tracking))
     count = (64 if cluster is not None else 12) if n is None else n
+    _require_memory(count, loaded, cluster)
     drawn = prediction.draw_samples(loaded, out, cluster=cluster, n=count, seed=seed)
     if json:
         show_json({"out": str(out), "shape": list(drawn.shape)})
     else:
         show(f"wrote {drawn.shape[0] * drawn.shape[1]:,} points to {out}")
+
+
+def _require_memory(n: int, model: "Model", cluster: int | None) -> None:
+    """Raise UsageError unless there is memory to draw n points of one or of all clusters."""
+    import math
+
+    import psutil
+
+    values = n * (model.n_components if cluster is None else 1) * math.prod(model.shape)
+    needed, free = _BYTES_PER_VALUE * values, psutil.virtual_memory().available
+    if needed > free:
+        raise UsageError(
+            f"-n {n}: the points need {needed / 2**30:.3g} GiB of memory but {free / 2**30:.3g} "
+            "are free: draw fewer points"
+        )

@@ -204,7 +204,7 @@ def status(name: AnySearch = None, storage: Storage = None, json: Json = False) 
     from ..orchestration.status import status_of
     from . import report
 
-    database = values.locations(storage, None, None).storage
+    database = values.locations(storage, None, None, used=("storage",)).storage
     searches = search_names(database) if name is None else [name]
     statuses = [status_of(Ledger.load(database, search)) for search in searches]
     if json:

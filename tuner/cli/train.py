@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 OneMethod = Annotated[str, Option("--method", "-m", metavar="METHOD", help="Method to train.")]
 Out = Annotated[
-    Path | None,
+    str | None,
     Option(
         "--out",
         metavar="FOLDER",
@@ -84,8 +83,7 @@ def train(
     from ..errors import UsageError
     from ..study.study import Study, prepare
 
-    if device not in (None, "cpu", "cuda"):
-        raise UsageError(f"--device {device!r}: choose cpu or cuda")
+    _check_device(device)
     names = values.methods(method)
     if len(names) != 1 or names == ("all",):
         raise UsageError(f"--method {method!r}: give one method, or use tuner search for several")
@@ -111,12 +109,18 @@ def train(
         seed=seed,
         fixed=values.fixed(fixed),
     )
+    locations = values.locations(None, None, artifacts, used=())
     plan = prepare(study)
     from ..orchestration import train as training
+    from ..orchestration.locations import artifacts_at
     from ..training.pretraining_cache import CACHE_FOLDER
 
-    locations = values.locations(None, None, artifacts)
-    folder = training.free_folder(locations.artifacts, plan) if out is None else out.resolve()
+    folder = (
+        training.free_folder(locations.artifacts, plan)
+        if out is None
+        else artifacts_at(out, flag="--out")
+    )
+    training.check_folder(folder)
     log(f"data: {plan.dataset.description}")
     for note in plan.dataset.notes:
         log(f"note: {note}")
@@ -136,6 +140,20 @@ def train(
         show_json(result.to_mapping())
     else:
         _show_result(result)
+
+
+def _check_device(device: str | None) -> None:
+    from ..errors import ResourceError, UsageError
+
+    if device not in (None, "cpu", "cuda"):
+        raise UsageError(f"--device {device!r}: choose cpu or cuda")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ResourceError(
+                "--device cuda: torch finds no GPU on this machine: use --device cpu"
+            )
 
 
 def _show_evaluation(evaluation: "Evaluation") -> None:

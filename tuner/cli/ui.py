@@ -22,7 +22,7 @@ def ui(tracking: Tracking = None, port: Port = 5000) -> None:
     from ..redaction import redact
     from ..sqlite import database_file
 
-    uri = values.locations(None, tracking, None).tracking_uri
+    uri = values.tracking_uri(tracking)
     if uri.startswith(("http://", "https://")):
         show(redact(uri))
         return

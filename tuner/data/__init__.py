@@ -1,6 +1,6 @@
 """Datasets by name, from files or in memory, encoded, split and scaled without using labels.
 
-Imports only `tuner.errors`.
+Imports only `tuner.small_files` and `tuner.errors`.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -91,6 +91,7 @@ def read(
                 f"labels={labels!r} names a column of a table, but {spec} already has labels: "
                 "leave out labels"
             )
+        files.require_applicable(Path(spec), preparation or Preparation())
         return spec, _LOADERS[spec](), spec
     path = _path(spec)
     return _name(path), files.read(path, labels, preparation), checks.shown(path)

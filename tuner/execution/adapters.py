@@ -8,13 +8,15 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, final
 
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from ..errors import DiskError
 from ..training.evaluations import Evaluation
 from .trial_controller import TrialController
+from .watch import CapacityWatch
 
 
 @contextlib.contextmanager
@@ -23,6 +25,28 @@ def _aborting_on_error(controller: TrialController) -> Iterator[None]:
         yield
     except Exception as error:
         controller.abort(error)
+
+
+@contextlib.contextmanager
+def every_loss_retried() -> Iterator[None]:
+    """Let Tune retry a trial whatever became of its worker.
+
+    Tune knows RayActorError and stops the experiment at any other, such as that of Ray's memory
+    monitor. It keeps no type of an error, so the type becomes part of the text.
+    """
+    original = RayActorManager._actor_task_failed
+
+    def failed(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        is_known = isinstance(exception, RayActorError | RayTaskError)
+        if isinstance(exception, RayError) and not is_known:
+            exception = RayActorError(error_msg=f"{type(exception).__name__}: {exception}")
+        original(self, tracked_actor_task, exception)
+
+    RayActorManager._actor_task_failed = failed
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = original
 
 
 @final
@@ -83,8 +107,8 @@ class ControllerScheduler(FIFOScheduler):
         """Return whether the trial continues or stops."""
         decision: str = TrialScheduler.CONTINUE
         with _aborting_on_error(self._controller):
-            if "disk" in result:
-                raise DiskError(result["disk"])
+            if "files" in result:
+                raise result["files"]
             if self._controller.on_evaluation(_number(trial), result["evaluation"]):
                 decision = TrialScheduler.STOP
         return decision
@@ -114,10 +138,11 @@ def _number(trial: Any) -> int:
 
 @final
 class ControllerStopper(Stopper):
-    """Stops Tune once the controller has closed the search."""
+    """Stops Tune once the controller has closed the search, or no machine can run a trial."""
 
-    def __init__(self, controller: TrialController) -> None:
+    def __init__(self, controller: TrialController, capacity: CapacityWatch) -> None:
         self._controller = controller
+        self._capacity = capacity
 
     def __call__(self, *_: Any) -> bool:
         """Return False: the scheduler decides about single trials."""
@@ -125,4 +150,6 @@ class ControllerStopper(Stopper):
 
     def stop_all(self) -> bool:
         """Return whether the search is closed."""
+        with _aborting_on_error(self._controller):
+            self._capacity.check(self._controller.search)
         return self._controller.close_reason is not None

@@ -9,10 +9,8 @@ import logging
 import os
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, final
 
 # read by Ray at import: no usage report, no snapshots, no loggers, no signal handlers
@@ -30,30 +28,38 @@ os.environ.update(
 
 import ray
 from ray import tune
-from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
+from ray.exceptions import RayError
 from ray.tune.error import TuneError
 
-from ..errors import ResourceError, ServiceError, TunerError, UsageError
-from ..training.finalist import Finalist, failed_finalist
+from ..errors import ResourceError, ServiceError, UsageError
+from ..training.finalist import Finalist
 from ..training.trial_inputs import TrialSpec
-from .adapters import ControllerScheduler, ControllerSearcher, ControllerStopper
+from .adapters import (
+    ControllerScheduler,
+    ControllerSearcher,
+    ControllerStopper,
+    every_loss_retried,
+)
 from .connection import connecting
-from .nodes import alive_nodes, check_nodes
+from .nodes import alive_nodes, check_nodes, machine_resources
+from .tasks import MAX_RETRIES, beside_trials, finished, quiet
 from .threads import in_thread
 from .trial_controller import TrialController
+from .watch import CapacityWatch, HeadWatch
 from .worker import Limits, TrialTrainable, make_cloud_test, make_graph, train_finalist
 
 if TYPE_CHECKING:
     from ..data import Dataset
     from ..evaluation.graph import NeighbourGraph
     from ..evaluation.structureless import CloudTest
+    from ..training.places import Place
 
-_MAX_RETRIES = 2
 _MAX_IDLE_RUNS = 5
 _GPU_SHARE = 0.25
 """GPUs per trial by default. Four processes on one GPU train by turns, at a quarter of the pace
 each, which costs no throughput. While one is scored or saved, the others have the GPU.
 """
+_WAIT_SECONDS = 5.0
 _RESOURCE_SECONDS = 60.0  # to wait until the cluster offers what a trial needs
 
 
@@ -88,9 +94,14 @@ class Resources:
 class Cluster:
     """A Ray cluster, connected to or started here, which receives the data of trials once."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(
+        self, resources: Resources, *, on_message: Callable[[str], Any] = lambda _: None
+    ) -> None:
         self.resources = resources
+        self._on_message = on_message
         self._is_started = False
+        self._head_watch: HeadWatch | None = None
+        self._search = ""
         self.gpus_per_trial = 0.0
         self.workers = 1
 
@@ -98,6 +109,7 @@ class Cluster:
         try:
             if not ray.is_initialized():
                 self._start()
+            self._head_watch = HeadWatch(ray.get_runtime_context().gcs_address).start()
             self._take_resources()
         except BaseException:
             self._stop()
@@ -117,7 +129,7 @@ class Cluster:
         """Number of machines in the cluster."""
         return len(alive_nodes())
 
-    def check_machines(self, folder: Path) -> None:
+    def check_machines(self, folder: "Place") -> None:
         """Raise unless every machine sees the folder of trial files and can run a trial."""
         if self.nodes > 1:
             check_nodes(folder)
@@ -128,16 +140,17 @@ class Cluster:
         It is made while workers start, and trials wait for it.
         """
         self._dataset = ray.put(dataset)
-        self._graph = _beside_trials(make_graph).remote(self._dataset, objective)
+        self._graph = beside_trials(make_graph).remote(self._dataset, objective)
 
     def begin_cloud_test(self) -> "Callable[[], CloudTest]":
         """Begin the test for clusters beside other work; return what waits for its result."""
-        test = _beside_trials(make_cloud_test).remote(self._dataset)
+        test = beside_trials(make_cloud_test).remote(self._dataset)
         return lambda: cast("CloudTest", ray.get(test))
 
     def run(self, controller: TrialController) -> None:
         """Run trials until the controller has none left or closes the search."""
         idle_runs, detail = 0, ""
+        self._watch_head(controller.search)
         while controller.close_reason is None and (remaining := controller.remaining()) > 0:
             try:
                 self._fit(controller)
@@ -154,6 +167,11 @@ class Cluster:
                     f"{detail or 'none'})"
                 )
 
+    def _watch_head(self, search: str) -> None:
+        self._search = search
+        if self._head_watch is not None:
+            self._head_watch.search = search
+
     def train_finalists(
         self, specs: dict[int, TrialSpec], test_graph: "NeighbourGraph", *, labels_used: bool
     ) -> Iterator[Finalist]:
@@ -161,7 +179,7 @@ class Cluster:
         task = ray.remote(train_finalist).options(
             num_cpus=self.resources.cpus_per_trial,
             num_gpus=self.gpus_per_trial,
-            max_retries=_MAX_RETRIES,
+            max_retries=MAX_RETRIES,
         )
         data = (self._dataset, self._graph, ray.put(test_graph))
         running = {
@@ -169,8 +187,10 @@ class Cluster:
             for rank, spec in specs.items()
         }
         while running:
-            (ready, *_), _ = ray.wait(list(running))
-            yield _finalist(ready, *running.pop(ready))
+            ready, _ = ray.wait(list(running), timeout=_WAIT_SECONDS)
+            for reference in ready:
+                yield finished(reference, *running.pop(reference))
+            self._capacity.check(self._search)
 
     def _fit(self, controller: TrialController) -> None:
         """Run a new Tune experiment for the trials that have not ended."""
@@ -180,7 +200,8 @@ class Cluster:
             graph=self._graph,
             limits=self._limits,
         )
-        with tempfile.TemporaryDirectory(prefix="tuner-") as scratch, _quiet():
+        scratch = tempfile.TemporaryDirectory(prefix="tuner-")
+        with scratch as folder, quiet(), every_loss_retried():
             tune.Tuner(
                 tune.with_resources(trainable, {k: v for k, v in self._needs.items() if v}),
                 tune_config=tune.TuneConfig(
@@ -193,9 +214,9 @@ class Cluster:
                 ),
                 run_config=tune.RunConfig(
                     name="search",
-                    storage_path=scratch,
+                    storage_path=folder,
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                    stop=ControllerStopper(controller),
+                    stop=ControllerStopper(controller, self._capacity),
                     verbose=0,
                 ),
             ).fit()
@@ -206,7 +227,7 @@ class Cluster:
         # only after the cluster has stopped.
         self._working_folder = tempfile.TemporaryDirectory(prefix="tuner-")
         self._is_started = True  # an interrupt may leave a part of it running
-        with contextlib.chdir(self._working_folder.name), _quiet():
+        with contextlib.chdir(self._working_folder.name), quiet():
             try:
                 self._connect()
             except ServiceError:
@@ -218,9 +239,13 @@ class Cluster:
         ray._private.worker._worker_logs_enabled = False
 
     def _stop(self) -> None:
-        if self._is_started:
-            ray.shutdown()
-            self._working_folder.cleanup()
+        watched = (
+            contextlib.nullcontext() if self._head_watch is None else self._head_watch.ending()
+        )
+        with watched:
+            if self._is_started:
+                ray.shutdown()
+                self._working_folder.cleanup()
 
     def _connect(self) -> None:
         address = self.resources.address
@@ -242,6 +267,7 @@ class Cluster:
         self.gpus_per_trial = (_GPU_SHARE if total.get("GPU") else 0.0) if gpus is None else gpus
         self._check_resources(total)
         self.workers = self.resources.workers or self._slots(total)
+        self._capacity = CapacityWatch(machine_resources, self._needs, self._on_message)
 
     def _local_cpus(self) -> int | None:
         """Return enough CPUs for the requested workers, which may have to share cores."""
@@ -286,41 +312,3 @@ class Cluster:
                 f"the connection to the Ray cluster was lost ({type(error).__name__}): start a "
                 "cluster and resume the search"
             ) from None
-
-
-def _finalist(reference: Any, spec: TrialSpec, rank: int) -> Finalist:
-    """Return a finalist, as failed if its workers died. Raises what its training raised."""
-    try:
-        finalist: Finalist = ray.get(reference)
-    except RayTaskError as error:  # its text is Ray's own traceback
-        raise error.cause if isinstance(error.cause, TunerError) else error from None
-    except (WorkerCrashedError, OutOfMemoryError) as error:
-        kind = "oom" if isinstance(error, OutOfMemoryError) else "worker_lost"
-        return failed_finalist(spec, rank, f"{kind}: {str(error).strip().splitlines()[0]}")
-    except RayError as error:
-        raise ServiceError(
-            f"the Ray cluster lost a finalist ({type(error).__name__}): check `ray status`, then "
-            "resume the search"
-        ) from None
-    return finalist
-
-
-def _beside_trials(function: Callable[..., Any]) -> Any:
-    """Return a remote function that runs for some seconds, without a core of its own."""
-    return ray.remote(function).options(num_cpus=0, max_retries=_MAX_RETRIES)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress the warnings and log messages of Ray and Tune."""
-    names = ("ray", "ray.tune", "ray.train", "ray.data")
-    levels = {name: logging.getLogger(name).level for name in names}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in names:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)

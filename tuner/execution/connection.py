@@ -16,10 +16,11 @@ from pathlib import Path
 from ..environment import environment
 from ..errors import DiskError, ServiceError, TunerError, UsageError
 from ..redaction import redact
+from ..training.places import Place, place, probe
 
 _CONNECTION_ATTEMPTS = "2"  # by Ray, of about a second each
 _TIMEOUT = 3.0
-_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})")
+_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]\0]+):(?P<port>[0-9]{1,5})")
 
 
 @contextmanager
@@ -51,42 +52,65 @@ def check_address(address: str) -> None:
     """
     if address == "auto":
         return
-    match = _HOST_PORT.fullmatch(address)
-    if match is None or not 0 < int(match["port"]) < 65536:
-        shown = redact(address).rpartition("@")[2]
-        raise UsageError(
-            f"RAY_ADDRESS or --address {shown!r} is not valid: give the host and port of the head "
-            "node, such as 10.0.0.5:6379, and run tuner on a machine of that cluster"
-        )
+    host, port = check_form(address)
     try:
-        host = match["host"].strip("[]")
-        socket.create_connection((host, int(match["port"])), timeout=_TIMEOUT).close()
+        socket.create_connection((host, port), timeout=_TIMEOUT).close()
+    except UnicodeError as error:
+        raise connection_error(address, str(error)) from None
     except OSError as error:
         raise connection_error(address, error.strerror or str(error)) from None
     if os.environ.get("RAY_USE_TLS") != "1":
         _check_protocol(address)
 
 
-def probe_machine(file: str) -> tuple[bool, str]:
-    """Return whether this machine sees a file, and its version of this package."""
-    return Path(file).is_file(), version("tuner")
+def check_form(address: str) -> tuple[str, int]:
+    """Return host and port of an address, and ("", 0) of `auto`, or raise UsageError."""
+    match = _HOST_PORT.fullmatch(address)
+    if address == "auto":
+        return "", 0
+    if match is None or not 0 < int(match["port"]) < 65536:
+        shown = redact(address).rpartition("@")[2]
+        raise UsageError(
+            f"RAY_ADDRESS or --address {shown!r} is not valid: give the host and port of the head "
+            "node, such as 10.0.0.5:6379, and run tuner on a machine of that cluster"
+        )
+    return match["host"].strip("[]"), int(match["port"])
 
 
-def machine_error(
-    machine: str, probe: tuple[bool, str] | Exception, folder: Path
-) -> TunerError | None:
-    """Return why a machine cannot run trials, given what `probe_machine` returned or raised.
+Probe = tuple[bool | TunerError, str]
 
-    `folder` holds the probed file.
+
+def probe_machine(where: str) -> Probe:
+    """Return whether this machine sees a file, and its version of this package.
+
+    Where it is given a place in an object store, it returns True or why it cannot use the place.
     """
     here = version("tuner")
-    match probe:
+    try:
+        found = place(where)
+        if isinstance(found, Path):
+            return found.is_file(), here
+        probe(found)
+    except TunerError as error:
+        return error, here
+    return True, here
+
+
+def machine_error(machine: str, probed: Probe | Exception, folder: Place) -> TunerError | None:
+    """Return why a machine cannot run trials, given what `probe_machine` returned or raised.
+
+    `folder` holds the probed file or was probed itself.
+    """
+    here = version("tuner")
+    match probed:
         case Exception():
-            reason = redact(str(probe).strip().rpartition("\n")[2])[:300]
+            reason = redact(str(probed).strip().rpartition("\n")[2])[:300]
             return ServiceError(
                 f"machine {machine} cannot run a trial ({reason}): install the same Python and "
                 f"tuner {here} on every machine, and check `ray status`"
             )
+        case (TunerError() as error, _):
+            return type(error)(f"on machine {machine}, {error}")
         case (False, _):
             return DiskError(
                 f"machine {machine} cannot see the folder {folder}: put it on storage that all "

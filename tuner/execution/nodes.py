@@ -2,6 +2,8 @@
 
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import ray
 from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from .connection import machine_error, probe_machine
+from ..training.places import Place
+from .connection import Probe, machine_error, probe_machine
 
 _PROBE_SECONDS = 60.0
 _DEATH_SECONDS = 40.0  # until Ray notices that a machine has died
@@ -21,14 +24,19 @@ def alive_nodes() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def check_nodes(folder: Path) -> None:
-    """Raise unless every machine sees the folder of trial files and can run a trial.
+def machine_resources() -> list[Mapping[str, float]]:
+    """Return what each machine that Ray considers alive has, by kind."""
+    return [node["Resources"] for node in alive_nodes()]
+
+
+def check_nodes(folder: Place) -> None:
+    """Raise unless every machine can use the place of trial files and can run a trial.
 
     Machines that have just died are skipped; Ray still lists them for a while.
     """
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".seen-") as file:
+    with _probed(folder) as where:
         addresses = {str(n["NodeID"]): str(n["NodeManagerAddress"]) for n in alive_nodes()}
-        probes = {node: _start_probe(node, file.name) for node in addresses}
+        probes = {node: _start_probe(node, where) for node in addresses}
         for node, probe in probes.items():
             result = _probe_result(node, probe)
             error = None if result is None else machine_error(addresses[node], result, folder)
@@ -36,18 +44,28 @@ def check_nodes(folder: Path) -> None:
                 raise error
 
 
-def _start_probe(node: str, file: str) -> Any:
+@contextmanager
+def _probed(folder: Place) -> Iterator[str]:
+    """Yield what machines look at: a file in a folder, or a folder in a store itself."""
+    if isinstance(folder, Path):
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".seen-") as file:
+            yield file.name
+    else:
+        yield str(folder)
+
+
+def _start_probe(node: str, where: str) -> Any:
     task = ray.remote(probe_machine).options(
         num_cpus=0,
         max_retries=0,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
     )
-    return task.remote(file)
+    return task.remote(where)
 
 
-def _probe_result(node: str, probe: Any) -> tuple[bool, str] | Exception | None:
+def _probe_result(node: str, probe: Any) -> Probe | Exception | None:
     """Return what a probe returned or raised, None if its machine has died."""
-    result: tuple[bool, str] | Exception
+    result: Probe | Exception
     try:
         result = ray.get(probe, timeout=_PROBE_SECONDS)
     except RayError as error:

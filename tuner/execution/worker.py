@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from ray import tune
 
-from ..errors import DiskError
+from ..errors import FilesError
 from ..training.finalist import Finalist, fit_finalist
 from ..training.trial import Trial
 from ..training.trial_inputs import TrialSpec, trial_data
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ..data import Dataset
     from ..evaluation.graph import NeighbourGraph
     from ..evaluation.structureless import CloudTest
+
+_LAST_SECONDS = 4.0  # that an interrupted search waits for an object store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +97,12 @@ class TrialTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train until the next evaluation.
 
-        Report a full disk separately, because it is not a failure of the trial.
+        Report files that cannot be written separately: that is not a failure of the trial.
         """
         try:
             evaluation = self._trial.advance()
-        except DiskError as error:
-            return {"disk": str(error)}
+        except FilesError as error:
+            return {"files": error}
         if evaluation.finished:
             stop_clock()
         return {"evaluation": evaluation, "done": evaluation.finished}
@@ -109,5 +111,5 @@ class TrialTrainable(tune.Trainable):
         """Save a checkpoint of a trial that is interrupted."""
         stop_clock()
         if not self._trial.finished:
-            with contextlib.suppress(DiskError):
-                self._trial.save()
+            with contextlib.suppress(FilesError):
+                self._trial.save(patience=_LAST_SECONDS)

@@ -47,7 +47,7 @@ def check_url(url: str) -> None:
     if "://" not in url:
         raise UsageError(
             f"--storage {redact(url)!r} is not a database URL: use "
-            "sqlite:////absolute/file.db or postgresql+psycopg://user@host/database"
+            "sqlite:////absolute/file.db or postgresql+psycopg://host/database"
         )
 
 

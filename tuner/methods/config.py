@@ -15,6 +15,7 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self, final, get_type_hints
 
@@ -114,7 +115,8 @@ class Config(ABC):
 def _validated(f: "dataclasses.Field[Any]", kind: Any, value: Any) -> Any:
     """Return `value` as the declared type. Raises UsageError if type or range do not fit."""
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        with suppress(OverflowError):  # refused below, as it stays an integer
+            value = float(value)
     if type(value) is not kind or (kind is float and math.isnan(value)):
         raise UsageError(f"{f.name}={value!r} is not usable: give a value of type {kind.__name__}")
     low, high, choices = (f.metadata.get(key) for key in ("low", "high", "choices"))

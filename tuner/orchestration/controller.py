@@ -7,7 +7,6 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from ..execution.trial_controller import TrialController
@@ -16,6 +15,7 @@ from ..ledger.records import State, Suggestion
 from ..study.seeds import trial_seeds
 from ..tracking.records import made_by, plan_tags, trial_run_record
 from ..training.evaluations import Evaluation, read_evaluations
+from ..training.places import Place, place
 from ..training.pretraining_cache import CACHE_FOLDER
 from ..training.trial_inputs import TrialSpec
 from .failures import FailureCount
@@ -62,7 +62,7 @@ class SearchController(TrialController):
         ledger: Ledger,
         tracker: "Tracker",
         *,
-        folder: Path,
+        folder: Place,
         device: str,
         trial_timeout: float | None = None,
         on_progress: ProgressCallback | None = None,
@@ -129,7 +129,7 @@ class SearchController(TrialController):
 
     def _with_unreported(self, trial: _RunningTrial, evaluation: Evaluation) -> list[Evaluation]:
         """Return an evaluation after the earlier ones that a lost worker wrote to disk only."""
-        written = read_evaluations(Path(trial.spec.folder)) if trial.is_resumed else []
+        written = read_evaluations(place(trial.spec.folder)) if trial.is_resumed else []
         trial.is_resumed = False
         return [e for e in written if e.epoch < evaluation.epoch] + [evaluation]
 
@@ -197,7 +197,7 @@ class SearchController(TrialController):
         trial = _RunningTrial(self._spec(suggestion))
         self._running[suggestion.number] = trial
         if suggestion.attempt > 0:
-            trial.evaluations = read_evaluations(Path(trial.spec.folder))
+            trial.evaluations = read_evaluations(place(trial.spec.folder))
             trial.is_resumed = True
         return trial.spec
 
@@ -213,6 +213,7 @@ class SearchController(TrialController):
             ),
             objective=study.objective,
             folder=str(trial_folder(self._folder, suggestion.number)),
+            attempt=suggestion.attempt,
             device=self._device,
             pretraining_cache=str(self._folder.parent / CACHE_FOLDER),
         )

@@ -16,12 +16,13 @@ from ..sqlite import database_file
 from ..tracking import connect
 from ..training.checkpoint import WEIGHTS, CheckpointError, read_files
 from ..training.saved_model import DOCUMENT, Model
-from .locations import finalist_folder, trial_folder
+from .locations import finalist_folder, finalist_models, trial_folder
 from .lost import incomplete, known_lost
 from .snapshot import is_usable
 
 if TYPE_CHECKING:
     from ..ledger.records import TrialRecord
+    from ..training.places import Place
     from .locations import Locations
 
 _MAX_LISTED = 5
@@ -69,7 +70,7 @@ class SearchState:
     result: Mapping[str, Any] | None
     lost: Sequence[str]
     runs: Sequence[MlflowRun]
-    folder: Path
+    folder: "Place"
     tracking_uri: str
 
     def trial_runs(self) -> "list[tuple[MlflowRun, TrialRecord]]":
@@ -182,7 +183,7 @@ def _metrics_files_complete(state: SearchState) -> str:
 
 def _models_intact(state: SearchState) -> str:
     folders = [
-        finalist_folder(state.folder, int(rank)) / f"replica-{r}"
+        finalist_models(state.folder, int(rank), finalist["folder"]) / f"replica-{r}"
         for rank, finalist in state.finalists.items()
         if finalist_folder(state.folder, int(rank)).name not in state.lost
         for r in range(len(finalist["scores"]))
@@ -290,7 +291,7 @@ def _version_problem(state: SearchState, name: str, find: Callable[[Registry], V
         return f"{type(error).__name__}: {error}"
 
 
-def _model_problem(folder: Path) -> str:
+def _model_problem(folder: "Place") -> str:
     try:
         read_files(folder, (WEIGHTS, DOCUMENT))
     except CheckpointError as error:

@@ -1,8 +1,8 @@
 """The end of a search: trains finalists, registers the challenger and records the result."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -24,13 +24,15 @@ from ..reports import model_pictures
 from ..study.result import Result
 from ..study.seeds import finalist_seeds
 from ..tracking.records import finalist_run_record, made_by, plan_tags, trial_run_record
+from ..training.attempts import delete_checkpoints
 from ..training.evaluations import Evaluation, read_evaluations
 from ..training.finalist import Candidate, Finalist, ranked_candidates
+from ..training.places import place
 from ..training.pretraining_cache import CACHE_FOLDER
 from ..training.saved_model import Model
 from ..training.trial_inputs import TrialSpec
 from .components import components
-from .locations import finalist_folder, trial_folder
+from .locations import draw_pictures, finalist_folder, finalist_pictures, trial_folder
 from .registration import registered
 from .result_rows import (
     best_row,
@@ -162,8 +164,9 @@ class Finalizer:
         self, cluster: "Cluster", best: Sequence["TrialRecord"], test_graph: NeighbourGraph
     ) -> list[Finalist]:
         done: dict[str, Any] = dict(self._ledger.attribute("finalists") or {})
+        attempt = self._next_attempt() if len(done) < len(best) else 0
         specs = {
-            rank: self._spec(rank, trial, cluster.device)
+            rank: self._spec(rank, trial, cluster.device, attempt)
             for rank, trial in enumerate(best)
             if str(rank) not in done
         }
@@ -177,7 +180,13 @@ class Finalizer:
             self._ledger.set_attribute("finalists", done)
         return [Finalist.from_mapping(done[rank]) for rank in sorted(done, key=int)]
 
-    def _spec(self, rank: int, trial: "TrialRecord", device: str) -> TrialSpec:
+    def _next_attempt(self) -> int:
+        """Count, as the holder of the lease, how often finalists were begun."""
+        attempt = int(self._ledger.attribute("finalist_attempts") or 0) + 1
+        self._ledger.set_attribute("finalist_attempts", attempt)
+        return attempt
+
+    def _spec(self, rank: int, trial: "TrialRecord", device: str, attempt: int) -> TrialSpec:
         study = self._plan.study
         return TrialSpec(
             number=trial.number,
@@ -186,6 +195,7 @@ class Finalizer:
             seeds=finalist_seeds(study.seed, trial.number, study.finalist_seeds),
             objective=study.objective,
             folder=str(finalist_folder(self._folder, rank)),
+            attempt=attempt,
             device=device,
             pretraining_cache=str(self._folder.parent / CACHE_FOLDER),
         )
@@ -203,7 +213,7 @@ class Finalizer:
     def _log_finalist(self, finalist: Finalist, best: "TrialRecord", device: str) -> None:
         """Log a finalist and its plots to MLflow; the best trial shares those of the first one."""
         tags = plan_tags(self._plan.outline) | made_by(device)
-        evaluations = read_evaluations(Path(finalist.folder))
+        evaluations = read_evaluations(place(finalist.folder))
         pictures = self._draw(finalist, evaluations) if finalist.is_usable else None
         self._tracker.log(finalist_run_record(finalist, evaluations, tags, artifacts=pictures))
         if finalist.rank == 0:
@@ -216,14 +226,15 @@ class Finalizer:
     def _draw(self, finalist: Finalist, evaluations: list[Evaluation]) -> Path | None:
         """Draw the plots of a finalist's best replica; return their folder if there are any."""
         model = Model.load(finalist.model_folder(finalist.best))
-        pictures = Path(finalist.folder) / "pictures"
-        for failure in model_pictures.draw(model, self._plan.dataset, evaluations, pictures):
+        for failure in draw_pictures(
+            finalist_folder(self._folder, finalist.rank) / "pictures",
+            partial(model_pictures.draw, model, self._plan.dataset, evaluations),
+        ):
             self._on_message(failure)
-        return pictures if pictures.is_dir() else None
+        return finalist_pictures(self._folder, finalist.rank)
 
     def _record(self, result: Result) -> None:
         """Write the result to MLflow and the ledger, and delete the checkpoints."""
         log_result(self._tracker, result, self._folder)
-        for checkpoints in self._folder.glob("*/checkpoints"):
-            shutil.rmtree(checkpoints, ignore_errors=True)
+        delete_checkpoints(self._folder)
         self._ledger.set_attribute("result", result.to_mapping())

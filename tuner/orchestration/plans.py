@@ -1,6 +1,8 @@
 """The plan of a search in the ledger, which must be the one that it was started with."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ..data.summary import DataSummary
@@ -8,12 +10,18 @@ from ..errors import DataError, UsageError
 from ..ledger.ledger import Ledger
 from ..study.record import SCHEMA
 from ..study.study import Outline, Plan, Study, outline, prepare
+from ..training.places import is_store, local_copy, place
+
+DATA_FOLDER = ".data"
+"""Name of the folder among the artifacts of searches for data that were given in memory."""
+
+_DATA_NAME = "data"  # which tuner.data gives them
 
 
 def plan_of(ledger: Ledger) -> Plan:
     """Return the plan of a search in the ledger; raise if data or search spaces have changed."""
     record = _record(ledger)
-    plan = prepare(Study.from_mapping(record["study"]))
+    plan = _prepared(Study.from_mapping(record["study"]))
     now, then = plan.identity(), record["identity"]
     if now["data"] != then["data"]:
         raise DataError(
@@ -59,6 +67,21 @@ def _check_settings(ledger: Ledger, found: Outline) -> None:
             f"search {ledger.name!r} was started with other settings ({'; '.join(changed)}): "
             "restore them, or start a new search"
         )
+
+
+def _prepared(study: Study) -> Plan:
+    """Prepare a recorded study; data that were given in memory keep the name that they had then.
+
+    Those may be in an object store.
+    """
+    stored = place(text) if is_store(text := str(study.dataset)) else Path(text)
+    if stored.parent.parent.name != DATA_FOLDER:
+        return prepare(study)
+    copy = local_copy(stored.parent) / stored.name
+    if not copy.is_file():
+        raise DataError(f"there are no data at {stored}: restore them, or start a new search")
+    plan = prepare(replace(study, dataset=str(copy)))
+    return replace(plan, study=study, dataset=replace(plan.dataset, name=_DATA_NAME))
 
 
 def search_spaces(plan: Outline) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def check_ending(path: Path, endings: tuple[str, ...]) -> None:
     """Raise unless an output file has one of the endings and is not a folder."""
     if path.suffix.lower() not in endings:
         raise UsageError(f"--out {str(path)!r} must end in {' or '.join(endings)}")
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike the method of Path, it takes names that are too long
         raise UsageError(f"--out {str(path)!r} is a folder: choose a file in it")
 
 
@@ -186,10 +187,13 @@ def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     try:
         write(temporary)
         temporary.replace(path)
+    except DiskError as error:
+        raise DiskError(str(error).replace(str(temporary), str(path))) from None
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise DiskError(
             f"cannot write {path} ({reason}): choose an existing folder that can be written to"
         ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it was never made, or something that is no folder is in its path
+            temporary.unlink()

@@ -1,6 +1,5 @@
 """A search as MLflow shows it, built from the ledger and the trials' files alone."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..study.study import slug
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from ..ledger.ledger import Ledger
     from ..study.study import Outline
     from ..tracking import RunRecord
+    from ..training.places import Place
     from .locations import Locations
 
 _RUNS_FOLDER = ".mlflow"  # of artifacts, where MLflow is a database that keeps none itself
@@ -41,7 +41,7 @@ def open_tracker(
     return tracker, tracker.open(tags=tags, params=params, data=outline.data)
 
 
-def run_records(outline: "Outline", ledger: "Ledger", folder: Path) -> list["RunRecord"]:
+def run_records(outline: "Outline", ledger: "Ledger", folder: "Place") -> list["RunRecord"]:
     """Return the records of all trials that have ended; the best one has plots."""
     tags, finalists = plan_tags(outline), finalists_of(ledger)
     records = []
@@ -61,7 +61,7 @@ def run_records(outline: "Outline", ledger: "Ledger", folder: Path) -> list["Run
     return records
 
 
-def finalist_records(outline: "Outline", ledger: "Ledger", folder: Path) -> list["RunRecord"]:
+def finalist_records(outline: "Outline", ledger: "Ledger", folder: "Place") -> list["RunRecord"]:
     """Return the records of all finalists."""
     return [
         finalist_run_record(

@@ -1,19 +1,20 @@
 """The outcome of a search as its parent run in MLflow shows it."""
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import DiskError
+from ..errors import FilesError
 from ..reports import plots
-from .locations import finalist_pictures
+from ..training.places import upload
+from .locations import finalist_folder, finalist_pictures
 
 if TYPE_CHECKING:
     from ..study.result import Result
     from ..tracking import Tracker
+    from ..training.places import Place
 
 
-def log_result(tracker: "Tracker", result: "Result", folder: Path) -> None:
+def log_result(tracker: "Tracker", result: "Result", folder: "Place") -> None:
     """Finish the parent run with a result's scores and audit, its tags and the champion's plots.
 
     `folder` holds the files of the search. Without a champion the plots are those of the first
@@ -24,8 +25,9 @@ def log_result(tracker: "Tracker", result: "Result", folder: Path) -> None:
     rank = 0 if champion is None else ranks[champion["trial"]]
     pictures = finalist_pictures(folder, rank)
     if pictures is not None and result.components is not None:
-        with suppress(DiskError):  # the result matters more than its picture
+        with suppress(FilesError):  # the result matters more than its picture
             plots.save(plots.components(result.components), pictures / "score_by_k.png")
+            upload(pictures, finalist_folder(folder, rank) / "pictures")
     tracker.finish(metrics=_metrics(result), tags=_tags(result), artifacts=pictures)
 
 

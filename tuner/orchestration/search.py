@@ -4,9 +4,9 @@ import contextlib
 import threading
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..data.formats import memory
 from ..errors import (
@@ -29,14 +29,16 @@ from ..study.study import Plan, Study, prepare, slug
 from ..tracking import Tracker, check
 from .controller import SearchController
 from .finalize import Finalizer
-from .locations import Locations
-from .plans import plan_of, search_spaces
+from .locations import Locations, store_data
+from .plans import DATA_FOLDER, plan_of, search_spaces
 from .projection import open_tracker, run_records
 from .registration import is_settled, settled
 from .session import Session, default_session
 
+if TYPE_CHECKING:
+    from ..training.places import Place
+
 _SYNC_SECONDS = 60.0
-_DATA_FOLDER = ".data"  # of data that were given in memory
 _INTERRUPTED_SYNC_SECONDS = 3.0
 
 
@@ -51,7 +53,7 @@ def search(study: Study, session: Session | None = None) -> Result:
         if study.name in taken:  # refused before anything is written to MLflow
             raise name_taken(str(study.name))
         if not isinstance(study.dataset, str):
-            plan = _with_stored_data(plan, session.locations.artifacts / _DATA_FOLDER)
+            plan = _with_stored_data(plan, session.locations.artifacts / DATA_FOLDER)
         check(session.locations.tracking_uri)  # before the search exists in the ledger
         plan, ledger = _created(plan, taken, session.locations)
         for line in _summary_lines(plan, session.locations):
@@ -68,17 +70,14 @@ def resume(name: str, session: Session | None = None, *, trials: int | None = No
         ledger = Ledger.load(session.locations.storage, name)
         plan = plan_of(ledger)
         trials = _checked_size(ledger, trials)
+        replace(plan.study, trials=trials)  # raises for more than a search may have
         found = ledger.attribute("result")
         result = None if found is None else Result.from_mapping(found)
         refused = result is not None and result.is_unclustered and session.allow_unclustered
         if result is not None and trials == ledger.size and not refused:
             return _clustered(_settled(plan, ledger, result, session.locations))
-        ledger.acquire_lease()  # before anything is written
         if trials > ledger.size:
-            # in this order, an interruption only repeats work and loses none
-            ledger.set_attribute("result", None)
-            ledger.set_attribute("finalists", {})
-            ledger.resize(trials)
+            _grow(ledger, trials)
         return _clustered(_drive(plan, ledger, session, interrupts))
 
 
@@ -119,6 +118,19 @@ def _checked_size(ledger: Ledger, trials: int | None) -> int:
     return trials
 
 
+def _grow(ledger: Ledger, trials: int) -> None:
+    """Raise the number of trials, with finalists and a result still to come."""
+    ledger.acquire_lease()
+    try:
+        # in this order, an interruption only repeats work and loses none
+        ledger.set_attribute("result", None)
+        ledger.set_attribute("finalists", {})
+        ledger.resize(trials)
+    except BaseException:
+        ledger.close()
+        raise
+
+
 def _settled(plan: Plan, ledger: Ledger, result: Result, locations: Locations) -> Result:
     """Return the result of a search that has ended, registered again if MLflow lost its model."""
     try:
@@ -134,11 +146,11 @@ def _settled(plan: Plan, ledger: Ledger, result: Result, locations: Locations) -
     return _synced(result, locations, is_synced=True)
 
 
-def _with_stored_data(plan: Plan, folder: Path) -> Plan:
+def _with_stored_data(plan: Plan, folder: "Place") -> Plan:
     """Write data given in memory to a file, from which the search can be resumed."""
     study = plan.study
-    path, labels = memory.save(study.dataset, study.labels, folder)
-    return replace(plan, study=replace(study, dataset=str(path), labels=labels))
+    path, labels = store_data(partial(memory.save, study.dataset, study.labels), folder)
+    return replace(plan, study=replace(study, dataset=path, labels=labels))
 
 
 def _clustered(result: Result) -> Result:
@@ -215,7 +227,7 @@ def _run_on_cluster(
     tracker, parent_run = tracking
     locations = session.locations
     ledger.start(plan)
-    with Cluster(session.resources) as cluster:
+    with Cluster(session.resources, on_message=session.on_message) as cluster:
         locations.check_nodes(cluster.nodes)
         cluster.check_machines(locations.artifacts)
         cluster.put_data(plan.dataset, objective=plan.study.objective)

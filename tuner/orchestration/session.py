@@ -30,9 +30,9 @@ class Session:
 
     def check(self) -> None:
         """Raise unless the locations and the address of the cluster can be used."""
-        self.locations.check()
         if self.resources.address is not None:
             check_address(self.resources.address)
+        self.locations.check()
 
 
 def default_session() -> Session:

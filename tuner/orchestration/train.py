@@ -1,20 +1,27 @@
 """Training of one configuration without a search: no Ray, no ledger, no registry."""
 
+import os
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import torch
 
-from ..errors import NoUsableTrialError, UsageError
+from ..errors import DiskError, NoUsableTrialError, UsageError
 from ..evaluation.structureless import scored_graph
 from ..reports import model_pictures
-from ..training.evaluations import read_evaluations
+from ..small_files import left_as_found
+from ..training.attempts import CHECKPOINTS, METRICS_FILE, delete_attempts, is_attempt
+from ..training.evaluations import EvaluationLog, read_evaluations
 from ..training.finalist import Watch, fit_finalist
+from ..training.places import Place
 from ..training.saved_model import Model
 from ..training.trial_inputs import TrialSpec
+from .locations import draw_pictures
 
 if TYPE_CHECKING:
     from ..methods.config import Scalar
@@ -54,8 +61,8 @@ def train(
     plan: "Plan",
     *,
     seed: int,
-    folder: Path,
-    pretraining_cache: Path | None = None,
+    folder: Place,
+    pretraining_cache: Place | None = None,
     device: str | None = None,
     watch: Watch,
 ) -> TrainingResult:
@@ -68,7 +75,7 @@ def train(
     """
     (branch,) = plan.branches.values()
     study, dataset = plan.study, plan.dataset
-    _check_folder(folder)
+    check_folder(folder)
     started = time.monotonic()
     spec = TrialSpec(
         number=0,
@@ -83,15 +90,22 @@ def train(
     graph = scored_graph(dataset.train, fingerprint=dataset.fingerprint)
     test_graph = scored_graph(dataset.test, fingerprint=f"{dataset.fingerprint}/test")
     trained = fit_finalist(spec, 0, dataset, graph, test_graph, watch=watch)
+    evaluations = read_evaluations(folder)
+    EvaluationLog(folder, evaluations)
     if trained.failure is not None:
         raise NoUsableTrialError(
             f"{spec.method} found no clusters ({trained.failure}): see "
-            f"{folder / 'metrics.jsonl'}, and try other settings with --set"
+            f"{folder / METRICS_FILE}, and try other settings with --set"
         )
-    model = Model.load(trained.model_folder(trained.best))
-    model.save(folder / "best")
+    models = [Model.load(trained.model_folder(r)) for r in range(study.replicas)]
+    for r, model in enumerate(models):
+        model.save(folder / f"replica-{r}")
+    models[trained.best].save(folder / "best")
+    delete_attempts(folder)
     pictures = folder / "pictures"
-    failures = model_pictures.draw(model, dataset, read_evaluations(folder), pictures)
+    failures = draw_pictures(
+        pictures, partial(model_pictures.draw, models[trained.best], dataset, evaluations)
+    )
     return TrainingResult(
         method=spec.method,
         settings=trained.settings,
@@ -109,7 +123,7 @@ def train(
     )
 
 
-def free_folder(artifacts: Path, plan: "Plan") -> Path:
+def free_folder(artifacts: Place, plan: "Plan") -> Place:
     """Return train-METHOD-DATA-n with the first n for which there is no folder yet."""
     from ..study.study import slug
 
@@ -120,13 +134,28 @@ def free_folder(artifacts: Path, plan: "Plan") -> Path:
     return artifacts / f"{stem}-{n}"
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Place) -> None:
     """Raise unless a folder is new, empty, or holds nothing but an interrupted training."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder} is not a folder: choose a new or empty one")
+    if isinstance(folder, Path):
+        _check_disk(folder)
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if names - {"metrics.jsonl", "checkpoints"}:
+    if not all(is_attempt(name) for name in names - {METRICS_FILE, CHECKPOINTS}):
         raise UsageError(f"--out {folder} is not empty: choose a new or empty folder")
+
+
+def _check_disk(folder: Path) -> None:
+    """Raise unless a path is a folder that can be written to, or may become one."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(f"--out {folder} is not a folder: choose a new or empty one")
+    try:
+        with left_as_found(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+    except OSError as error:
+        raise DiskError(
+            f"--out {folder} cannot be written to ({error.strerror}): choose another folder"
+        ) from None
 
 
 def _default_device() -> str:

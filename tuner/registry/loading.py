@@ -1,5 +1,6 @@
 """Load a model from the registry, from a run or from a folder."""
 
+import os
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,11 +15,13 @@ from ..sqlite import database_file
 from ..tracking import connect
 from ..tracking.availability import tracking_error
 from ..training.checkpoint import CheckpointError
+from ..training.places import is_store, local_copy, place
 from ..training.saved_model import DOCUMENT, Model
 from .bundle import fetch
 from .versions import CHAMPION, Registry
 
-_REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<number>\d+)|@(?P<alias>[^/@]+))?")
+_REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<number>[0-9]+)|@(?P<alias>[^/@]+))?")
+_RUN = re.compile(r"runs:/[^/]+/.+")
 _FORMS = "models:/NAME@champion, models:/NAME/3, runs:/RUN_ID/PATH, or the folder of a saved model"
 
 
@@ -28,18 +31,21 @@ def load(
     """Return the model at `uri`, with its checksums verified, using the installed code.
 
     `uri` is models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME (its champion),
-    runs:/RUN_ID/PATH, or a folder. `tracking_uri` defaults to MLflow's own setting.
+    runs:/RUN_ID/PATH, or a folder on a disk or in an object store. `tracking_uri` defaults to
+    MLflow's own setting.
     """
     text = str(uri)
     if text.startswith(("models:", "runs:")):
         with TemporaryDirectory() as scratch:
             folder = _download(text, Path(scratch), tracking_uri)
             return Model.load(_model_folder(folder, text), device=device)
+    if is_store(text):
+        return Model.load(_model_folder(local_copy(place(text)), text), device=device)
     parts = urlsplit(text)
     if len(parts.scheme) > 1 and parts.scheme != "file":  # a single letter is a Windows drive
         raise UsageError(f"cannot load {redact(text)!r}: give {_FORMS}")
     folder = Path(unquote(parts.path)) if parts.scheme == "file" else Path(text)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike the method of Path, it takes names that are too long
         raise UsageError(f"{text!r} is not a folder: give {_FORMS}")
     return Model.load(_model_folder(folder, text), device=device)
 
@@ -53,6 +59,8 @@ def _download(text: str, scratch: Path, tracking_uri: str | None) -> Path:
             f"holds {text!r}"
         )
     if text.startswith("runs:"):
+        if _RUN.fullmatch(text) is None:
+            raise UsageError(f"cannot load {text!r}: give {_FORMS}")
         connect(uri)
         location = text
     else:

@@ -1,5 +1,6 @@
 """The model card: the data, score, selection, settings and limits of a registered model."""
 
+import html
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -112,10 +113,15 @@ def _metrics(title: str, metrics: Mapping[str, float]) -> str:
 
 def _table(values: Mapping[str, Scalar]) -> str:
     rows = [
-        f"| `{name.replace('|', chr(92) + '|')}` | {str(value).replace('|', chr(92) + '|')} |"
+        f"| `{_cell(name).replace('`', chr(39))}` | {html.escape(_cell(str(value)), False)} |"
         for name, value in values.items()
     ]
     return "\n".join(["| name | value |", "| --- | --- |", *rows])
+
+
+def _cell(text: str) -> str:
+    """Return a text on one line that stays in its cell, such as a name that a file brought."""
+    return " ".join(text.split()).replace("|", r"\|")
 
 
 def _loading(name: str) -> str:

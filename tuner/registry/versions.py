@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from ..errors import PromotionConflictError, UsageError, did_you_mean
 from ..methods.config import Scalar
 from ..tracking import connect
-from ..tracking.availability import tracking_error
+from ..tracking.availability import long_timeouts, tracking_error
 from ..tracking.run_data import folder_digest, prefixed
 from ..training.saved_model import Model
 from .alias_lock import AliasLock, abandoned
@@ -124,9 +124,10 @@ class Registry:
             own = prefixed(tags) | {_DIGEST_TAG: folder_digest(work / "model")}
             if (existing := self._find_registered(name, own)) is not None:
                 return existing
-            model_id, source = self._call(
-                lambda: upload(self._client, self.uri, model, work, name, run_id, example)
-            )
+            with long_timeouts():
+                model_id, source = self._call(
+                    lambda: upload(self._client, self.uri, model, work, name, run_id, example)
+                )
         self._call(lambda: self._create_registered_model(name))
         created = self._call(
             lambda: self._client.create_model_version(

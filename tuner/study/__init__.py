@@ -1,4 +1,4 @@
 """The description of a search: the study, its search spaces, seeds and result.
 
-Imports only `tuner.methods`, `tuner.data` and `tuner.errors`.
+Imports only `tuner.methods`, `tuner.data`, `tuner.small_files` and `tuner.errors`.
 """

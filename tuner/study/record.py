@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..data.preparation import INFERRED
+from ..errors import UsageError
 
 SCHEMA = 3
 _SEARCHED_SINCE = {"em_vae.revive_below": 0.02, "em_flow.revive_below": 0.02}
@@ -15,8 +16,10 @@ def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
 
     In schema 1 the objective `score` was modularity. What was searched is kept as spaces given by
     the user, because the ranges of the methods have changed, that of K among them. Up to schema 2
-    the scaling was guessed, and there was nothing to say about the data.
+    the scaling was guessed, and there was nothing to say about the data. Raises UsageError for a
+    record that no version can have written.
     """
+    _check(record)
     schema = record.get("schema", 1)
     if schema >= SCHEMA or "study" not in record:
         return {**record, "schema": schema}
@@ -33,6 +36,26 @@ def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
         **study.get("fixed", {}),
     }
     return {**record, "study": study, "identity": identity, "schema": SCHEMA}
+
+
+def _check(record: Any) -> None:
+    """Raise UsageError unless a record has what every version has written."""
+    if not isinstance(record, Mapping):
+        raise _damaged(f"is {record!r}")
+    study, schema, trials = record.get("study"), record.get("schema", 1), record.get("trials")
+    if type(schema) is not int or schema < 1:
+        raise _damaged(f"has schema {schema!r}")
+    if type(trials) is not int or trials < 0:  # 0: the time budget ended before the first
+        raise _damaged(f"has trials {trials!r}")
+    if not isinstance(study, Mapping) or not isinstance(study.get("methods"), list):
+        raise _damaged("describes no study")
+
+
+def _damaged(what: str) -> UsageError:
+    return UsageError(
+        f"the record of this search in its ledger {what}: restore the ledger from a backup, or "
+        "start a new search"
+    )
 
 
 def _with_ranges(spaces: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,11 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import UsageError, did_you_mean
 from ..methods import catalog
 from ..methods.config import Config, Scalar
+from ..small_files import read_small
 
 if TYPE_CHECKING:
     import optuna
 
 _MAX_BYTES = 256 * 1024
+_MAX_INTEGER = 2**53  # those that a float holds exactly
 
 
 class _Entry(BaseModel):
@@ -142,13 +144,11 @@ def method_space(name: str) -> Space:
 def read_space(path: Path, config: type[Config]) -> Space:
     """Read a space file for a method's configuration. Raises UsageError."""
     try:
-        raw = path.read_bytes()
+        raw = read_small(path, _MAX_BYTES)
     except OSError as error:
         raise UsageError(
             f"space file {path} cannot be read ({error.strerror}): give a YAML file"
         ) from None
-    if len(raw) > _MAX_BYTES:
-        raise UsageError(f"space file {path} has {len(raw):,} bytes: give at most {_MAX_BYTES:,}")
     return parse_space(_yaml(raw, str(path)), config, source=str(path))
 
 
@@ -206,6 +206,8 @@ def _with_values(name: str, kind: str, values: list[Any], entry: _Entry, where: 
             raise UsageError(f"{where}: {values} has a number that is not finite: remove it")
         return Parameter(name=name, kind=kind, choices=tuple(values), when=entry.when)
     low, high = values
+    if any(isinstance(value, int) and abs(value) > _MAX_INTEGER for value in values):
+        raise UsageError(f"{where}: [{low}, {high}]: give integers of at most {_MAX_INTEGER:,}")
     if not (math.isfinite(low) and math.isfinite(high)):
         raise UsageError(f"{where}: [{low}, {high}] is not finite: give two finite numbers")
     if low >= high:

@@ -18,7 +18,7 @@ from ..errors import DataError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from ..data import Dataset
     from ..methods.config import Config, Scalar
-    from .space import Space
+    from .space import Parameter, Space
 
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "grid", "nsga2")
 SCHEDULERS = ("asha", "hyperband", "median", "none")
@@ -28,6 +28,14 @@ LABEL_OBJECTIVES = OBJECTIVES[3:]
 # bounds are comparable only between trials with equal values of these
 _ELBO_SETTINGS = ("n_components", "likelihood", "reconstruction_weight")
 _COMPONENTS = "n_components"
+_BOUNDS = {
+    "trials": (1, 1_000_000),
+    "replicas": (1, 1_000),
+    "finalists": (1, 1_000),
+    "finalist_seeds": (1, 1_000),
+    "epochs": (1, 1_000_000_000),
+    "seed": (0, 2**32 - 1),  # of scikit-learn
+}
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -65,11 +73,8 @@ class Study:
     register: str | None = None
 
     def __post_init__(self) -> None:
-        for name, low in (("trials", 1), ("replicas", 1), ("finalists", 1), ("finalist_seeds", 1)):
-            _at_least(name, getattr(self, name), low)
-        _at_least("seed", self.seed, 0)
-        if self.epochs is not None:
-            _at_least("epochs", self.epochs, 1)
+        for name, (low, high) in _BOUNDS.items():
+            _within(name, getattr(self, name), low, high)
         _one_of("sampler", self.sampler, SAMPLERS)
         _one_of("scheduler", self.scheduler, SCHEDULERS)
         _one_of("objective", self.objective, OBJECTIVES)
@@ -93,9 +98,16 @@ class Study:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Return the study from the values of `to_mapping`."""
-        preparation = Preparation.from_mapping(values["preparation"])
-        return cls(**{**values, "methods": tuple(values["methods"]), "preparation": preparation})
+        """Return the study from the values of `to_mapping`. Raises UsageError for others."""
+        try:
+            preparation = Preparation.from_mapping(values["preparation"])
+            known = {"methods": tuple(values["methods"]), "preparation": preparation}
+            return cls(**{**values, **known})
+        except (KeyError, TypeError) as error:
+            raise UsageError(
+                f"the study is not one that this version can have written ({error}): upgrade "
+                "tuner, or restore the ledger from a backup"
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +191,7 @@ def prepare(study: Study) -> Plan:
     study = replace(study, methods=tuple(names), register=study.register or slug(dataset.name))
     branches = _branches(study, DataSummary.of(dataset))
     _check_objective(study, dataset, branches)
-    _check_components(branches, len(dataset.train))
+    _check_components(study, branches, len(dataset.train))
     params = sum(len(branch.space.parameters) for branch in branches.values())
     if params == 0 and len(branches) == 1 and study.trials > 1:
         raise UsageError(
@@ -331,20 +343,34 @@ def _check_objective(study: Study, dataset: "Dataset", branches: Mapping[str, Br
             )
 
 
-def _check_components(branches: Mapping[str, Branch], points: int) -> None:
+def _check_components(study: Study, branches: Mapping[str, Branch], points: int) -> None:
     for name, branch in branches.items():
-        params = branch.space.parameters.get("n_components")
-        most = int(params.high) if params is not None else int(branch.base["n_components"])
-        if most > points:
-            raise DataError(
-                f"{name} would look for up to {most} clusters in {points} training points: "
-                f"provide more data, or use --set n_components=K with K at most {points}"
-            )
+        params = branch.space.parameters.get(_COMPONENTS)
+        most = _most(params) if params is not None else int(branch.base[_COMPONENTS])
+        if most <= points:
+            continue
+        asked = _COMPONENTS in settings_for(name, study.fixed) or (
+            _COMPONENTS in study.spaces.get(name, {}).get("space", {})
+        )
+        problem = f"{name} would look for up to {most} clusters in {points} training points"
+        remedy = f"use --set n_components=K or a --space with K at most {points}"
+        if asked:
+            raise UsageError(f"{problem}: {remedy}")
+        raise DataError(f"{problem}: provide more data, or {remedy}")
 
 
-def _at_least(name: str, value: int, low: int) -> None:
+def _most(components: "Parameter") -> int:
+    choices = [int(choice) for choice in components.choices]
+    return max(choices, default=int(components.high))
+
+
+def _within(name: str, value: int | None, low: int, high: int) -> None:
+    if value is None and name == "epochs":
+        return
     if type(value) is not int or value < low:
         raise UsageError(f"{name}={value!r} is not usable: give a whole number of at least {low}")
+    if value > high:
+        raise UsageError(f"{name}={value} is not usable: give at most {high:,}")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -12,6 +13,9 @@ from sqlalchemy import NullPool, create_engine
 from ..errors import UsageError
 from ..sqlite import database_file, database_lock
 from .availability import call_with_timeout, timeout_seconds
+
+if TYPE_CHECKING:
+    from ..training.places import Place
 
 _FILE_TIMEOUT_SECONDS = 60.0
 
@@ -46,7 +50,7 @@ def check(uri: str) -> None:
     connect(uri)
 
 
-def get_or_create_experiment(client: MlflowClient, uri: str, name: str, *, files: Path) -> str:
+def get_or_create_experiment(client: MlflowClient, uri: str, name: str, *, files: "Place") -> str:
     """Return the id of the experiment with this name, also if another process creates it.
 
     `files` is the folder for the artifacts of its runs where no server keeps them.
@@ -68,7 +72,7 @@ def get_or_create_experiment(client: MlflowClient, uri: str, name: str, *, files
     return str(experiment.experiment_id)
 
 
-def _artifact_location(client: MlflowClient, uri: str, name: str, files: Path) -> str | None:
+def _artifact_location(client: MlflowClient, uri: str, name: str, files: "Place") -> str | None:
     """Return where the files of an experiment go, None where a server decides.
 
     MLflow's own default is below the current folder: files go next to an SQLite file, and below
@@ -78,4 +82,5 @@ def _artifact_location(client: MlflowClient, uri: str, name: str, files: Path) -
         return None
     path = database_file(uri)
     root = files if path is None else path.parent / "mlruns"
-    return (root / re.sub(r"[^A-Za-z0-9._-]+", "-", name)).as_uri()
+    folder = root / re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+    return folder.as_uri() if isinstance(folder, Path) else str(folder)

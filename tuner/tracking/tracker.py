@@ -21,6 +21,7 @@ from .run_writer import RunWriter, SearchSummary, log_new
 
 if TYPE_CHECKING:
     from ..data.summary import DataSummary
+    from ..training.places import Place
 
 _PERMANENT_ERRORS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 _RUNNING_DELAY = 5.0  # seconds within which the metrics of a running trial are written
@@ -38,7 +39,7 @@ class Tracker:
     """
 
     def __init__(
-        self, uri: str, *, experiment: str, search: str, files: Path, fence: Callable[[], None]
+        self, uri: str, *, experiment: str, search: str, files: "Place", fence: Callable[[], None]
     ) -> None:
         # MLflow would print a line per run to stdout, which is reserved for results
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")

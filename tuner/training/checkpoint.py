@@ -1,9 +1,10 @@
 """Checkpoints: folders with tensors and a JSON document, written atomically and never unpickled.
 
 A folder holds `weights.safetensors`, a JSON document, and `manifest.json` with the size and
-sha256 of each. It is written under a temporary name, the manifest last, and then renamed, so a
-writer that is killed leaves the previous checkpoint intact. Reading verifies the manifest, so
-files that were truncated or changed are detected.
+sha256 of each. On a disk it is written under a temporary name, the manifest last, and then
+renamed, so a writer that is killed leaves the previous checkpoint intact. An object store cannot
+rename: there the manifest, written last, makes a folder complete. Reading verifies the manifest,
+so files that were truncated or changed are detected.
 """
 
 import errno
@@ -12,16 +13,22 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors
 import safetensors.torch
 from torch import Tensor
 
 from ..errors import DiskError, TunerError
+from ..small_files import read_regular
 
+if TYPE_CHECKING:
+    from .object_store import StorePath
+    from .places import Place
+
+Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 DOCUMENT = "document.json"
@@ -35,12 +42,12 @@ class CheckpointError(TunerError):
     exit_code = 3
 
 
-def write(folder: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+def write(folder: "Place", tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
     """Write tensors and a JSON document as a folder, replacing an existing one."""
     write_files(folder, {WEIGHTS: pack(tensors), DOCUMENT: to_json(document)})
 
 
-def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read(folder: "Place") -> Checkpoint:
     """Verify a folder and return its tensors and its document."""
     files = read_files(folder, (WEIGHTS, DOCUMENT))
     return (
@@ -50,13 +57,13 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def save_checkpoint(
-    folder: Path,
+    folder: "Place",
     step: int,
     tensors: Mapping[str, Tensor],
     document: Mapping[str, Any],
     *,
     keep: int = 2,
-) -> Path:
+) -> "Place":
     """Write the checkpoint of a step, delete all but the newest `keep`, and return its folder.
 
     Checkpoints of later steps are deleted too: training has restarted before them, because the
@@ -65,20 +72,21 @@ def save_checkpoint(
     """
     path = folder / f"{_PREFIX}{step:08d}"
     write(path, tensors, document)
-    found = saved_checkpoints(folder)
-    position = found.index(path)
-    incomplete = folder.glob(f".{_PREFIX}*")
-    for old in [*found[:position], *found[position + keep :], *incomplete]:
-        shutil.rmtree(old, ignore_errors=True)
+    names = [saved.name for saved in saved_checkpoints(folder)]
+    position = names.index(path.name)
+    _delete_others(folder, names[position : position + keep])
     return path
 
 
-def saved_checkpoints(folder: Path) -> list[Path]:
+def saved_checkpoints(folder: "Place") -> Sequence["Place"]:
     """Return the folders of the saved checkpoints, newest first, without verifying them."""
-    return sorted(folder.glob(f"{_PREFIX}[0-9]*"), reverse=True)
+    if isinstance(folder, Path):
+        return sorted(folder.glob(f"{_PREFIX}[0-9]*"), reverse=True)
+    complete = {file.split("/")[0] for file in folder.files() if file.endswith(f"/{MANIFEST}")}
+    return [folder / name for name in sorted(complete, reverse=True) if name.startswith(_PREFIX)]
 
 
-def latest_valid(folder: Path) -> tuple[tuple[dict[str, Tensor], dict[str, Any]] | None, str]:
+def latest_valid(folder: "Place") -> tuple[Checkpoint | None, str]:
     """Return the newest valid checkpoint, or None, and a note on those that are not valid.
 
     The note is empty if the newest checkpoint is valid or there is none.
@@ -105,7 +113,7 @@ def pack(tensors: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save(copies)
 
 
-def unpack(content: bytes, *, where: Path) -> dict[str, Tensor]:
+def unpack(content: bytes, *, where: "Place") -> dict[str, Tensor]:
     """Return the tensors in the bytes of the file `where`, or raise CheckpointError."""
     try:
         return safetensors.torch.load(content)
@@ -120,7 +128,7 @@ def to_json(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, indent=2, sort_keys=True).encode()
 
 
-def from_json(content: bytes, *, where: Path) -> dict[str, Any]:
+def from_json(content: bytes, *, where: "Place") -> dict[str, Any]:
     """Return the JSON object in the bytes of the file `where`, or raise CheckpointError."""
     try:
         document = json.loads(content)
@@ -131,26 +139,24 @@ def from_json(content: bytes, *, where: Path) -> dict[str, Any]:
     return document
 
 
-def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_files(folder: "Place", files: Mapping[str, bytes]) -> None:
     """Write files and their manifest as a folder, replacing an existing one."""
+    if not isinstance(folder, Path):
+        _write_to_store(folder, files)
+        return
     size = sum(map(len, files.values()))
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     try:
-        temporary.mkdir(parents=True)
-        for name, content in files.items():
-            _write_durably(temporary / name, content)
-        _write_durably(temporary / MANIFEST, to_json(_manifest(files)))
-        _sync_folder(temporary)
-        _replace(temporary, folder)
+        try:
+            _write_to_disk(folder, files)
+        except FileNotFoundError:  # somebody has just deleted the folder that it is in
+            _write_to_disk(folder, files)
     except OSError as error:
         raise _disk_error(folder, size, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def read_files(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
+def read_files(folder: "Place", names: tuple[str, ...]) -> dict[str, bytes]:
     """Verify a folder whose manifest must list exactly these files and return their content."""
-    if not folder.is_dir() and _previous(folder).is_dir():
+    if isinstance(folder, Path) and not folder.is_dir() and _previous(folder).is_dir():
         folder = _previous(folder)  # the writer was killed between its two renames
     listed = _listed_files(folder)
     if set(listed) != set(names):
@@ -169,7 +175,7 @@ def _manifest(files: Mapping[str, bytes]) -> dict[str, Any]:
     return {"schema": _SCHEMA, "files": entries}
 
 
-def _listed_files(folder: Path) -> dict[str, Any]:
+def _listed_files(folder: "Place") -> dict[str, Any]:
     manifest = from_json(_read_bytes(folder / MANIFEST), where=folder / MANIFEST)
     check_schema(manifest.get("schema"), _SCHEMA, where=folder / MANIFEST)
     files = manifest.get("files")
@@ -178,7 +184,7 @@ def _listed_files(folder: Path) -> dict[str, Any]:
     return files
 
 
-def check_schema(schema: object, newest: int, *, where: Path) -> None:
+def check_schema(schema: object, newest: int, *, where: "Place") -> None:
     """Raise CheckpointError unless `schema` is a version from 1 to `newest`."""
     if type(schema) is not int or schema < 1:
         raise CheckpointError(
@@ -190,7 +196,7 @@ def check_schema(schema: object, newest: int, *, where: Path) -> None:
         )
 
 
-def _verified(path: Path, entry: object) -> bytes:
+def _verified(path: "Place", entry: object) -> bytes:
     """Return the content of a file, or raise CheckpointError if its manifest entry differs."""
     content = _read_bytes(path)
     expected = entry if isinstance(entry, dict) else {}
@@ -207,13 +213,43 @@ def _verified(path: Path, entry: object) -> bytes:
     return content
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: "Place") -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path) if isinstance(path, Path) else path.read_bytes()
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be read ({error.strerror}): fetch or train it again"
         ) from None
+
+
+def _write_to_disk(folder: Path, files: Mapping[str, bytes]) -> None:
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.mkdir(parents=True)
+        for name, content in files.items():
+            _write_durably(temporary / name, content)
+        _write_durably(temporary / MANIFEST, to_json(_manifest(files)))
+        _sync_folder(temporary)
+        _replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_to_store(folder: "StorePath", files: Mapping[str, bytes]) -> None:
+    """Write the manifest last: until then, one that was there does not match the files."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    (folder / MANIFEST).write_bytes(to_json(_manifest(files)))
+
+
+def _delete_others(folder: "Place", kept: Sequence[str]) -> None:
+    """Delete all checkpoints, complete or not, but those with the names `kept`."""
+    if isinstance(folder, Path):
+        for path in [*folder.glob(f"{_PREFIX}*"), *folder.glob(f".{_PREFIX}*")]:
+            if path.name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
+    else:
+        folder.delete([file for file in folder.files() if file.split("/")[0] not in kept])
 
 
 def _write_durably(path: Path, content: bytes) -> None:

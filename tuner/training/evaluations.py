@@ -1,13 +1,18 @@
-"""The evaluations of a trial and the file in its folder that records them, one JSON line each."""
+"""The evaluations of a trial and the file of an attempt that records them, one JSON line each."""
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, final
 
 from ..errors import DiskError
+from .attempts import METRICS_FILE, attempts
 
-METRICS_FILE = "metrics.jsonl"
+if TYPE_CHECKING:
+    from .places import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,29 +37,67 @@ class Evaluation:
     seconds: float = 0.0
 
 
-def append_evaluation(folder: Path, evaluation: Evaluation) -> None:
-    """Append an evaluation to the file of its trial, or raise DiskError."""
-    line = _to_lines([evaluation])
-    path = folder / METRICS_FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line)
-    except OSError as error:
-        raise DiskError(
-            f"cannot write {len(line)} bytes to {path} ({error.strerror}): free some space or "
-            "choose another folder"
-        ) from error
+@final
+class EvaluationLog:
+    """The evaluations of one attempt at a trial, and the file that nobody else writes.
+
+    Raises DiskError or StoreError where it cannot be written.
+    """
+
+    def __init__(self, folder: "Place", evaluations: Iterable[Evaluation]) -> None:
+        self._path = folder / METRICS_FILE
+        self._lines = _to_lines(evaluations)
+        self._write_all()
+
+    def append(self, evaluation: Evaluation) -> None:
+        """Record an evaluation."""
+        line = _to_lines([evaluation])
+        self._lines += line
+        if not isinstance(self._path, Path) or not self._appended(self._path, line):
+            self._write_all()
+
+    @staticmethod
+    def _appended(path: Path, line: str) -> bool:
+        """Append a line to a file; return False if somebody has deleted it."""
+        with _disk_errors(path, line):
+            try:
+                with open(path, "a", encoding="utf-8", opener=_existing) as file:
+                    file.write(line)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def _write_all(self) -> None:
+        if isinstance(self._path, Path):
+            with _disk_errors(self._path, self._lines):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                temporary = self._path.with_name(f".{METRICS_FILE}")
+                temporary.write_text(self._lines, encoding="utf-8")
+                temporary.replace(self._path)
+        else:
+            self._path.write_bytes(self._lines.encode())
 
 
-def read_evaluations(folder: Path) -> list[Evaluation]:
-    """Return the recorded evaluations of a trial, one per epoch, without incomplete lines."""
+def read_evaluations(folder: "Place") -> list[Evaluation]:
+    """Return the evaluations of a trial, one per epoch, as its newest attempt recorded them."""
+    for attempt in attempts(folder):
+        evaluations = recorded_in(attempt)
+        if evaluations is not None:
+            return evaluations
+    return []
+
+
+def recorded_in(folder: "Place") -> list[Evaluation] | None:
+    """Return what an attempt recorded, one evaluation per epoch and no incomplete lines.
+
+    Return None if it has no file.
+    """
     try:
-        lines = (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()
+        text = (folder / METRICS_FILE).read_bytes().decode(errors="replace")
     except FileNotFoundError:
-        return []
+        return None
     found: dict[int, Evaluation] = {}
-    for line in lines:
+    for line in text.splitlines():
         try:
             values = json.loads(line)
             evaluation = Evaluation(**{**values, "replicas": tuple(values["replicas"])})
@@ -64,14 +107,19 @@ def read_evaluations(folder: Path) -> list[Evaluation]:
     return [found[epoch] for epoch in sorted(found)]
 
 
-def discard_evaluations_after(folder: Path, epoch: int) -> None:
-    """Remove the evaluations after an epoch, and incomplete lines, from the file of a trial."""
-    path = folder / METRICS_FILE
-    if path.exists():
-        kept = _to_lines(e for e in read_evaluations(folder) if e.epoch <= epoch)
-        temporary = path.with_name(f".{METRICS_FILE}")
-        temporary.write_text(kept, encoding="utf-8")
-        temporary.replace(path)
+def _existing(path: str, flags: int) -> int:
+    return os.open(path, flags & ~os.O_CREAT)
+
+
+@contextmanager
+def _disk_errors(path: Path, text: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(
+            f"cannot write {len(text)} bytes to {path} ({error.strerror}): free some space or "
+            "choose another folder"
+        ) from error
 
 
 def _to_lines(evaluations: Iterable[Evaluation]) -> str:

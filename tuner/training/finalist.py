@@ -9,7 +9,6 @@ compares this rule with others.
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
@@ -19,6 +18,7 @@ from ..evaluation.graph import NeighbourGraph
 from ..evaluation.metrics import audit
 from ..evaluation.objective import evaluate
 from .evaluations import Evaluation
+from .places import Place, place
 from .saved_model import Model
 from .trial import Trial
 from .trial_inputs import TrialSpec, trial_data
@@ -38,7 +38,7 @@ class Candidate:
     replica: int
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Place:
         """The folder of its model."""
         return self.finalist.model_folder(self.replica)
 
@@ -51,7 +51,7 @@ class Finalist:
     `values` are the objective of each replica on the training points of the graph. `scores` and
     `audits` are those of each replica on the test split, `guards` the means of `PartitionScores`
     there, and `found` says which replicas found clusters there, whatever their score. `number` is
-    the trial whose configuration this is. `folder` holds a model per replica.
+    the trial whose configuration this is. `folder`, that of an attempt, holds a model per replica.
     """
 
     rank: int
@@ -97,9 +97,9 @@ class Finalist:
     def _rank_key(self, replica: int) -> tuple[bool, float]:
         return self.found[replica], self.values[replica]
 
-    def model_folder(self, replica: int) -> Path:
+    def model_folder(self, replica: int) -> Place:
         """Return the folder of the model of a replica."""
-        return Path(self.folder) / f"replica-{replica}"
+        return place(self.folder) / f"replica-{replica}"
 
     def metrics(self) -> dict[str, float]:
         """Return the MLflow metrics: the values, and scores and audits on the test split."""
@@ -153,6 +153,7 @@ def fit_finalist(
     finalist = replace(
         failed_finalist(spec, rank, last.failure),
         settings=trial.config.to_mapping(),  # not those of spec: batches may have been halved
+        folder=str(trial.folder),
         started=started,
         note=trial.note,
     )

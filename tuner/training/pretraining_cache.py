@@ -2,7 +2,8 @@
 
 The key of an entry is a hash of everything that the network depends on. A trial that needs a
 network which another trial is training waits for it. Entries are written like checkpoints, whole
-or not at all, and a damaged one counts as missing.
+or not at all, and a damaged one counts as missing. An object store has no locks: there trials that
+begin together each train the network, later ones read it, and nothing is evicted.
 """
 
 import contextlib
@@ -18,10 +19,11 @@ from typing import TYPE_CHECKING, final
 
 import torch
 
-from ..errors import DiskError
+from ..errors import FilesError
 from ..methods import catalog
 from . import checkpoint
 from .checkpoint import CheckpointError
+from .places import Place
 
 if TYPE_CHECKING:
     from ..methods.config import Scalar
@@ -65,7 +67,7 @@ class SharedPretraining:
     def __init__(
         self,
         pretraining: "Pretraining",
-        cache_folder: Path,
+        cache_folder: Place,
         *,
         settings: Mapping[str, "Scalar"],
         seeds: tuple[int, ...],
@@ -105,7 +107,7 @@ class SharedPretraining:
 class CacheEntry:
     """The entry of one network, which a trial locks while it trains the network."""
 
-    def __init__(self, cache_folder: Path, key: str, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, cache_folder: Place, key: str, *, max_bytes: int = MAX_BYTES) -> None:
         self._cache_folder = cache_folder
         self._folder = cache_folder / key
         self._max_bytes = max_bytes
@@ -130,9 +132,10 @@ class CacheEntry:
         If the disk is full, the network is not shared and no error is raised.
         """
         tensors, scalars = checkpoint.split_state(state)
-        with contextlib.suppress(DiskError):
+        with contextlib.suppress(FilesError):
             checkpoint.write(self._folder, tensors, scalars)
-            self._evict()
+            if isinstance(self._cache_folder, Path):
+                self._evict(self._cache_folder)
         self.release()
 
     def release(self) -> None:
@@ -147,16 +150,19 @@ class CacheEntry:
     def _read(self, device: str) -> "State | None":
         try:
             tensors, scalars = checkpoint.read(self._folder)
-            os.utime(self._folder)
-        except (CheckpointError, OSError):
+            if isinstance(self._folder, Path):
+                os.utime(self._folder)
+        except (CheckpointError, FilesError, OSError):
             return None
         return {**{name: tensor.to(device) for name, tensor in tensors.items()}, **scalars}
 
     def _acquire_lock(self) -> bool:
         """Wait for the lock; return False if the file system cannot provide one."""
+        if not isinstance(self._cache_folder, Path):
+            return False
         try:
             self._cache_folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder.with_suffix(".lock")
+            path = self._cache_folder / f"{self._folder.name}.lock"
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError:
             return False
@@ -168,18 +174,19 @@ class CacheEntry:
         self._lock = lock
         return True
 
-    def _evict(self) -> None:
+    def _evict(self, cache_folder: Path) -> None:
         """Remove the least recently used networks until the others fit into the cache."""
         remaining = self._max_bytes
-        for folder in sorted(self._networks(), key=_last_used, reverse=True):
+        for folder in sorted(_networks(cache_folder), key=_last_used, reverse=True):
             remaining -= sum(file.stat().st_size for file in folder.iterdir())
             if remaining < 0 and folder != self._folder:
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.with_suffix(".lock").unlink(missing_ok=True)
 
-    def _networks(self) -> list[Path]:
-        visible = (path for path in self._cache_folder.iterdir() if not path.name.startswith("."))
-        return [path for path in visible if path.is_dir()]
+
+def _networks(cache_folder: Path) -> list[Path]:
+    visible = (path for path in cache_folder.iterdir() if not path.name.startswith("."))
+    return [path for path in visible if path.is_dir()]
 
 
 @cache

@@ -4,9 +4,10 @@ This module is copied into registered models together with what it imports, so i
 relative and need only numpy, torch and safetensors.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 import torch
@@ -29,6 +30,9 @@ from .checkpoint import (
     unpack,
     write_files,
 )
+
+if TYPE_CHECKING:
+    from .places import Place
 
 DOCUMENT = "model.json"
 _SCHEMA = 1
@@ -124,7 +128,7 @@ class Model:
             raise self._unsupported("bound the likelihood", Bounds)
         return self._apply(raw, self.clusterer.elbo)
 
-    def save(self, folder: Path | str) -> None:
+    def save(self, folder: "Place | str") -> None:
         """Write the model as a folder with safetensors, JSON and a manifest."""
         arrays = self.preprocessor.scaling.to_arrays()
         tensors = {f"weights/{name}": t for name, t in self.clusterer.weights().items()}
@@ -140,12 +144,12 @@ class Model:
             "n_components": self.n_components,
             "labels_used": self.labels_used,
         }
-        write_files(Path(folder), {WEIGHTS: pack(tensors), DOCUMENT: to_json(document)})
+        write_files(_folder(folder), {WEIGHTS: pack(tensors), DOCUMENT: to_json(document)})
 
     @classmethod
-    def load(cls, folder: Path | str, *, device: torch.device | str = "cpu") -> Self:
+    def load(cls, folder: "Place | str", *, device: torch.device | str = "cpu") -> Self:
         """Verify a saved model and build it with the installed code, or raise CheckpointError."""
-        path = Path(folder)
+        path = _folder(folder)
         files = read_files(path, (WEIGHTS, DOCUMENT))
         tensors = unpack(files[WEIGHTS], where=path / WEIGHTS)
         document = from_json(files[DOCUMENT], where=path / DOCUMENT)
@@ -188,12 +192,16 @@ class Model:
         return UsageError(f"this model of method {self.method!r} cannot {task}: {remedy}")
 
 
+def _folder(folder: "Place | str") -> "Place":
+    return Path(folder) if isinstance(folder, str) else folder
+
+
 def _build(
     cls: type[Model],
     document: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
     *,
-    where: Path,
+    where: "Place",
     device: torch.device | str,
 ) -> Model:
     check_schema(document.get("schema"), _SCHEMA, where=where)
@@ -202,12 +210,13 @@ def _build(
     weights = _with_prefix(tensors, "weights/")
     try:
         method = _installed_method(str(document.get("method")), document.get("distribution"))
-        config = method.config_type.from_mapping(document["config"])
+        config = method.config_type.from_mapping(dict(document["config"]))
+        _check_size(config.n_components, math.prod(shape), weights)
         expected = method(config, shape, (0,)).clusterers()[0].weights()
         _check_tensors(weights, expected)
         preprocessor = Preprocessor.from_parts(document.get("encoder"), arrays, shape)
         clusterer = method.clusterer_of(config)(config, shape, weights, device=device)
-    except (TunerError, KeyError, TypeError, ValueError) as error:
+    except (TunerError, LookupError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise CheckpointError(f"{where} does not describe a usable model: {error}") from error
     labels_used = document.get("labels_used") is True
     return cls(str(document["method"]), config, clusterer, preprocessor, labels_used)
@@ -228,12 +237,22 @@ def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _checked_shape(value: object, *, where: Path) -> Shape:
+def _checked_shape(value: object, *, where: "Place") -> Shape:
     if isinstance(value, list) and value and all(type(n) is int and n > 0 for n in value):
         return tuple(value)
     raise CheckpointError(
         f"{where} has shape {value!r}, which is not a list of sizes: fetch it again"
     )
+
+
+def _check_size(components: int, features: int, weights: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError before a network is built for more than its weights can be for."""
+    stored = sum(tensor.numel() for tensor in weights.values())
+    if max(components, features) > stored:
+        raise CheckpointError(
+            f"{components} clusters of {features} features cannot have {stored} weights; fetch it "
+            "again"
+        )
 
 
 def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

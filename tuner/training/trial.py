@@ -10,7 +10,6 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -18,14 +17,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import DiskError
+from ..errors import FilesError
 from ..methods import catalog
 from ..methods.config import Config
 from ..methods.contract import Method, Pretrains, Report
 from ..models._kit.recording import RECORDINGS, RecordingError
 from . import checkpoint
-from .evaluations import Evaluation, append_evaluation, discard_evaluations_after
+from .attempt_files import AttemptFiles
+from .evaluations import Evaluation
 from .evaluator import TrialEvaluator, all_diverged
+from .places import Place, place
 from .pretraining_cache import SharedPretraining
 from .trial_inputs import TrialData, TrialSpec
 
@@ -42,13 +43,13 @@ class Trial:
     """The training of one configuration, which continues from its checkpoint if it has one.
 
     `finished` says whether the last evaluation has been made; `note` says what was unusual about
-    the start, such as a damaged checkpoint.
+    the start, such as a damaged checkpoint. Every trial is one attempt, with files of its own.
     """
 
     def __init__(self, spec: TrialSpec, shared: TrialData) -> None:
         self.spec = spec
         self._shared = shared
-        self._folder = Path(spec.folder)
+        self._files: AttemptFiles | None = None
         self._x = _shared_tensor(shared.x, spec.device)
         points = self._x[torch.tensor(shared.graph.index, device=spec.device)]
         self._evaluator = TrialEvaluator(shared, points, spec.objective)
@@ -64,7 +65,12 @@ class Trial:
         self._shared_pretraining: SharedPretraining | None = None
 
     def advance(self) -> Evaluation:
-        """Train until the next evaluation; any fault but DiskError becomes a failed evaluation."""
+        """Train until the next evaluation; any fault of the method becomes a failed evaluation.
+
+        Raises FilesError if the files cannot be written, and SupersededError if a newer attempt
+        at this trial has begun.
+        """
+        files = self._attempt_files()
         evaluation = self._attempt()
         while self._can_do_without():
             evaluation = self._attempt()
@@ -72,19 +78,32 @@ class Trial:
         if self.finished:
             self._shared_pretraining = None
             self._reports = None  # and with it the recorded steps and their memory
-        append_evaluation(self._folder, evaluation)
+        files.append(evaluation)
         if not self.finished and time.monotonic() - self._saved > _CHECKPOINT_SECONDS:
             self.save()  # after the line above: a resumed trial does not repeat evaluations
         return evaluation
 
-    def save(self) -> None:
-        """Write a checkpoint, unless training has not completed an epoch."""
+    def save(self, *, patience: float | None = None) -> None:
+        """Write a checkpoint, unless training has not completed an epoch.
+
+        `patience` is how many seconds to wait for an object store, by default a minute.
+        """
         if self._epoch == 0:
             return
         tensors, scalars = checkpoint.split_state(self.method.state())
         document = {"job": _identity(self.spec), "epoch": self._epoch, "scalars": scalars}
-        checkpoint.save_checkpoint(self._folder / "checkpoints", self._epoch, tensors, document)
+        self._attempt_files().save(self._epoch, tensors, document, patience=patience)
         self._saved = time.monotonic()
+
+    @property
+    def folder(self) -> Place:
+        """The folder of this attempt."""
+        return self._attempt_files().folder
+
+    def _attempt_files(self) -> AttemptFiles:
+        if self._files is None:
+            self._files = AttemptFiles(place(self.spec.folder), self.spec.attempt)
+        return self._files
 
     def _attempt(self) -> Evaluation:
         """Train until the next evaluation, or return why that failed.
@@ -95,7 +114,7 @@ class Trial:
         try:
             reports = self._start() if self._reports is None else self._reports
             return self._train(reports)
-        except DiskError:
+        except FilesError:
             raise
         except Exception as error:  # a faulty method must not end the other trials
             self._fault = type(error)
@@ -107,7 +126,7 @@ class Trial:
     def _start(self) -> Iterator[Report]:
         """Build the method, restore what an earlier attempt left, and start training."""
         self.method = self._build_method()
-        self.note = self._restore()
+        evaluations = self._restore()
         if self._epoch == 0:
             self._share_pretraining()
         if self._halvings:
@@ -115,7 +134,7 @@ class Trial:
             self.note = f"the GPU ran out of memory, so training uses {sizes}. {self.note}".strip()
         if self._unrecorded:
             self.note = f"{_UNRECORDED} ({self._unrecorded}). {self.note}".strip()
-        discard_evaluations_after(self._folder, self._epoch)
+        self._attempt_files().begin(e for e in evaluations if e.epoch <= self._epoch)
         self._reports = self.method.fit(self._x)
         return self._reports
 
@@ -123,22 +142,28 @@ class Trial:
         shape = tuple(self._shared.x.shape[1:])
         return self._method_type(self.config, shape, self.spec.seeds, device=self.spec.device)
 
-    def _restore(self) -> str:
-        """Restore the newest valid checkpoint of the same configuration; return a note."""
-        found, note = checkpoint.latest_valid(self._folder / "checkpoints")
+    def _restore(self) -> list[Evaluation]:
+        """Restore the newest valid checkpoint of the same configuration, and note what is unusual.
+
+        Return the evaluations of the attempt that wrote it.
+        """
+        found, self.note, evaluations = self._attempt_files().latest_checkpoint()
         if found is None:
-            return note
+            return []
         tensors, document = found
         if document["job"] != _identity(self.spec):
-            return "the checkpoint belongs to another configuration and was ignored"
+            self.note = "the checkpoint belongs to another configuration and was ignored"
+            return []
         on_device = {name: tensor.to(self.spec.device) for name, tensor in tensors.items()}
         try:
             self.method.restore({**on_device, **document["scalars"]})
         except Exception as error:  # another version of the method wrote it
             self.method = self._build_method()  # the failed one may be half restored
-            return f"{note} the checkpoint does not fit ({error}), so training restarted".strip()
+            failed = f"the checkpoint does not fit ({error}), so training restarted"
+            self.note = f"{self.note} {failed}".strip()
+            return []
         self._epoch = int(document["epoch"])
-        return note
+        return evaluations
 
     def _share_pretraining(self) -> None:
         """Load the pretrained network from the cache, or reserve it there to train it."""
@@ -146,7 +171,7 @@ class Trial:
         if spec.pretraining_cache and isinstance(method, Pretrains):
             self._shared_pretraining = SharedPretraining(
                 method.pretraining,
-                Path(spec.pretraining_cache),
+                place(spec.pretraining_cache),
                 settings=self.config.pretraining,
                 seeds=spec.seeds,
                 shape=tuple(self._shared.x.shape[1:]),

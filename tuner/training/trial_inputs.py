@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class TrialSpec:
     """One trial as plain values, so that it can be sent to any process.
 
-    `pretraining_cache` is the folder in which trials share pretrained networks, "" for none.
+    `folder` is that of the trial, in which each attempt has files of its own, and `attempt` how
+    often the ledger has handed the trial out before. `pretraining_cache` is the folder in which
+    trials share pretrained networks, "" for none. Folders are paths, or URLs of object stores.
     """
 
     number: int
@@ -27,6 +29,7 @@ class TrialSpec:
     seeds: tuple[int, ...]
     objective: str
     folder: str
+    attempt: int = 0
     device: str = "cpu"
     pretraining_cache: str = ""
 

@@ -20,7 +20,7 @@ def test_a_consistent_search_exits_with_0(tuner, here):
     document = json.loads(tuner("doctor", "done", "--json", *flags(done)).out)
     assert document["ok"]
     assert all(one["ok"] for one in document["findings"])
-    assert len(document["findings"]) == 11
+    assert len(document["findings"]) == 12
     assert not list(here.iterdir())
 
 

@@ -93,7 +93,9 @@ def test_an_error_is_one_printable_line_without_secrets(tuner, monkeypatch):
 
 @pytest.mark.parametrize(("signum", "code"), [(2, 130), (15, 143)])
 def test_an_interrupted_search_exits_with_128_plus_the_signal(tuner, monkeypatch, signum, code):
-    _fail_with(monkeypatch, InterruptedSearchError("go on with tuner resume a", signum))
+    _fail_with(
+        monkeypatch, InterruptedSearchError("go on with tuner resume a", signum, search="a")
+    )
     ran = tuner("datasets")
     assert (ran.code, ran.error_message) == (code, "go on with tuner resume a")
 

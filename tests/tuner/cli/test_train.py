@@ -72,7 +72,7 @@ def test_each_training_uses_a_new_folder(tuner, here):
         (["-m", "kmens"], 2, "did you mean 'kmeans'"),
         (["--replicas", "0"], 2, "replicas=0"),
         (["--set", "k=3"], 2, "--set k: no such setting"),
-        (["--set", "n_components=170"], 3, "170 clusters in 160 training points"),
+        (["--set", "n_components=170"], 2, "170 clusters in 160 training points"),
         (["--device", "tpu"], 2, "choose cpu or cuda"),
         (["-d", "nope.npz"], 3, "there is no file"),
     ],

@@ -79,10 +79,15 @@ def test_given_locations_override_variables_and_defaults(tmp_path, monkeypatch):
     assert locations.artifacts == tmp_path / "files"
 
 
-@pytest.mark.parametrize("text", ["s3://bucket/folder", "a\0b"])
+@pytest.mark.parametrize("text", ["", "ftp://bucket/folder", "a\0b"])
 def test_artifacts_that_are_not_a_folder_are_refused(text):
     with pytest.raises(UsageError, match="is not a folder"):
         values.locations(None, None, text)
+
+
+def test_a_place_in_a_store_is_taken_as_it_is():
+    found = values.locations(None, None, "s3://bucket/folder/")
+    assert str(found.artifacts) == "s3://bucket/folder"
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

@@ -58,7 +58,7 @@ def test_one_row_may_be_a_mapping(frame, preprocessor):
 def test_missing_and_renamed_columns_are_refused_by_name(frame, preprocessor):
     with pytest.raises(DataError, match=r"has no column 'b': name the columns as in the training"):
         preprocessor.apply(frame.drop(columns="b"))
-    with pytest.raises(DataError, match=r"no columns 'a', 'c'; it has 'A', 'C' instead"):
+    with pytest.raises(DataError, match=r"no columns 'a', 'c'; did you mean 'A'\?; it has 'A'"):
         preprocessor.apply(frame.rename(columns={"a": "A", "c": "C"}))
 
 

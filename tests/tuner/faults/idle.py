@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -124,3 +125,13 @@ def _misbehave(fault: str) -> None:
         raise MemoryError
     if fault == "hang":
         time.sleep(3600)
+    if fault == "hog":
+        _take_memory()
+
+
+def _take_memory() -> None:
+    """Take the machine's memory, but for 2 GiB, and wait to be killed."""
+    held = []
+    while psutil.virtual_memory().available > 2**31:
+        held.append(b"x" * 2**26)
+    time.sleep(600)

@@ -25,6 +25,7 @@ from tuner.orchestration.locations import Locations
 from tuner.orchestration.session import Session
 from tuner.study.seeds import trial_seeds
 from tuner.study.space import method_space
+from tuner.training.attempts import attempts
 from tuner.training.checkpoint import saved_checkpoints
 from tuner.training.evaluations import Evaluation, read_evaluations
 
@@ -164,8 +165,16 @@ class Field:
 
     def checkpoints(self, name: str, number: int) -> list[int]:
         """Return the passes at which a trial has checkpoints, newest first."""
-        folder = self.trial_folder(name, number) / "checkpoints"
-        return [int(path.name.split("-")[1]) for path in saved_checkpoints(folder)]
+        folder = self.locations.artifacts / name / f"trial-{number:05d}"
+        return [
+            int(path.name.split("-")[1])
+            for attempt in attempts(folder)
+            for path in saved_checkpoints(attempt / "checkpoints")
+        ]
+
+    def attempt(self, name: str, number: int) -> Any:
+        """Return the folder of the newest attempt at a trial."""
+        return attempts(self.locations.artifacts / name / f"trial-{number:05d}")[0]
 
     def written(self) -> dict[str, Any]:
         """Return everything that a search may have written: rows of databases and files."""

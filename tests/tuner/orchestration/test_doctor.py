@@ -14,6 +14,7 @@ from tuner.orchestration.doctor import CHECKS, examine
 from tuner.orchestration.sync import sync
 from tuner.registry import Registry
 from tuner.tracking import connect
+from tuner.training.attempts import attempts
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 
@@ -46,6 +47,11 @@ def copy(sound, tmp_path):
     """The state with its files copied to where they may be damaged."""
     shutil.copytree(sound.folder, tmp_path / "files")
     return replace(sound, folder=tmp_path / "files")
+
+
+def newest(folder):
+    """The folder of the newest attempt at a trial or finalist."""
+    return attempts(folder)[0]
 
 
 def broken(state):
@@ -128,14 +134,14 @@ def test_another_best_trial(sound):
 
 @pytest.mark.parametrize("damage", [sabotage.remove, lambda path: path.write_text("{torn")])
 def test_a_trial_without_its_curve(copy, damage):
-    damage(copy.folder / "trial-00002" / "metrics.jsonl")
+    damage(newest(copy.folder / "trial-00002") / "metrics.jsonl")
     wrong = broken(copy)
     assert wrong.keys() == {FILES}
     assert "for trial 2 in" in wrong[FILES]
 
 
 def test_a_torn_last_line_is_no_damage(copy):
-    with (copy.folder / "trial-00002" / "metrics.jsonl").open("a") as file:
+    with (newest(copy.folder / "trial-00002") / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 7')
     assert broken(copy) == {}
 
@@ -143,7 +149,7 @@ def test_a_torn_last_line_is_no_damage(copy):
 @pytest.mark.parametrize("damage", [sabotage.cut, sabotage.flip, sabotage.remove])
 @pytest.mark.parametrize("name", ["weights.safetensors", "model.json", "manifest.json"])
 def test_a_damaged_model(copy, damage, name):
-    damage(copy.folder / "finalist-1" / "replica-1" / name)
+    damage(newest(copy.folder / "finalist-1") / "replica-1" / name)
     wrong = broken(copy)
     assert wrong.keys() == {MODELS}
     assert "replica-1" in wrong[MODELS]

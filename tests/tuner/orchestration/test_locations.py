@@ -35,9 +35,9 @@ def test_variables_say_otherwise_and_empty_ones_do_not(tmp_path, monkeypatch):
     assert Locations().artifacts == tmp_path / "tuner-artifacts"
 
 
-def test_a_folder_that_can_be_written_is_made_and_left_empty(tmp_path):
+def test_a_folder_that_can_be_made_and_written_is_left_as_found(tmp_path):
     Locations(artifacts=tmp_path / "a" / "b").check()
-    assert not list((tmp_path / "a" / "b").iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tuner.errors import UsageError
-from tuner.ledger.ledger import _suggest
+from tuner.ledger.proposals import _suggest
 from tuner.methods import catalog
 from tuner.models._kit.outputs import DataRangeConfig, validate_and_flatten
 from tuner.study.study import Branch, Study, prepare

@@ -26,7 +26,7 @@ KMEANS = Study(methods=("kmeans",))
         ({"trials": True}, "trials=True"),
         ({"seed": -1}, "seed=-1"),
         ({"finalist_seeds": 0}, "finalist_seeds=0"),
-        ({"sampler": "TPE"}, "no sampler 'TPE'; choose one of tpe, gp"),
+        ({"sampler": "TPE"}, "no sampler 'TPE'; did you mean 'tpe'?; choose one of tpe, gp"),
         ({"sampler": "tpee"}, "did you mean 'tpe'"),
         ({"scheduler": "hyperban"}, "did you mean 'hyperband'"),
         (
@@ -87,7 +87,7 @@ def test_a_study_survives_json():
         ({"fixed": {"starts": 1.5}}, UsageError, "type int"),
         ({"fixed": {"n_components": 1}}, UsageError, "n_components=1"),
         ({"fixed": {"n_components": 9, "starts": 1}}, UsageError, "every setting of kmeans"),
-        ({"fixed": {"n_components": 1438}}, DataError, "1438 clusters in 1437 training points"),
+        ({"fixed": {"n_components": 1438}}, UsageError, "1438 clusters in 1437 training points"),
         ({"objective": "elbo"}, UsageError, "no evidence lower bound"),
         ({"methods": ("gmm", "gmvae"), "objective": "elbo"}, UsageError, "one method only"),
         ({"methods": ("gmm",), "objective": "elbo"}, UsageError, "--set n_components=VALUE"),
@@ -121,7 +121,7 @@ def test_more_clusters_than_points_in_the_range_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(20, 3)))
     study = replace(KMEANS, dataset=str(tmp_path / "x.npy"))
     space = {"kmeans": {"space": {"n_components": {"int": [2, 30]}}}}
-    with pytest.raises(DataError, match="up to 30 clusters in 16 training points"):
+    with pytest.raises(UsageError, match="up to 30 clusters in 16 training points"):
         prepare(replace(study, spaces=space))
     prepare(replace(study, fixed={"n_components": 16}))
 

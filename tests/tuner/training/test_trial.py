@@ -23,6 +23,7 @@ from tuner.study.seeds import finalist_seeds, trial_seeds
 from tuner.study.space import method_space
 from tuner.testing.recording import steps_recorded_by
 from tuner.training import checkpoint, trial
+from tuner.training.attempts import attempts
 from tuner.training.evaluations import Evaluation, read_evaluations
 from tuner.training.evaluator import TrialEvaluator
 from tuner.training.trial import Trial
@@ -86,6 +87,11 @@ def gmvae(folder: Path, **settings: Any) -> TrialSpec:
     return spec(folder, "gmvae", **{**tiny, **own, **settings})
 
 
+def current(folder: Path) -> Any:
+    """Return the folder of the newest attempt at a trial."""
+    return attempts(folder)[0]
+
+
 def run(one: Trial) -> list[Evaluation]:
     evaluations = [one.advance()]
     while not evaluations[-1].finished:
@@ -137,7 +143,7 @@ def test_a_trial_without_a_checkpoint_restarts(shared: TrialData, tmp_path: Path
     assert without_times(run(Trial(gmvae(tmp_path), shared)))[:3] == without_times(
         first_evaluations
     )
-    written = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    written = (current(tmp_path) / "metrics.jsonl").read_text().splitlines()
     assert len(written) == len(read_evaluations(tmp_path)), "no line is repeated"
 
 
@@ -147,10 +153,10 @@ def test_a_checkpoint_is_due_after_a_while(
 ) -> None:
     one = Trial(spec(tmp_path, epochs=5), shared)
     one.advance()
-    assert checkpoint.saved_checkpoints(tmp_path / "checkpoints") == []
+    assert checkpoint.saved_checkpoints(current(tmp_path) / "checkpoints") == []
     monkeypatch.setattr(trial, "_CHECKPOINT_SECONDS", 0.0)
     run(one)
-    kept = [path.name for path in checkpoint.saved_checkpoints(tmp_path / "checkpoints")]
+    kept = [path.name for path in checkpoint.saved_checkpoints(current(tmp_path) / "checkpoints")]
     assert kept == ["step-00000004", "step-00000003"], "the newest two, none at the very end"
 
 
@@ -162,7 +168,7 @@ def test_a_checkpoint_is_never_ahead_of_what_is_written(
     seen = []
     saved = Trial.save
 
-    def save(one: Trial) -> None:
+    def save(one: Trial, **_: Any) -> None:
         seen.append(read_evaluations(tmp_path)[-1].epoch)
         saved(one)
 
@@ -188,13 +194,13 @@ def test_an_incomplete_line_is_dropped_and_later_lines_are_complete(
     one = Trial(spec(tmp_path, epochs=4), shared)
     first_evaluations = [one.advance(), one.advance()]
     one.save()
-    with (tmp_path / "metrics.jsonl").open("a") as file:
+    with (current(tmp_path) / "metrics.jsonl").open("a") as file:
         file.write(incomplete)
     assert read_evaluations(tmp_path) == first_evaluations
     rest = run(Trial(spec(tmp_path, epochs=4), shared))
     assert read_evaluations(tmp_path) == first_evaluations + rest
     assert [e.epoch for e in rest] == [3, 4]
-    for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
+    for line in (current(tmp_path) / "metrics.jsonl").read_text().splitlines():
         json.loads(line)
 
 
@@ -209,7 +215,7 @@ def test_a_damaged_checkpoint_is_skipped(
     one.save()
     one.advance()
     one.save()
-    newest, before = checkpoint.saved_checkpoints(tmp_path / "checkpoints")
+    newest, before = checkpoint.saved_checkpoints(current(tmp_path) / "checkpoints")
     damage(newest / file)
     second = Trial(spec(tmp_path, epochs=6), shared)
     evaluations = run(second)
@@ -242,7 +248,7 @@ def test_training_restarts_if_a_checkpoint_does_not_fit(shared: TrialData, tmp_p
     one = Trial(spec(tmp_path, epochs=3), shared)
     one.advance()
     one.save()
-    (path,) = checkpoint.saved_checkpoints(tmp_path / "checkpoints")
+    (path,) = checkpoint.saved_checkpoints(current(tmp_path) / "checkpoints")
     tensors, document = checkpoint.read(path)
     checkpoint.write(path, {"renamed": tensors["centres"]}, document)
     second = Trial(spec(tmp_path, epochs=3), shared)
@@ -262,7 +268,7 @@ def test_a_diverging_training_ends_at_once(rate: float, shared: TrialData, tmp_p
     assert last.epoch < last.passes, "the other epochs would be wasted"
     assert last.failure == "diverged"
     assert all(v is None or np.isfinite(v) for v in (last.value, last.sd, *last.replicas))
-    assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()
+    assert "NaN" not in (current(tmp_path) / "metrics.jsonl").read_text()
 
 
 @pytest.mark.usefixtures("idle")

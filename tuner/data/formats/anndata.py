@@ -1,11 +1,14 @@
 """Reads AnnData files (.h5ad), with the optional package anndata."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...errors import DataError, UsageError, did_you_mean
+from ...errors import DataError, TunerError, UsageError, did_you_mean
 from .. import checks
 from ..content import Content
 from ..preparation import Preparation
@@ -25,23 +28,55 @@ def read_h5ad(path: Path, labels: str | None, where: str, preparation: Preparati
         raise UsageError(
             f"{where} needs the package anndata, which is not installed: install tuner[h5ad]"
         ) from None
-    try:
+    with _reading(where):
+        _require_own_data(path, where)
         data = anndata.read_h5ad(path, backed="r")
+        try:
+            matrix = _matrix(data, preparation.layer, where)
+            checks.require_points(np.dtype(matrix.dtype), matrix.shape, where)
+            checks.require_memory(matrix.shape[0] * matrix.shape[1], matrix.dtype.itemsize, where)
+            y = None if labels is None else _labels(data.obs, labels, where)
+            names = tuple(map(str, data.var_names))
+            cells.require_unique(names, where)
+            return Content(_dense(matrix), y, columns=names, label_column=labels or "")
+        finally:
+            data.file.close()
+
+
+@contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Turn errors while a file is read into one DataError; the system's stay as they are."""
+    try:
+        yield
+    except (TunerError, MemoryError):
+        raise
     except Exception as error:  # h5py and anndata raise errors of many types
+        if getattr(error, "errno", None) in (errno.EACCES, errno.EPERM):
+            raise
         reason = str(error).strip().partition("\n")[0]
         raise DataError(
             f"{where} is truncated, damaged or not an AnnData file ({reason}): save it again"
         ) from error
-    try:
-        matrix = _matrix(data, preparation.layer, where)
-        checks.require_points(np.dtype(matrix.dtype), matrix.shape, where)
-        checks.require_memory(matrix.shape[0] * matrix.shape[1], matrix.dtype.itemsize, where)
-        y = None if labels is None else _labels(data.obs, labels, where)
-        names = tuple(map(str, data.var_names))
-        cells.require_unique(names, where)
-        return Content(_dense(matrix), y, columns=names, label_column=labels or "")
-    finally:
-        data.file.close()
+
+
+def _require_own_data(path: Path, where: str) -> None:
+    """Raise DataError if parts of a file are kept in other files, which would be read as well."""
+    import h5py
+
+    def require(name: str, link: Any) -> None:
+        target = getattr(link, "filename", None)
+        if target is not None:
+            raise DataError(
+                f"{where} takes {name!r} from the file {target!r}: copy all data into one file"
+            )
+
+    def require_stored(name: str, entry: Any) -> None:
+        if isinstance(entry, h5py.Dataset) and (entry.is_virtual or entry.external):
+            raise DataError(f"{where} keeps {name!r} in other files: copy all data into one file")
+
+    with h5py.File(path, "r") as file:
+        file.visititems_links(require)
+        file.visititems(require_stored)
 
 
 def _matrix(data: Any, layer: str | None, where: str) -> Any:

@@ -127,7 +127,9 @@ def read_header(stream: IO[bytes], where: str) -> _Header:
             shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
         else:
             raise ValueError(f"format {version[0]}.{version[1]}, not 1.0 or 2.0")
-    except ValueError as error:
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # numpy parses the header as Python and raises errors of many types
         raise _damaged(where, error) from error
     if any(size < 0 for size in shape):
         raise _damaged(where, ValueError(f"the shape {shape}"))
@@ -137,7 +139,7 @@ def read_header(stream: IO[bytes], where: str) -> _Header:
 def _read_body(stream: IO[bytes], where: str) -> Array:
     try:
         return np.lib.format.read_array(stream, allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise _damaged(where, error) from error
 
 

@@ -141,7 +141,8 @@ def source(path: Path, labels: str | None, where: str) -> Source | None:
     if kind is NpySource and labels is not None:  # told by the reader of whole arrays
         return None
     try:
-        found = None if kind is None or not path.stat().st_size else kind(path, labels, where)
+        usable = kind is not None and path.is_file() and path.stat().st_size > 0
+        found = kind(path, labels, where) if kind is not None and usable else None
         return None if found is None or not found.values else found
     except (OSError, ValueError):  # told by whoever reads it as a whole
         return None

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
+from ...small_files import left_as_found
 from .. import checks
 from ..content import Content
 from ..scaling import Shape
@@ -66,7 +67,13 @@ def svhn() -> Content:
 def home() -> Path:
     """Return the folder of downloaded data: TUNER_DATA_HOME, by default ~/.cache/tuner."""
     folder = os.environ.get("TUNER_DATA_HOME", "")
-    return Path(folder).expanduser() if folder else Path.home() / ".cache" / "tuner"
+    try:
+        return Path(folder).expanduser() if folder else Path.home() / ".cache" / "tuner"
+    except RuntimeError:  # the home folder of an unknown user
+        raise DataError(
+            f"TUNER_DATA_HOME={folder!r} names a home folder that does not exist: set it to the "
+            "full path of a folder"
+        ) from None
 
 
 def _mnist(name: str, label_names: tuple[str, ...]) -> Content:
@@ -81,7 +88,7 @@ def _mnist_part(name: str, *, train: bool) -> tuple[Any, Any]:
     folder = home()
     reader = getattr(datasets, name)
     try:
-        with _socket_timeout():
+        with _socket_timeout(), left_as_found(folder / name / "raw"):
             part = reader(str(folder), train=train, download=True)
     except (RuntimeError, OSError, EOFError, ValueError, AssertionError, zlib.error) as error:
         files = [file.removesuffix(".gz") for file, _ in reader.resources]
@@ -130,7 +137,7 @@ def _download(part: str, path: Path) -> None:
 
     url, name, md5 = SVHN.split_list[part]
     try:
-        with _socket_timeout():
+        with _socket_timeout(), left_as_found(path.parent):
             download_url(url, str(path.parent), f"{name}.part", md5)
         path.with_name(f"{name}.part").replace(path)
     except (RuntimeError, OSError, EOFError, ValueError) as error:

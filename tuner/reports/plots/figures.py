@@ -59,8 +59,9 @@ def line_style(index: int) -> LineStyle:
 
 
 def shorten(name: str) -> str:
-    """Return a name cut to 20 characters, so that it leaves room for the plot."""
-    return name if len(name) <= _MAX_LENGTH else f"{name[: _MAX_LENGTH - 1]}…"
+    """Return a name cut to 20 characters, so that it leaves room for the plot, and no formula."""
+    cut = name if len(name) <= _MAX_LENGTH else f"{name[: _MAX_LENGTH - 1]}…"
+    return cut.replace("$", r"\$")
 
 
 def save(figure: Figure, path: Path) -> None:

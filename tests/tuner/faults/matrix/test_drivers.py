@@ -89,7 +89,7 @@ def test_f1_kills_of_finalists_and_registration_change_nothing(
 
 
 def _stamp(field: Field, number: int) -> tuple[int, bytes]:
-    path = field.trial_folder("killed", number) / "metrics.jsonl"
+    path = field.attempt("killed", number) / "metrics.jsonl"
     return path.stat().st_mtime_ns, path.read_bytes()
 
 

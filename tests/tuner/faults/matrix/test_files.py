@@ -43,11 +43,11 @@ def test_f14_f15_damaged_files_are_noticed_and_the_rest_is_used(
     interrupted(field, "hurt", begun=1)
     interrupted(field, "hurt", begun=2)
     newest, previous = field.checkpoints("hurt", victim)
-    folder = field.trial_folder("hurt", victim) / "checkpoints" / f"step-{newest:08d}"
+    folder = field.attempt("hurt", victim) / "checkpoints" / f"step-{newest:08d}"
     file = rng.choice(["weights.safetensors", "document.json", "manifest.json"])
     rng.choice([sabotage.cut, sabotage.flip, sabotage.remove])(folder / file)
     whole = field.evaluations("hurt", other)
-    metrics = field.trial_folder("hurt", other) / "metrics.jsonl"
+    metrics = field.attempt("hurt", other) / "metrics.jsonl"
     lines = metrics.read_text()
     metrics.write_text(lines[: len(lines) - rng.randint(1, 60)])
     assert field.evaluations("hurt", other) == whole[:-1], "a torn line counts for nothing"
@@ -69,7 +69,7 @@ def test_f14_without_any_good_checkpoint_a_trial_begins_again(
     interrupted(field, "hurt", begun=1)
     victim = rng.randrange(2)
     (only,) = field.checkpoints("hurt", victim)
-    folder = field.trial_folder("hurt", victim) / "checkpoints" / f"step-{only:08d}"
+    folder = field.attempt("hurt", victim) / "checkpoints" / f"step-{only:08d}"
     rng.choice([sabotage.cut, sabotage.flip, sabotage.remove])(folder / "weights.safetensors")
     ended = field.run("resume", "hurt", "--json")
     entries = check_whole(field, "hurt", 2, ended)
