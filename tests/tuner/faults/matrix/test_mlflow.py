@@ -197,12 +197,14 @@ def test_f10_a_server_that_stops_answering_at_the_start_leaves_no_search_unsaid(
 
 @pytest.mark.fault("MLflow's file deleted after the end")
 def test_what_mlflow_lost_after_the_end_comes_back(field: Field) -> None:
+    # looked at from other processes only: MLflow would keep the deleted file open in this one
     ended = field.run(*begin(field, "lost", *idle(6)))
-    check_whole(field, "lost", 6, ended)
+    assert ended.code == 0, ended.err
+    assert field.run("doctor", "lost").code == 0
     for path in field.folder.glob("mlflow.db*"):
         path.unlink()
     shutil.rmtree(field.folder / "mlruns")
-    assert field.wrong("lost"), "the doctor sees that it is gone"
+    assert field.run("doctor", "lost").code != 0, "the doctor sees that it is gone"
     synced = field.run("sync", "lost")
     assert synced.code == 0, synced.err
     assert field.wrong("lost") == []

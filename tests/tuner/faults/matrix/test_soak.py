@@ -146,12 +146,14 @@ class Soak:
 
     def _torn(self, driver: psutil.Process, _: contextlib.ExitStack) -> None:
         """Kill everything and cut the last line of a running trial, as a power cut does."""
-        running = [e.number for e in self.field.entries("soak") if e.state == "RUNNING"]
-        ours = [driver, *driver.children(recursive=True)]
-        for one in ours:
+        assert self.process is not None
+        others = driver.children(recursive=True)
+        for one in (driver, *others):
             with contextlib.suppress(psutil.Error):
                 one.kill()
-        psutil.wait_procs(ours, timeout=30)
+        self.process.wait()
+        psutil.wait_procs(others, timeout=30)
+        running = [e.number for e in self.field.entries("soak") if e.state == "RUNNING"]
         paths = [self.field.attempt("soak", n) / "metrics.jsonl" for n in running]
         written = [path for path in paths if path.is_file() and path.stat().st_size > 100]
         if written:
@@ -176,7 +178,7 @@ def test_f29_a_soak_loses_nothing_and_grows_nowhere(
         assert failed == [], "no worker was killed three times in one trial"
         assert {len(runs) for runs in trial_runs(field, "soak").values()} == {1}
         check_points(field, "soak")
-    assert sum(soak.injected.values()) > 3, "nearly nothing was injected"
+    assert sum(soak.injected.values()) >= soak_seconds / 60, "nearly nothing was injected"
     for driver in {s.driver for s in soak.samples}:
         _check_flat([s for s in soak.samples if s.driver == driver and s.ended > 0])
 
