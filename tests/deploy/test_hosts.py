@@ -36,6 +36,7 @@ def moved(place: Site, seed: int, size: int) -> list[int]:
     return [number for number, by in starts.items() if len({pid for pid, _ in by}) > 1]
 
 
+@pytest.mark.fault("F6")
 def test_a_host_that_is_cut_off_costs_no_trial(place: Site, fault_seed: int) -> None:
     size, rng = 24, random.Random(fault_seed)
     moment, lost = rng.randrange(3, 9), rng.choice(["one", "two"])
@@ -58,6 +59,7 @@ def test_a_host_that_is_cut_off_costs_no_trial(place: Site, fault_seed: int) -> 
         place.check("cut", size)
 
 
+@pytest.mark.fault("F6")
 def test_without_any_machine_left_a_search_ends(place: Site, fault_seed: int) -> None:
     size, seed = 12, 1000 + fault_seed
     moment = random.Random(fault_seed).randrange(2, 7)
@@ -84,6 +86,7 @@ def test_without_any_machine_left_a_search_ends(place: Site, fault_seed: int) ->
         place.check("bare", size)
 
 
+@pytest.mark.fault("F7")
 def test_a_lost_head_ends_the_driver_with_a_sentence(place: Site, fault_seed: int) -> None:
     size, seed = 12, 2000 + fault_seed
     moment = random.Random(fault_seed).randrange(2, 9)

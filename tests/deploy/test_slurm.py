@@ -94,6 +94,7 @@ def wait_for(site: Site, job: str, condition: Callable[[], object], seconds: flo
         time.sleep(0.2)
 
 
+@pytest.mark.fault("a Slurm job sent SIGTERM and requeued")
 def test_a_job_that_is_terminated_goes_on_to_exactly_its_trials(
     site: Site, fault_seed: int
 ) -> None:
@@ -121,6 +122,7 @@ def test_a_job_that_is_terminated_goes_on_to_exactly_its_trials(
     assert not token.parent.exists()
 
 
+@pytest.mark.fault("a Slurm job at its time limit")
 def test_the_time_limit_costs_no_trial_and_jobs_share_a_machine(site: Site) -> None:
     began = time.monotonic()
     jobs = {

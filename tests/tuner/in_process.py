@@ -40,7 +40,7 @@ class Cluster:
     device, nodes, workers = "cpu", 1, 1
     interrupted_after: int | None = None  # trials
 
-    def __init__(self, resources: Any) -> None:
+    def __init__(self, resources: Any, **_: Any) -> None:
         self.resources = resources
 
     def __enter__(self) -> "Cluster":

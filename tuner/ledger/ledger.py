@@ -33,6 +33,7 @@ from .samplers import MOST_SEEN, excerpt, pruner, sampler
 from .storage import (
     RECORD,
     check_exists,
+    described,
     name_taken,
     names_in,
     open_storage,
@@ -71,7 +72,7 @@ class Ledger:
         Of two processes that create the same one, only one succeeds.
         """
         storage = open_storage(url)
-        with told(f"the ledger of {name!r}"):
+        with told(described(storage)):
             study = optuna.create_study(
                 storage=storage, study_name=name, direction="maximize", load_if_exists=True
             )
@@ -225,7 +226,7 @@ class Ledger:
         self._running: dict[int, optuna.Trial] = {}
 
     def _told(self) -> AbstractContextManager[None]:
-        return told(f"the ledger of {self.name!r}", search=self.name)
+        return told(described(self._storage), search=self.name)
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)

@@ -60,9 +60,15 @@ def search_names(url: str) -> list[str]:
     return names_in(open_storage(url))
 
 
+def described(storage: "RDBStorage") -> str:
+    """Return the words for a ledger in messages: its file, or its URL without a password."""
+    url = storage.engine.url.render_as_string(hide_password=False)
+    return f"the ledger {database_file(url) or redact(url)}"
+
+
 def names_in(storage: "RDBStorage") -> list[str]:
     """Return the names of the studies with a record; one without a record was never started."""
-    with told(f"the ledger {redact(str(storage.engine.url))}"):
+    with told(described(storage)):
         studies = storage.get_all_studies()
     return sorted(study.study_name for study in studies if RECORD in study.user_attrs)
 

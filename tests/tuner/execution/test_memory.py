@@ -17,6 +17,7 @@ _NEEDED = 9 * _GIB
 
 
 @pytest.mark.slow
+@pytest.mark.fault("F5")
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings(OLD_LOADER)
 def test_a_trial_that_takes_the_memory_fails_and_the_others_do_not(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def proceed(store: Store) -> None:
     store.process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.fault("F24")
 def test_a_search_waits_for_its_store_and_ends_resumably_if_it_stays_away(
     field: FarField, store: Store
 ) -> None:

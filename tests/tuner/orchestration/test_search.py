@@ -82,7 +82,7 @@ class Executor:
     device, nodes = "cpu", 1
     act: Callable[[SearchController], None] = staticmethod(execute)
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, **_: object) -> None:
         del resources
 
     def __enter__(self) -> Self:
