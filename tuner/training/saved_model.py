@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .places import Place
 
 DOCUMENT = "model.json"
+_ALWAYS_BUILT = 10_000  # clusters or features
 _SCHEMA = 1
 _BATCH_SIZE = 4096
 
@@ -246,9 +247,12 @@ def _checked_shape(value: object, *, where: "Place") -> Shape:
 
 
 def _check_size(components: int, features: int, weights: Mapping[str, Tensor]) -> None:
-    """Raise CheckpointError before a network is built for more than its weights can be for."""
+    """Raise CheckpointError before a huge network is built for what a few weights cannot hold.
+
+    A method may have fewer weights than features; a few more features cost little.
+    """
     stored = sum(tensor.numel() for tensor in weights.values())
-    if max(components, features) > stored:
+    if max(components, features) > max(stored, _ALWAYS_BUILT):
         raise CheckpointError(
             f"{components} clusters of {features} features cannot have {stored} weights; fetch it "
             "again"
