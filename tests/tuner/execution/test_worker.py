@@ -1,6 +1,8 @@
 """What a worker tells its driver when the files of its trial cannot be written, without Ray."""
 
 import pickle
+import subprocess
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +14,7 @@ from tests.tuner.object_stores import running_store, set_variables
 from tests.tuner.training.test_trial import dataset, gmvae, graph
 from tuner.errors import DiskError, FilesError, StoreError
 from tuner.execution.adapters import ControllerScheduler
-from tuner.execution.worker import TrialTrainable
+from tuner.execution.worker import Limits, TrialTrainable
 from tuner.training import store_access
 
 
@@ -29,7 +31,7 @@ def worker(folder: Path | str) -> Any:
     """Return a trainable as Tune makes it, in this process."""
     spec = {**asdict(gmvae(Path("unused"), epochs=3)), "folder": str(folder)}
     one = TrialTrainable.__new__(TrialTrainable)
-    one.setup({"spec": spec}, dataset(), graph(), 0.0)
+    one.setup({"spec": spec}, dataset(), graph(), Limits(gpu_share=0.0, seconds=None))
     return one
 
 
@@ -68,3 +70,28 @@ def test_a_store_that_stays_away_ends_the_search_with_its_own_error(
     assert type(error) is StoreError
     assert error.exit_code == 4
     assert "has not answered" in str(error)
+
+
+HANGING = """
+import time
+from tuner.execution.worker import Limits, stop_clock
+
+limits = Limits(gpu_share=0.0, seconds=0.5)
+limits.start_clock()
+{between}
+time.sleep(2)
+print("alive")
+"""
+
+
+@pytest.mark.parametrize(
+    ("between", "code", "out"),
+    [("", 1, ""), ("stop_clock()", 0, "alive\n")],
+    ids=["hangs", "ends"],
+)
+def test_a_trial_that_takes_too_long_ends_its_process(between: str, code: int, out: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING.format(between=between)], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (code, out)
+    assert ("most recent call first" in done.stderr) == (code == 1), "it says where it was"

@@ -74,7 +74,7 @@ def test_a_search_keeps_its_files_and_its_data_in_a_store(
     kinds = {name.rpartition("/")[2] for name in store.names()}
     assert kinds >= {"metrics.jsonl", "model.json", "curves.png", "score_by_k.png", "array.npz"}
     assert not any("checkpoints" in name or ".probe" in name for name in store.names())
-    assert sync("far", session.locations) == 5
+    assert sync("far", session.locations).runs == 5
     with no_ray():
         more = resume("far", session, trials=5)
     assert more.trials["total"] == 5

@@ -39,7 +39,7 @@ def test_f4_a_trial_goes_on_where_its_worker_was_lost(field: Field, rng: random.
         out, err = driver.communicate(timeout=240)
     assert driver.returncode == 0, (out, err)
     entries = field.entries("lost")
-    assert (entries[kept].state, entries[kept].attempt) == ("COMPLETE", 0)
+    assert (entries[kept].state, entries[kept].attempt) == ("COMPLETE", 1)
     assert sorted(entries[kept].intermediate_values) == EPOCHS
     assert [e.epoch for e in field.evaluations("lost", kept)] == EPOCHS
     assert [epoch for _, epoch in field.starts(kept)] == [0, saved]
