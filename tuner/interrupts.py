@@ -29,6 +29,15 @@ def uninstall() -> None:
         signal.signal(signum, signal.SIG_DFL)
 
 
+def reinstall() -> None:
+    """Set the handlers again that Python knows, where a library in C++ has set its own."""
+    if threading.current_thread() is threading.main_thread():
+        for signum in SIGNALS:
+            handler = signal.getsignal(signum)
+            if handler is not None:  # None: not set by Python
+                signal.signal(signum, handler)
+
+
 def received() -> int:
     """Return the signal that raised the last interrupt, SIGINT if it was none of ours."""
     return _last[0]

@@ -4,6 +4,10 @@ import threading
 from collections.abc import Callable
 from typing import final
 
+from ..interrupts import reinstall
+
+_REINSTALL_SECONDS = 0.05
+
 
 @final
 class StartThread:
@@ -27,13 +31,19 @@ class StartThread:
         """
         try:
             self._thread.start()
-            self._called.wait()
+            self._wait()
         except KeyboardInterrupt:
             if self._thread.is_alive():
-                self._called.wait()
+                self._wait()
             raise
         if self._failure is not None:
             raise self._failure
+
+    def _wait(self) -> None:
+        # Ray's C++ code sets a handler of SIGTERM that aborts the process
+        while not self._called.wait(_REINSTALL_SECONDS):
+            reinstall()
+        reinstall()
 
     def close(self) -> None:
         """Let the thread end, and with it what it has started."""
