@@ -101,7 +101,6 @@ class Cluster:
         self._on_message = on_message
         self._is_started = False
         self._head_watch: HeadWatch | None = None
-        self._start_thread: StartThread | None = None
         self._search = ""
         self.gpus_per_trial = 0.0
         self.workers = 1
@@ -234,7 +233,7 @@ class Cluster:
             except ServiceError:
                 if self.resources.address is not None:
                     raise
-                self._shut_down()  # under load, parts of Ray wait for each other in vain
+                ray.shutdown()  # under load, parts of Ray wait for each other in vain
                 self._connect()
         # a machine that dies would fill the terminal with its log
         ray._private.worker._worker_logs_enabled = False
@@ -245,18 +244,13 @@ class Cluster:
         )
         with watched:
             if self._is_started:
-                self._shut_down()
+                ray.shutdown()
                 self._working_folder.cleanup()
-
-    def _shut_down(self) -> None:
-        ray.shutdown()
-        if self._start_thread is not None:
-            self._start_thread.close()
 
     def _connect(self) -> None:
         address = self.resources.address
         with connecting(address):
-            self._start_thread = StartThread(
+            starting = StartThread(
                 lambda: ray.init(
                     address=address or "local",
                     num_cpus=None if address else self._local_cpus(),
@@ -266,7 +260,7 @@ class Cluster:
                     configure_logging=False,
                 )
             )
-            self._start_thread.start()
+            starting.start()
 
     def _take_resources(self) -> None:
         total = ray.cluster_resources()

@@ -11,17 +11,17 @@ _REINSTALL_SECONDS = 0.05
 
 @final
 class StartThread:
-    """Runs one call, and lives on until it is closed.
+    """Runs one call, and lives on until the process ends.
 
     Ray replaces the handler of SIGTERM where it starts in the main thread, and cannot be stopped
-    while it starts. The thread must not end before Ray does, since the kernel kills Ray's
-    processes when the thread that started them ends.
+    while it starts. The thread must outlive Ray, since the kernel kills Ray's processes when the
+    thread that started them ends, and those that they would have ended stay behind.
     """
 
     def __init__(self, call: Callable[[], object]) -> None:
         self._call = call
         self._failure: BaseException | None = None
-        self._called, self._closed = threading.Event(), threading.Event()
+        self._called = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tuner-start", daemon=True)
 
     def start(self) -> None:
@@ -45,10 +45,6 @@ class StartThread:
             reinstall()
         reinstall()
 
-    def close(self) -> None:
-        """Let the thread end, and with it what it has started."""
-        self._closed.set()
-
     def _run(self) -> None:
         try:
             self._call()
@@ -56,4 +52,4 @@ class StartThread:
             self._failure = error
         finally:
             self._called.set()
-        self._closed.wait()
+        threading.Event().wait()
