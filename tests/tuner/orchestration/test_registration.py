@@ -78,6 +78,7 @@ def run(done: FinishedSearch, command: str, *flags: str) -> Any:
     return ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forget", [lose_mlflow, postpone])
 def test_resuming_registers_what_mlflow_does_not_have(done: FinishedSearch, forget: Any) -> None:
     forget(done)
@@ -89,6 +90,7 @@ def test_resuming_registers_what_mlflow_does_not_have(done: FinishedSearch, forg
     run(done, "doctor")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forget", [lose_mlflow, postpone])
 def test_a_sync_does_all_of_it_and_is_harmless_twice(done: FinishedSearch, forget: Any) -> None:
     forget(done)
