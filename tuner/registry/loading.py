@@ -15,7 +15,7 @@ from ..sqlite import database_file
 from ..tracking import connect
 from ..tracking.availability import tracking_error
 from ..training.checkpoint import CheckpointError
-from ..training.places import is_store, local_copy, place
+from ..training.places import Place, is_store, local_copy, place
 from ..training.saved_model import DOCUMENT, Model
 from .bundle import fetch
 from .versions import CHAMPION, Registry
@@ -40,7 +40,7 @@ def load(
             folder = _download(text, Path(scratch), tracking_uri)
             return Model.load(_model_folder(folder, text), device=device)
     if is_store(text):
-        return Model.load(_model_folder(local_copy(place(text)), text), device=device)
+        return Model.load(_model_folder(local_copy(_store_folder(text)), text), device=device)
     parts = urlsplit(text)
     if len(parts.scheme) > 1 and parts.scheme != "file":  # a single letter is a Windows drive
         raise UsageError(f"cannot load {redact(text)!r}: give {_FORMS}")
@@ -48,6 +48,15 @@ def load(
     if not os.path.isdir(folder):  # unlike the method of Path, it takes names that are too long
         raise UsageError(f"{text!r} is not a folder: give {_FORMS}")
     return Model.load(_model_folder(folder, text), device=device)
+
+
+def _store_folder(text: str) -> Place:
+    """Return the place at a URL of an object store, or raise UsageError."""
+    try:
+        return place(text)
+    except UsageError as error:  # its words are for --artifacts
+        remedy = str(error).partition(": ")[2]
+        raise UsageError(f"cannot load {redact(text)!r}: {remedy}") from None
 
 
 def _download(text: str, scratch: Path, tracking_uri: str | None) -> Path:
