@@ -56,6 +56,7 @@ class Ledger:
     def __init__(self, storage: optuna.storages.RDBStorage, name: str) -> None:
         self.name = name
         self._storage = storage
+        self._described = described(storage)
         self._study_id = storage.get_study_id_from_name(name)
         self.lease = Lease(storage.engine, self._study_id, name)
         record = self.record
@@ -226,7 +227,7 @@ class Ledger:
         self._running: dict[int, optuna.Trial] = {}
 
     def _told(self) -> AbstractContextManager[None]:
-        return told(described(self._storage), search=self.name)
+        return told(self._described, search=self.name)
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)

@@ -8,8 +8,10 @@ from torch import Tensor
 from ..errors import TunerError
 from . import checkpoint
 from .attempts import CHECKPOINTS, attempts, is_attempt, names_in, new_attempt, order
-from .evaluations import Evaluation, EvaluationLog, recorded_in
+from .evaluations import Evaluation, EvaluationLog, parsed, recorded_in
 from .places import Place, delete_folder, impatient
+
+_EVALUATIONS = "evaluations"  # in the document of a checkpoint
 
 
 class SupersededError(TunerError):
@@ -36,14 +38,17 @@ class AttemptFiles:
     def latest_checkpoint(self) -> tuple[checkpoint.Checkpoint | None, str, list[Evaluation]]:
         """Return the newest valid checkpoint, a note on damaged ones, and what came before it.
 
-        Those are the evaluations that the attempt which wrote the checkpoint recorded.
+        Those are the evaluations in the checkpoint, since a line of their own file may be torn. An
+        earlier version wrote none there: then those that its attempt recorded.
         """
         notes: list[str] = []
         for attempt in [self.folder] * (self._log is not None) + self._earlier:
             found, note = checkpoint.latest_valid(attempt / CHECKPOINTS)
             notes += [note] * bool(note)
             if found is not None:
-                return found, " ".join(notes), recorded_in(attempt) or []
+                text = found[1].get(_EVALUATIONS)
+                evaluations = recorded_in(attempt) if text is None else parsed(text)
+                return found, " ".join(notes), evaluations or []
         return None, " ".join(notes), []
 
     def begin(self, evaluations: Iterable[Evaluation]) -> None:
@@ -72,7 +77,8 @@ class AttemptFiles:
         """
         own = self.folder if patience is None else impatient(self.folder, patience)
         folder = own / CHECKPOINTS
-        checkpoint.save_checkpoint(folder, step, tensors, document)
+        lines = {} if self._log is None else {_EVALUATIONS: self._log.text}
+        checkpoint.save_checkpoint(folder, step, tensors, {**document, **lines})
         if self._earlier and len(checkpoint.saved_checkpoints(folder)) > 1:
             for attempt in self._earlier:
                 delete_folder(attempt / CHECKPOINTS)

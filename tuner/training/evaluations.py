@@ -49,6 +49,11 @@ class EvaluationLog:
         self._lines = _to_lines(evaluations)
         self._write_all()
 
+    @property
+    def text(self) -> str:
+        """The lines recorded so far."""
+        return self._lines
+
     def append(self, evaluation: Evaluation) -> None:
         """Record an evaluation."""
         line = _to_lines([evaluation])
@@ -96,6 +101,11 @@ def recorded_in(folder: "Place") -> list[Evaluation] | None:
         text = (folder / METRICS_FILE).read_bytes().decode(errors="replace")
     except FileNotFoundError:
         return None
+    return parsed(text)
+
+
+def parsed(text: str) -> list[Evaluation]:
+    """Return the evaluations in lines, one per epoch, without those that are incomplete."""
     found: dict[int, Evaluation] = {}
     for line in text.splitlines():
         try:

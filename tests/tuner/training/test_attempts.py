@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.tuner.faults.idle import Idle
 from tests.tuner.sabotage import cut
 from tuner.evaluation.graph import neighbour_graph
 from tuner.methods import catalog
 from tuner.training import checkpoint
-from tuner.training.attempt_files import SupersededError
+from tuner.training.attempt_files import AttemptFiles, SupersededError
 from tuner.training.attempts import attempts, delete_attempts, new_attempt
 from tuner.training.evaluations import Evaluation, read_evaluations
 from tuner.training.finalist import Finalist, fit_finalist
@@ -190,3 +191,16 @@ def test_the_models_of_a_finalist_are_those_of_its_attempt(tmp_path: Path) -> No
     assert first.folder != second.folder
     assert content(Path(first.folder)) == before
     assert Path(second.model_folder(0)).is_dir()
+
+
+def test_a_torn_line_of_the_epoch_of_a_checkpoint_is_not_lost(tmp_path: Path) -> None:
+    first = AttemptFiles(tmp_path, 0)
+    recorded = [Evaluation(epoch=e, passes=9, stage="train", value=e / 10) for e in (1, 2, 3)]
+    for each in recorded:
+        first.append(each)
+    first.save(3, {"w": torch.zeros(1)}, {"epoch": 3})
+    metrics = first.folder / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes()[:-5])
+    found, note, evaluations = AttemptFiles(tmp_path, 1).latest_checkpoint()
+    assert found is not None
+    assert (note, evaluations) == ("", recorded)
