@@ -1,6 +1,5 @@
 """The machines of a Ray cluster: which are alive, and whether each of them can run trials."""
 
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ import ray
 from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ..training.places import Place
+from ..training.places import Place, probe_file
 from .connection import Probe, machine_error, probe_machine
 
 _PROBE_SECONDS = 60.0
@@ -48,7 +47,7 @@ def check_nodes(folder: Place) -> None:
 def _probed(folder: Place) -> Iterator[str]:
     """Yield what machines look at: a file in a folder, or a folder in a store itself."""
     if isinstance(folder, Path):
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".seen-") as file:
+        with probe_file(folder) as file:
             yield file.name
     else:
         yield str(folder)

@@ -5,8 +5,11 @@ import shutil
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from ..errors import DiskError
@@ -110,15 +113,29 @@ def _probed_store(folder: StorePath, content: bytes) -> bytes:
 
 
 def _probed_disk(folder: Path, content: bytes) -> bytes:
+    with left_as_found(folder), probe_file(folder) as file:
+        try:
+            file.write(content)
+            file.flush()
+            return Path(file.name).read_bytes()
+        except OSError as error:
+            raise _unwritable(folder, error) from None
+
+
+@contextmanager
+def probe_file(folder: Path) -> Iterator[IO[bytes]]:
+    """Make an empty file for the block, and the folder if need be, or raise DiskError."""
     try:
-        with left_as_found(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=PROBE) as file:
-                file.write(content)
-                file.flush()
-                return Path(file.name).read_bytes()
+        folder.mkdir(parents=True, exist_ok=True)
+        file = tempfile.NamedTemporaryFile(dir=folder, prefix=PROBE)
     except OSError as error:
-        raise DiskError(
-            f"the folder {folder} cannot be written to ({error.strerror}): "
-            "choose another with --artifacts or TUNER_ARTIFACTS"
-        ) from None
+        raise _unwritable(folder, error) from None
+    with file:
+        yield file
+
+
+def _unwritable(folder: Path, error: OSError) -> DiskError:
+    return DiskError(
+        f"the folder {folder} cannot be written to ({error.strerror}): "
+        "choose another with --artifacts or TUNER_ARTIFACTS"
+    )
