@@ -127,7 +127,7 @@ def probe_file(folder: Path) -> Iterator[IO[bytes]]:
     """Make an empty file for the block, and the folder if need be, or raise DiskError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = tempfile.NamedTemporaryFile(dir=folder, prefix=PROBE)
+        file = tempfile.NamedTemporaryFile(dir=folder, prefix=PROBE)  # noqa: SIM115
     except OSError as error:
         raise _unwritable(folder, error) from None
     with file:
