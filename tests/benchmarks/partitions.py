@@ -32,7 +32,9 @@ from tuner.evaluation.structureless import scored_graph
 from tuner.ledger.ledger import _suggest
 from tuner.methods import catalog
 from tuner.methods.config import Config
-from tuner.study.study import Branch, Study, prepare
+from tuner.study.branches import Branch
+from tuner.study.plan import prepare
+from tuner.study.study import Study
 
 METHODS = (
     "gmvae",

@@ -23,7 +23,7 @@ from tests.tuner.faults.plans import plan
 from tests.tuner.faults.rehearsal import NAME, controller_of, execute, opened
 from tuner.ledger.ledger import Ledger
 from tuner.orchestration.status import status_of
-from tuner.study.study import Plan
+from tuner.study.plan import Plan
 from tuner.tracking import Tracker, connect
 from tuner.tracking.records import plan_tags, trial_run_record
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from ..execution.cluster import Resources
     from ..orchestration.locations import Locations
     from ..orchestration.status import SearchStatus, TrialStatus
+    from ..study.plan import Plan
     from ..study.result import Result
-    from ..study.study import Plan
 
 
 _SHOWN_COMPONENTS = 5

@@ -296,7 +296,7 @@ def _show_plan(
     study: "Study", locations: "Locations", resources: "Resources", *, json: bool
 ) -> None:
     from ..ledger.storage import name_taken, search_names
-    from ..study.study import prepare
+    from ..study.plan import prepare
     from . import report
 
     plan = prepare(study)

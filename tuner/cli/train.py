@@ -81,7 +81,8 @@ def train(
 ) -> None:
     """Train one configuration on this machine, without a search."""
     from ..errors import UsageError
-    from ..study.study import Study, prepare
+    from ..study.plan import prepare
+    from ..study.study import Study
 
     _check_device(device)
     names = values.methods(method)

@@ -41,7 +41,7 @@ from .storage import (
 )
 
 if TYPE_CHECKING:
-    from ..study.study import Plan
+    from ..study.plan import Plan
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -6,7 +6,8 @@ import optuna
 
 if TYPE_CHECKING:
     from ..methods.config import Scalar
-    from ..study.study import Branch, Plan
+    from ..study.branches import Branch
+    from ..study.plan import Plan
 
 
 def preset_params(plan: "Plan", number: int) -> dict[str, Any] | None:

@@ -13,8 +13,8 @@ from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..methods.config import Scalar
+    from ..study.plan import Plan
     from ..study.space import Parameter
-    from ..study.study import Plan
 
 _GRID_POINTS = 5
 _MAX_GRID_SIZE = 100_000

@@ -23,7 +23,7 @@ from .locations import trial_folder
 from .snapshot import ProgressCallback, SearchSnapshot, TrialRow
 
 if TYPE_CHECKING:
-    from ..study.study import Plan
+    from ..study.plan import Plan
     from ..tracking import Tracker
 
 _RETRIES = {"timeout": 1, "oom": 2, "worker_lost": 2}

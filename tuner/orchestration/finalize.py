@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ..execution.cluster import Cluster
     from ..ledger.ledger import Ledger
     from ..ledger.records import TrialRecord
-    from ..study.study import Plan
+    from ..study.plan import Plan
     from ..tracking import Tracker
     from .locations import Locations
 

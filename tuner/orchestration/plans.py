@@ -8,8 +8,9 @@ from typing import Any
 from ..data.summary import DataSummary
 from ..errors import DataError, UsageError
 from ..ledger.ledger import Ledger
+from ..study.plan import Outline, Plan, outline, prepare
 from ..study.record import SCHEMA
-from ..study.study import Outline, Plan, Study, outline, prepare
+from ..study.study import Study
 from ..training.places import is_store, local_copy, place
 
 DATA_FOLDER = ".data"

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..study.study import slug
+from ..study.slugs import slug
 from ..tracking import Tracker
 from ..tracking.records import finalist_run_record, plan_tags, trial_run_record
 from ..training.evaluations import read_evaluations
@@ -11,7 +11,7 @@ from .locations import finalist_folder, finalist_pictures, trial_folder
 
 if TYPE_CHECKING:
     from ..ledger.ledger import Ledger
-    from ..study.study import Outline
+    from ..study.plan import Outline
     from ..tracking import RunRecord
     from ..training.places import Place
     from .locations import Locations

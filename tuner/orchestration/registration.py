@@ -19,8 +19,8 @@ from .run_summary import log_result
 
 if TYPE_CHECKING:
     from ..ledger.ledger import Ledger
+    from ..study.plan import Plan
     from ..study.result import Result
-    from ..study.study import Plan
     from .locations import Locations
 
 _SYNC_SECONDS = 60.0

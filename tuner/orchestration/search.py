@@ -23,9 +23,11 @@ from ..interrupts import InterruptHandler
 from ..ledger.ledger import Ledger
 from ..ledger.storage import name_taken, names_in, open_storage
 from ..redaction import redact
+from ..study.plan import Plan, prepare
 from ..study.record import SCHEMA
 from ..study.result import Result
-from ..study.study import Plan, Study, prepare, slug
+from ..study.slugs import slug
+from ..study.study import Study
 from ..tracking import Tracker, check
 from .controller import SearchController
 from .finalize import Finalizer

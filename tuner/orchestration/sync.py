@@ -18,7 +18,7 @@ from .registration import is_settled, settled
 from .run_summary import log_result
 
 if TYPE_CHECKING:
-    from ..study.study import Outline
+    from ..study.plan import Outline
     from .locations import Locations
 
 _SYNC_SECONDS = 600.0

@@ -25,7 +25,7 @@ from .locations import draw_pictures
 
 if TYPE_CHECKING:
     from ..methods.config import Scalar
-    from ..study.study import Plan
+    from ..study.plan import Plan
 
 
 @final
@@ -125,7 +125,7 @@ def train(
 
 def free_folder(artifacts: Place, plan: "Plan") -> Place:
     """Return train-METHOD-DATA-n with the first n for which there is no folder yet."""
-    from ..study.study import slug
+    from ..study.slugs import slug
 
     (method,) = plan.branches
     stem, n = f"train-{method}-{slug(plan.dataset.name)}", 1

@@ -11,7 +11,7 @@ from . import Registry, Version, load
 from .model_card import ModelCardData, render_card
 
 if TYPE_CHECKING:
-    from ..study.study import Plan
+    from ..study.plan import Plan
     from ..training.finalist import Finalist
     from ..training.saved_model import Model
 

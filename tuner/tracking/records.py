@@ -11,7 +11,7 @@ from ..study.seeds import trial_seeds
 
 if TYPE_CHECKING:
     from ..ledger.records import TrialRecord
-    from ..study.study import Outline
+    from ..study.plan import Outline
     from ..training.evaluations import Evaluation
     from ..training.finalist import Finalist
 

@@ -7,8 +7,10 @@ from typing import Any, Self, cast
 import numpy as np
 
 from tuner.methods.config import Config, setting
+from tuner.study.branches import Branch
+from tuner.study.plan import Plan
 from tuner.study.space import parse_space
-from tuner.study.study import Branch, Plan, Study
+from tuner.study.study import Study
 
 SPACES: dict[str, Any] = {
     "plain": {"width": {"float": [0.1, 10.0], "log": True}, "n_components": {"int": [3, 9]}},

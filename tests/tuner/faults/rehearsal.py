@@ -12,7 +12,7 @@ from sqlalchemy import event
 from tuner.ledger.ledger import Ledger
 from tuner.ledger.records import TrialRecord
 from tuner.orchestration.controller import SearchController
-from tuner.study.study import Plan
+from tuner.study.plan import Plan
 from tuner.training.evaluations import Evaluation
 from tuner.training.trial_inputs import TrialSpec
 

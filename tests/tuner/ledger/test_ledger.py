@@ -20,7 +20,8 @@ from tuner.ledger import ledger as ledgers
 from tuner.ledger import samplers
 from tuner.ledger.ledger import Ledger
 from tuner.ledger.storage import open_storage, search_names
-from tuner.study.study import SAMPLERS, SCHEDULERS, Plan
+from tuner.study.plan import Plan
+from tuner.study.study import SAMPLERS, SCHEDULERS
 
 from ..faults.plans import plan, record
 from ..faults.rehearsal import (

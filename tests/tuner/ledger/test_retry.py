@@ -9,7 +9,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from tuner.errors import ServiceError
 from tuner.ledger.ledger import Ledger
 from tuner.ledger.retry import retried
-from tuner.study.study import Study, prepare
+from tuner.study.plan import prepare
+from tuner.study.study import Study
 
 URL = "postgresql://tuner:c4n4ry@host/tuner"
 

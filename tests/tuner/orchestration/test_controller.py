@@ -15,7 +15,7 @@ from tuner.ledger.ledger import Ledger
 from tuner.orchestration.controller import SearchController
 from tuner.orchestration.failures import FailureCount
 from tuner.orchestration.snapshot import SearchSnapshot, TrialRow, is_usable
-from tuner.study.study import Plan
+from tuner.study.plan import Plan
 from tuner.training.evaluations import Evaluation
 from tuner.training.trial_inputs import TrialSpec
 

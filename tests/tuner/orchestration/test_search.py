@@ -37,9 +37,10 @@ from tuner.orchestration.locations import Locations
 from tuner.orchestration.plans import plan_of, search_spaces
 from tuner.orchestration.search import resume
 from tuner.orchestration.session import Session
+from tuner.study.plan import Plan
 from tuner.study.record import SCHEMA
 from tuner.study.result import Result
-from tuner.study.study import Plan, Study
+from tuner.study.study import Study
 
 from ..faults.plans import plan
 from ..faults.rehearsal import evaluations, execute
@@ -470,7 +471,7 @@ def test_the_record_is_plain(begun: Stage) -> None:
 
 
 def test_a_real_study_resumes(tmp_path: Path) -> None:
-    from tuner.study.study import prepare
+    from tuner.study.plan import prepare
 
     made = prepare(Study(methods=("kmeans", "gmm"), trials=4, name="real"))
     record = {

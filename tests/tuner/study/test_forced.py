@@ -11,7 +11,9 @@ from tuner.errors import UsageError
 from tuner.ledger.proposals import _suggest
 from tuner.methods import catalog
 from tuner.models._kit.outputs import DataRangeConfig, validate_and_flatten
-from tuner.study.study import Branch, Study, prepare
+from tuner.study.branches import Branch
+from tuner.study.plan import prepare
+from tuner.study.study import Study
 
 DRAWS = 200
 RANGES = [n for n in catalog.names() if issubclass(catalog.method(n).config_type, DataRangeConfig)]

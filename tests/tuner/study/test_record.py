@@ -1,7 +1,8 @@
 """Records that earlier versions wrote are read as this one would have written them."""
 
+from tuner.study.plan import prepare
 from tuner.study.record import SCHEMA, upgraded
-from tuner.study.study import Study, prepare
+from tuner.study.study import Study
 
 OLD = {
     "study": {**Study(methods=("kmeans", "em_vae")).to_mapping(), "objective": "score"},

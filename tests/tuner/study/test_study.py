@@ -10,8 +10,11 @@ from tests.tuner.in_process import blobs
 from tuner.data import load
 from tuner.errors import DataError, TunerError, UsageError
 from tuner.methods import catalog
+from tuner.study.branches import settings_for
+from tuner.study.plan import prepare
+from tuner.study.slugs import check_slug, slug
 from tuner.study.space import method_space
-from tuner.study.study import Study, check_slug, prepare, settings_for, slug
+from tuner.study.study import Study
 
 KMEANS = Study(methods=("kmeans",))
 

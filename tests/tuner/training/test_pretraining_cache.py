@@ -15,8 +15,9 @@ import torch
 from tuner.evaluation.graph import neighbour_graph
 from tuner.methods import catalog
 from tuner.methods.contract import Pretrains
+from tuner.study.plan import prepare
 from tuner.study.seeds import finalist_seeds, trial_seeds
-from tuner.study.study import Study, prepare
+from tuner.study.study import Study
 from tuner.training.pretraining_cache import CacheEntry, SharedPretraining, cache_key
 from tuner.training.trial import Trial
 from tuner.training.trial_inputs import TrialData, TrialSpec

@@ -1,0 +1,165 @@
+"""A plan: a study checked against its data and its methods, before any work begins."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ..data.summary import DataSummary
+from ..errors import DataError, UsageError, did_you_mean
+from .branches import COMPONENTS, Branch, branches_of, settings_for
+from .slugs import slug
+from .study import LABEL_OBJECTIVES, Study
+
+if TYPE_CHECKING:
+    from ..data import Dataset
+    from ..methods.config import Scalar
+    from .space import Parameter
+
+# bounds are comparable only between trials with equal values of these
+_ELBO_SETTINGS = ("n_components", "likelihood", "reconstruction_weight")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """A plan without the points of its data, which reports of a search do not need."""
+
+    study: Study
+    data: DataSummary
+    branches: Mapping[str, Branch]
+
+    def identity(self) -> dict[str, Any]:
+        """Return the properties that a resumed search must share, by name."""
+        study = self.study.to_mapping()
+        kept = ("objective", "use_labels", "replicas", "epochs", "sampler", "scheduler", "seed")
+        spaces = {
+            name: {"space": branch.declared.digest(), "settings": _digest(branch.base)}
+            for name, branch in self.branches.items()
+        }
+        data = {"data": self.data.fingerprint, "spaces": spaces}
+        return {**{key: study[key] for key in kept}, **data}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A study that has been checked against its data and its methods."""
+
+    study: Study
+    dataset: "Dataset"
+    branches: Mapping[str, Branch]
+
+    @cached_property
+    def outline(self) -> Outline:
+        """The plan without the points."""
+        data = DataSummary.of(self.dataset)
+        return Outline(study=self.study, data=data, branches=self.branches)
+
+    @property
+    def passes(self) -> int:
+        """The most passes over the data that a branch makes at its base settings."""
+        return max(branch.config({}).passes for branch in self.branches.values())
+
+    def identity(self) -> dict[str, Any]:
+        """Return the properties that a resumed search must share, by name."""
+        return self.outline.identity()
+
+
+def prepare(study: Study) -> Plan:
+    """Check the methods, spaces, settings, data and objective of a study. Raises TunerError."""
+    from ..data import load
+    from ..methods import catalog
+
+    names = catalog.names() if study.methods == ("all",) else study.methods
+    if len(set(names)) < len(names):
+        raise UsageError(f"a method in {', '.join(names)} is named twice: name each one once")
+    for name in names:
+        catalog.method(name)
+    _check_fixed_names(study.fixed, names)
+    dataset = load(study.dataset, labels=study.labels, preparation=study.preparation)
+    study = replace(study, methods=tuple(names), register=study.register or slug(dataset.name))
+    branches = branches_of(study, DataSummary.of(dataset))
+    _check_objective(study, dataset, branches)
+    _check_components(study, branches, len(dataset.train))
+    params = sum(len(branch.space.parameters) for branch in branches.values())
+    if params == 0 and len(branches) == 1 and study.trials > 1:
+        raise UsageError(
+            f"every setting of {names[0]} is fixed, so {study.trials} trials would be the same: "
+            "fix fewer settings with --set, or train once with tuner train"
+        )
+    return Plan(study=study, dataset=dataset, branches=branches)
+
+
+def outline(study: Study, data: DataSummary) -> Outline:
+    """Return the outline of a study that was checked when it was started."""
+    return Outline(study=study, data=data, branches=branches_of(study, data))
+
+
+def _check_fixed_names(fixed: Mapping[str, "Scalar"], names: tuple[str, ...]) -> None:
+    from ..methods import catalog
+
+    known = [
+        key
+        for name in names
+        for setting in catalog.method(name).config_type.__dataclass_fields__
+        for key in (setting, f"{name}.{setting}")
+    ]
+    for key in fixed:
+        if key not in known:
+            allowed = ", ".join(dict.fromkeys(k for k in known if "." not in k))
+            raise UsageError(
+                f"--set {key}: no such setting{did_you_mean(key, known)}; allowed: {allowed}"
+            )
+
+
+def _check_objective(study: Study, dataset: "Dataset", branches: Mapping[str, Branch]) -> None:
+    if study.objective in LABEL_OBJECTIVES and dataset.train_labels is None:
+        raise UsageError(
+            f"objective {study.objective!r} needs labels, which {dataset.name} does not have: "
+            "choose separation, or name the column of labels with --labels"
+        )
+    if study.objective != "elbo":
+        return
+    from ..methods import catalog
+    from ..methods.contract import Bounds
+
+    if len(branches) > 1:
+        raise UsageError(
+            "objective 'elbo' is comparable within one method only: name one, or choose separation"
+        )
+    ((name, branch),) = branches.items()
+    method = catalog.method(name)
+    if not issubclass(method.clusterer_of(branch.config({})), Bounds):
+        raise UsageError(f"{name} has no evidence lower bound: choose the objective separation")
+    for setting in _ELBO_SETTINGS:
+        if setting in branch.space.parameters:
+            raise UsageError(
+                f"objective 'elbo' cannot compare trials that differ in {setting}: "
+                f"fix it with --set {setting}=VALUE, or choose separation"
+            )
+
+
+def _check_components(study: Study, branches: Mapping[str, Branch], points: int) -> None:
+    for name, branch in branches.items():
+        params = branch.space.parameters.get(COMPONENTS)
+        most = _most(params) if params is not None else int(branch.base[COMPONENTS])
+        if most <= points:
+            continue
+        asked = COMPONENTS in settings_for(name, study.fixed) or (
+            COMPONENTS in study.spaces.get(name, {}).get("space", {})
+        )
+        problem = f"{name} would look for up to {most} clusters in {points} training points"
+        remedy = f"use --set n_components=K or a --space with K at most {points}"
+        if asked:
+            raise UsageError(f"{problem}: {remedy}")
+        raise DataError(f"{problem}: provide more data, or {remedy}")
+
+
+def _most(components: "Parameter") -> int:
+    choices = [int(choice) for choice in components.choices]
+    return max(choices, default=int(components.high))
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
