@@ -191,7 +191,7 @@ def resume(
 
     limit = values.seconds(budget)
     locations = values.locations(storage, tracking, artifacts)
-    Ledger.load(locations.storage, name)  # fails fast, before Ray is imported
+    Ledger.load(locations.storage, name).close()  # fails fast, before Ray is imported
     resources = values.resources(address, workers, cpus, gpus, trial_timeout)
     session = _session(locations, resources, limit, allow_unclustered)
     _run(name, session, trials=trials, json=json)
@@ -199,14 +199,13 @@ def resume(
 
 def status(name: AnySearch = None, storage: Storage = None, json: Json = False) -> None:
     """Show the status of a search, or list all searches."""
-    from ..ledger.ledger import Ledger
     from ..ledger.storage import search_names
-    from ..orchestration.status import status_of
+    from ..orchestration.status import load_status
     from . import report
 
     database = values.locations(storage, None, None, used=("storage",)).storage
     searches = search_names(database) if name is None else [name]
-    statuses = [status_of(Ledger.load(database, search)) for search in searches]
+    statuses = [load_status(database, search) for search in searches]
     if json:
         documents = [status.to_mapping() for status in statuses]
         show_json(documents if name is None else documents[0])
@@ -284,12 +283,11 @@ def _run_with_view(
 
 def _log_status(name: str, session: "Session") -> None:
     """Show on stderr what a search has found until it was interrupted."""
-    from ..ledger.ledger import Ledger
-    from ..orchestration.status import status_of
+    from ..orchestration.status import load_status
     from . import report
 
     with redirect_stdout(sys.stderr):
-        report.show_status(status_of(Ledger.load(session.locations.storage, name)))
+        report.show_status(load_status(session.locations.storage, name))
 
 
 def _show_plan(

@@ -6,6 +6,7 @@ to the controller, which closes the search.
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, final
 
 from ray.air.execution._internal.actor_manager import RayActorManager
@@ -17,6 +18,8 @@ from ray.tune.stopper import Stopper
 from ..training.evaluations import Evaluation
 from .trial_controller import TrialController
 from .watch import CapacityWatch
+
+_LONGEST = 300  # characters of what a worker died of
 
 
 @contextlib.contextmanager
@@ -127,13 +130,24 @@ class ControllerScheduler(FIFOScheduler):
         the first report.
         """
         with _aborting_on_error(self._controller):
-            self._controller.on_trial_lost(
-                _number(trial), str(trial.get_error() or "its worker died")
-            )
+            self._controller.on_trial_lost(_number(trial), _death(trial))
 
 
 def _number(trial: Any) -> int:
     return int(trial.config["spec"]["number"])
+
+
+def _death(trial: Any) -> str:
+    """Return what a trial's worker died of, in a line.
+
+    It is in a file of the driver's, below a heading. Tune's `get_error` reads a copy of it, which
+    is made later.
+    """
+    text = ""
+    with contextlib.suppress(OSError, TypeError):  # there may be no file, and no name of one
+        _, _, text = Path(trial.error_file).read_text(encoding="utf-8").partition("\n")
+    lines = text.strip().splitlines()
+    return lines[0][:_LONGEST] if lines else "its worker died"
 
 
 @final

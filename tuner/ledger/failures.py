@@ -20,7 +20,7 @@ def told(ledger: str, *, search: str | None = None) -> Iterator[None]:
     except Exception as error:
         if not _is_of_database(error):
             raise
-        raise _meaning(ledger, search, _origin(error)) from None
+        raise _meaning(ledger, search, origin(error)) from None
 
 
 def _is_of_database(error: Exception) -> bool:
@@ -48,7 +48,7 @@ def _meaning(ledger: str, search: str | None, origin: BaseException) -> TunerErr
     return ServiceError(f"cannot reach {ledger} ({reason}): check the database, then {then}")
 
 
-def _origin(error: BaseException) -> BaseException:
+def origin(error: BaseException) -> BaseException:
     """Return the database driver's own error behind one of Optuna or SQLAlchemy."""
     cause = getattr(error, "orig", None) or error.__cause__
-    return error if cause is None else _origin(cause)
+    return error if cause is None else origin(cause)

@@ -37,6 +37,7 @@ from .storage import (
     name_taken,
     names_in,
     open_storage,
+    opened,
     unknown_search,
 )
 
@@ -86,10 +87,10 @@ class Ledger:
     def load(cls, url: str, name: str) -> "Ledger":
         """Open an existing search; raise UsageError with the nearest name where there is none."""
         check_exists(url, name)
-        storage = open_storage(url)
-        names = names_in(storage)
-        if name not in names:
-            raise unknown_search(name, names)
+        with opened(url) as storage:  # its pool is made anew when it is used again
+            names = names_in(storage)
+            if name not in names:
+                raise unknown_search(name, names)
         return cls(storage, name)
 
     @property
@@ -206,8 +207,15 @@ class Ledger:
         return trial_record(frozen, only_method=self._only_method)
 
     def close(self) -> None:
-        """Release the lease."""
+        """Release the lease and the connections to the database."""
         self.lease.release()
+        self._storage.engine.dispose()
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _load(self) -> None:
         """Copy the study into memory, where the id of a trial is its number."""

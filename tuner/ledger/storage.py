@@ -1,14 +1,16 @@
 """Open the ledger's database and look up the searches in it."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from ..errors import NameTakenError, ServiceError, UsageError, did_you_mean
 from ..redaction import redact
 from ..sqlite import database_file, database_lock
-from .failures import told
+from .failures import origin, told
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -34,12 +36,22 @@ def open_storage(url: str) -> "RDBStorage":
             except (IntegrityError, ProgrammingError):  # so it did, where there is no file to lock
                 time.sleep(_TABLES_SECONDS)
                 return RDBStorage(url, engine_kwargs=options)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    except Exception as error:  # drivers and Optuna raise errors of many types
+        lines = str(origin(error)).strip().splitlines() or [type(error).__name__]
         raise ServiceError(
-            f"cannot open the ledger {redact(url)} ({redact(reason)}): "
+            f"cannot open the ledger {redact(url)} ({redact(lines[0])}): "
             "check --storage or TUNER_STORAGE"
         ) from None
+
+
+@contextmanager
+def opened(url: str) -> Iterator["RDBStorage"]:
+    """Open the ledger's database for the block, and give its connections back."""
+    storage = open_storage(url)
+    try:
+        yield storage
+    finally:
+        storage.engine.dispose()
 
 
 def check_url(url: str) -> None:
@@ -57,7 +69,8 @@ def search_names(url: str) -> list[str]:
     path = database_file(url)
     if path is not None and not path.is_file():
         return []
-    return names_in(open_storage(url))
+    with opened(url) as storage:
+        return names_in(storage)
 
 
 def described(storage: "RDBStorage") -> str:

@@ -222,10 +222,11 @@ class SearchController(TrialController):
         trial = self._running.pop(number)
         last = trial.last
         value, sd = (None, 0.0) if last is None else (last.value, last.sd)
-        outcome = _outcome(last, reason) | self._made_by
+        detail = detail or ("" if last is None else last.detail)
+        outcome = _outcome(last, reason, detail) | self._made_by
         self.ledger.tell(number, state, value=value, outcome=outcome)
         self._log(trial)
-        self._count(state, reason, detail or ("" if last is None else last.detail))
+        self._count(state, reason, detail)
         method = trial.spec.method
         self._update(
             TrialRow(number=number, method=method, state=state, value=value, sd=sd, reason=reason)
@@ -263,13 +264,12 @@ def _terminal_state(last: Evaluation | None, *, pruned: bool) -> tuple[State, st
     return "COMPLETE", None
 
 
-def _outcome(last: Evaluation | None, reason: str | None) -> dict[str, Any]:
-    """Return what the ledger stores of a trial's last evaluation."""
+def _outcome(last: Evaluation | None, reason: str | None, detail: str) -> dict[str, Any]:
+    """Return what the ledger stores of how a trial ended, and of its last evaluation."""
+    ended = {"reason": reason, "detail": detail}
     if last is None:
-        return {"reason": reason}
-    return {
-        "reason": reason,
-        "detail": last.detail,
+        return ended
+    return ended | {
         "epoch": last.epoch,
         "sd": last.sd,
         "replicas": [value if math.isfinite(value) else None for value in last.replicas],

@@ -91,18 +91,18 @@ def examine(name: str, locations: "Locations") -> list[Finding]:
 
 def load_state(name: str, locations: "Locations") -> SearchState:
     """Return what ledger, MLflow and disk hold about a search."""
-    ledger = Ledger.load(locations.storage, name)
-    return SearchState(
-        name=name,
-        size=ledger.size,
-        trials=ledger.trials(),
-        finalists=ledger.attribute("finalists") or {},
-        result=ledger.attribute("result"),
-        lost=known_lost(ledger),
-        runs=_runs(name, locations.tracking_uri),
-        folder=locations.artifacts / name,
-        tracking_uri=locations.tracking_uri,
-    )
+    with Ledger.load(locations.storage, name) as ledger:
+        return SearchState(
+            name=name,
+            size=ledger.size,
+            trials=ledger.trials(),
+            finalists=ledger.attribute("finalists") or {},
+            result=ledger.attribute("result"),
+            lost=known_lost(ledger),
+            runs=_runs(name, locations.tracking_uri),
+            folder=locations.artifacts / name,
+            tracking_uri=locations.tracking_uri,
+        )
 
 
 def _all_ended(state: SearchState) -> str:

@@ -21,7 +21,7 @@ from ..errors import (
 )
 from ..interrupts import InterruptHandler
 from ..ledger.ledger import Ledger
-from ..ledger.storage import name_taken, names_in, open_storage
+from ..ledger.storage import name_taken, names_in, opened
 from ..redaction import redact
 from ..study.plan import Plan, prepare
 from ..study.record import SCHEMA
@@ -51,7 +51,8 @@ def search(study: Study, session: Session | None = None) -> Result:
     with interrupts.installed():
         plan = prepare(study)
         session.check()
-        taken = names_in(open_storage(session.locations.storage))
+        with opened(session.locations.storage) as storage:
+            taken = names_in(storage)
         if study.name in taken:  # refused before anything is written to MLflow
             raise name_taken(str(study.name))
         if not isinstance(study.dataset, str):

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
 
+from ..ledger.ledger import Ledger
 from .snapshot import failure_kind, is_usable, state_counts
 
 if TYPE_CHECKING:
-    from ..ledger.ledger import Ledger
     from ..ledger.records import TrialRecord
     from ..methods.config import Scalar
 
@@ -69,7 +69,13 @@ class SearchStatus:
         return {**asdict(self), "state": self.state}
 
 
-def status_of(ledger: "Ledger", *, best: int = 5) -> SearchStatus:
+def load_status(storage: str, name: str) -> SearchStatus:
+    """Return the status of a search in the ledger's database."""
+    with Ledger.load(storage, name) as ledger:
+        return status_of(ledger)
+
+
+def status_of(ledger: Ledger, *, best: int = 5) -> SearchStatus:
     """Return the status of a search with its `best` best trials."""
     trials = ledger.trials()
     usable = sorted(filter(is_usable, trials), key=lambda t: -(t.value or 0.0))
@@ -94,7 +100,7 @@ def status_of(ledger: "Ledger", *, best: int = 5) -> SearchStatus:
     )
 
 
-def _driver(ledger: "Ledger") -> str | None:
+def _driver(ledger: Ledger) -> str | None:
     lease = ledger.attribute("lease")
     if lease is None or lease["expires"] < time.time():
         return None

@@ -38,16 +38,13 @@ class Synced:
 
 def sync(name: str, locations: "Locations") -> Synced:
     """Log every trial and finalist that has ended, and the result, and register its model."""
-    ledger = Ledger.load(locations.storage, name)
-    outline = outline_of(ledger)
-    ledger.acquire_lease()
-    try:
+    with Ledger.load(locations.storage, name) as ledger:
+        outline = outline_of(ledger)
+        ledger.acquire_lease()
         runs, doubles = _send_runs(outline, ledger, locations)
         _register(ledger, locations)
         lost = lost_folders(ledger, locations.artifacts / name)
         note_lost(ledger, lost)
-    finally:
-        ledger.close()
     return Synced(runs=runs, doubles=doubles, lost=tuple(lost))
 
 

@@ -78,7 +78,8 @@ def _load_dataset(version: Version, storage: str) -> "Dataset":
     from ..data import load as load_data
 
     try:
-        study = Ledger.load(storage, version.tags.get("tuner.search", "")).record["study"]
+        with Ledger.load(storage, version.tags.get("tuner.search", "")) as ledger:
+            study = ledger.record["study"]
     except UsageError as error:
         raise UsageError(
             f"cannot compare version {version.number} of {version.name!r}, as its dataset is "

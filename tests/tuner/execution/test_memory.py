@@ -43,7 +43,8 @@ def test_a_trial_that_takes_the_memory_fails_and_the_others_do_not(tmp_path: Pat
     assert len(trials) == 4
     for trial in trials:
         expected = ("FAIL", "oom") if trial.params["fault"] == "hog" else ("COMPLETE", None)
-        assert (trial.state, trial.outcome.get("reason")) == expected
+        assert (trial.state, trial.outcome["reason"]) == expected
+        assert trial.outcome["detail"].startswith("OutOfMemoryError: ") == (expected[1] == "oom")
     assert {trial.state for trial in trials} == {"FAIL", "COMPLETE"}
     starts = {trial.number: len(field.starts(trial.number, seed=2)) for trial in trials}
     assert starts == {t.number: 3 if t.state == "FAIL" else 1 for t in trials}

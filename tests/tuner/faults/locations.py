@@ -139,7 +139,8 @@ class Field:
         """Return the trials of a search in the ledger, none before it begins."""
         if not self.exists(name):
             return []
-        return Ledger.load(self.locations.storage, name).trials()
+        with Ledger.load(self.locations.storage, name) as ledger:
+            return ledger.trials()
 
     def evaluations(self, name: str, number: int) -> list[Evaluation]:
         """Return the evaluations in a trial's files."""

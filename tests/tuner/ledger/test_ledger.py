@@ -1,5 +1,6 @@
 """The record of truth, without Ray: who may write, what is handed out, what is stored."""
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -581,3 +582,12 @@ def test_a_sampler_whose_time_explodes_sees_the_best_and_the_newest_trials(
     assert [e.params for e in Ledger.load(url, ledger.name).trials()] == [
         e.params for e in entries
     ]
+
+
+def test_a_ledger_that_another_version_of_optuna_wrote_is_a_sentence(url: str) -> None:
+    open_storage(url)
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
+        database.execute("update alembic_version set version_num = 'v2.6.0.a'")
+        database.commit()
+    with pytest.raises(ServiceError, match=r"cannot open the ledger .* no longer compatible"):
+        open_storage(url)

@@ -1,6 +1,8 @@
+import gc
 import time
 
 import optuna
+import psutil
 import pytest
 from optuna.trial import TrialState
 
@@ -9,7 +11,7 @@ from tests.tuner.mlflow_store import OLD_LOADER
 from tuner.errors import ServiceError, UsageError
 from tuner.ledger.ledger import Ledger
 from tuner.ledger.storage import search_names
-from tuner.orchestration.status import status_of
+from tuner.orchestration.status import load_status, status_of
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 
@@ -45,6 +47,21 @@ def test_a_search_reads_from_its_ledger_alone(tmp_path):
     assert (under_way.number, under_way.epoch, under_way.value) == (4, 12, 0.4)
     assert 5 <= under_way.params["n_components"] <= 30
     assert seen.to_mapping()["state"] == "stopped"
+
+
+def test_reading_keeps_no_connection(tmp_path):
+    url, _ = begun(tmp_path)
+    before = psutil.Process().num_fds()
+    gc.disable()
+    try:
+        for _ in range(10):
+            load_status(url, "one")
+            search_names(url)
+            with pytest.raises(UsageError):
+                load_status(url, "another")
+    finally:
+        gc.enable()
+    assert psutil.Process().num_fds() <= before
 
 
 def test_a_driver_counts_until_its_lease_runs_out(tmp_path):
