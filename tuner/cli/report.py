@@ -24,9 +24,10 @@ def show_result(result: "Result") -> None:
     facts = [
         (
             "search",
-            f"{result.search}: {result.trials['total']} trials in {duration(result.seconds)}, "
+            f"{result.search}: {_size_text(result)} in {duration(result.seconds)}, "
             f"{_counts_text(result.trials)}",
         ),
+        ("stopped", _stopped_text(result.search, result.stopped)),
         ("best", f"trial {best['number']}, {best['method']}: {score_text(best)}"),
         ("settings", settings_text(best["params"])),
         *_finalist_facts(result.finalists),
@@ -50,6 +51,15 @@ def show_result(result: "Result") -> None:
         show(f"  python -c 'import tuner; print(tuner.load(\"{uri}\"))'")
         show(f"  tuner predict {uri} FILE")
     show("  tuner ui")
+
+
+def _size_text(result: "Result") -> str:
+    asked = "" if result.stopped is None else f" of {result.asked}"
+    return f"{result.trials['total']}{asked} trials"
+
+
+def _stopped_text(search: str, why: str | None) -> str:
+    return "" if why is None else f"{why}; `tuner resume {search}` runs the others"
 
 
 def _champion_text(result: "Result") -> str:
@@ -114,7 +124,7 @@ def show_status(status: "SearchStatus") -> None:
         ("methods", ", ".join(status.methods)),
         ("dataset", status.dataset),
         ("objective", status.objective),
-        ("state", f"{status.state}{driven}"),
+        ("state", f"{status.state}{driven}{_reason_text(status)}"),
         ("trials", counts + (f" ({reasons})" if reasons else "")),
         ("time", duration(status.seconds)),
     ]
@@ -127,6 +137,10 @@ def show_status(status: "SearchStatus") -> None:
     if status.state == "stopped":
         show("")
         show(f"continue with `tuner resume {status.search}`")
+
+
+def _reason_text(status: "SearchStatus") -> str:
+    return "" if status.stopped is None else f": {status.stopped}"
 
 
 def show_statuses(statuses: Sequence["SearchStatus"]) -> None:
@@ -246,7 +260,7 @@ def _finalist_facts(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
         (
             "finalists" if index == 0 else "",
             f"trial {row['trial']}, {row['method']}: "
-            + (row["failure"] or f"{score_text(row)}, best {row['best']:.3f}"),
+            + (row["failure"] or f"{score_text(row)}, chosen replica {row['chosen']:.3f}"),
         )
         for index, row in enumerate(rows)
     ]

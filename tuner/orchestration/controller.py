@@ -177,7 +177,13 @@ class SearchController(TrialController):
         for number, trial in list(self._running.items()):
             is_scored = trial.last is not None and trial.last.value is not None
             self._end(number, "PRUNED" if is_scored else "FAIL", self.close_reason)
-        self.ledger.resize(len(self.ledger.trials()))
+        begun = len(self.ledger.trials())
+        if begun < self.ledger.size:
+            self.ledger.cut(begun, why=self._close_words)
+
+    @property
+    def _close_words(self) -> str:
+        return self.failures.why if self.close_reason == "failures" else "the time budget ran out"
 
     def requeue(self, detail: str) -> None:
         """Take back the running trials after the executor as a whole has failed."""

@@ -100,6 +100,7 @@ class Finalizer:
         structure = self._structure(clouds(), model)
         kmeans = kmeans_on_test(dataset, model.n_components, plan.study.seed)
         audit = self._audit(trials, best[0], candidates[0], kmeans)
+        cut = self._ledger.ended_early
         result = Result(
             search=self._ledger.name,
             trials=state_counts(trials),
@@ -116,6 +117,8 @@ class Finalizer:
             structure=structure.to_mapping(),
             components=components(trials, chosen=model.n_components, replicas=plan.study.replicas),
             pending="it has not been tried yet",
+            stopped=None if cut is None else cut.why,
+            asked=self._ledger.size if cut is None else cut.asked,
         )
         result = self._decided(result, structure)
         self._record(result)

@@ -14,7 +14,7 @@ from ..registry.challenger import Challenger, register_challenger
 from ..training.finalist import Candidate, ranked_candidates
 from ..training.saved_model import Model
 from .projection import finalists_of, open_tracker
-from .result_rows import champion_row
+from .result_rows import baseline_notes, champion_row
 from .run_summary import log_result
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def registered(
         return replace(result, champion=None, pending=str(error))
     row = champion_row(candidates[0].finalist, decision)
     champion = {**row, "confidence": _confidence(plan, model, candidates)}
-    return replace(result, champion=champion, notes=[decision.reason], pending=None)
+    notes = [decision.reason, *baseline_notes(row["score"], result.baselines)]
+    return replace(result, champion=champion, notes=notes, pending=None)
 
 
 def is_settled(result: "Result", locations: "Locations") -> bool:

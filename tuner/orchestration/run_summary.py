@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from ..errors import FilesError
 from ..reports import plots
 from ..training.places import upload
+from .descriptions import result_description
 from .locations import finalist_folder, finalist_pictures
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ def log_result(tracker: "Tracker", result: "Result", folder: "Place") -> None:
         with suppress(FilesError):  # the result matters more than its picture
             plots.save(plots.components(result.components), pictures / "score_by_k.png")
             upload(pictures, finalist_folder(folder, rank) / "pictures")
-    tracker.finish(metrics=_metrics(result), tags=_tags(result), artifacts=pictures)
+    tracker.finish(
+        metrics=_metrics(result),
+        tags=_tags(result),
+        description=result_description(result),
+        artifacts=pictures,
+    )
 
 
 def _metrics(result: "Result") -> dict[str, float]:
@@ -46,7 +52,8 @@ def _metrics(result: "Result") -> dict[str, float]:
 
 
 def _tags(result: "Result") -> dict[str, str]:
-    tags = {"best_trial": str(result.best["number"])}
+    ended = "complete" if result.stopped is None else f"stopped: {result.stopped}"
+    tags = {"best_trial": str(result.best["number"]), "ended": ended}
     if result.structure is not None:
         tags["clustered"] = str(result.structure["clustered"]).lower()
     if result.components is not None:

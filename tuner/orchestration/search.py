@@ -65,7 +65,10 @@ def search(study: Study, session: Session | None = None) -> Result:
 
 
 def resume(name: str, session: Session | None = None, *, trials: int | None = None) -> Result:
-    """Continue a search where it stopped; `trials` may raise the number of its trials."""
+    """Continue a search where it stopped; `trials` may raise the number of its trials.
+
+    One that ended with fewer trials than it was asked for goes on to all of them.
+    """
     session = default_session() if session is None else session
     interrupts = InterruptHandler()
     with interrupts.installed():
@@ -112,7 +115,9 @@ def _record(plan: Plan) -> dict[str, Any]:
 
 
 def _checked_size(ledger: Ledger, trials: int | None) -> int:
-    trials = ledger.size if trials is None else trials
+    if trials is None:
+        cut = ledger.ended_early
+        return ledger.size if cut is None else cut.asked
     if trials < ledger.size:
         raise UsageError(
             f"--trials {trials}: search {ledger.name!r} already has {ledger.size} trials, so give "

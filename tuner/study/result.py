@@ -17,7 +17,8 @@ class Result:
     is not registered yet, and is None once that is settled. `finalists` hold mean and sd over
     fresh seeds, `baselines` the scores of k-means and Louvain on the same graph. `structure` is
     the test for clusters, `components` the score by number of clusters and the number chosen.
-    `audit` says how well the choice without labels did, and is None without labels.
+    `audit` says how well the choice without labels did, and is None without labels. `stopped`
+    says why the search ended before the `asked` trials, and is None where it ran them all.
     """
 
     search: str
@@ -33,6 +34,8 @@ class Result:
     components: Mapping[str, Any] | None = None
     notes: Sequence[str] = ()
     pending: str | None = None
+    stopped: str | None = None
+    asked: int | None = None
 
     @property
     def is_unclustered(self) -> bool:
@@ -46,4 +49,10 @@ class Result:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
         """Return the result from the values of `to_mapping`."""
-        return cls(**values)
+        finalists = [_renamed(row) for row in values.get("finalists", ())]
+        return cls(**{**values, "finalists": finalists})
+
+
+def _renamed(finalist: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a finalist in today's words: the chosen replica was once called the best one."""
+    return {{"best": "chosen"}.get(key, key): value for key, value in finalist.items()}
