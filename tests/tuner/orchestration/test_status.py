@@ -12,6 +12,7 @@ from tuner.errors import ServiceError, UsageError
 from tuner.ledger.ledger import Ledger
 from tuner.ledger.storage import search_names
 from tuner.orchestration.status import load_status, status_of
+from tuner.sqlite import database_file
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 
@@ -51,7 +52,7 @@ def test_a_search_reads_from_its_ledger_alone(tmp_path):
 
 def test_reading_keeps_no_connection(tmp_path):
     url, _ = begun(tmp_path)
-    before = psutil.Process().num_fds()
+    before = connections(url)
     gc.disable()
     try:
         for _ in range(10):
@@ -61,7 +62,11 @@ def test_reading_keeps_no_connection(tmp_path):
                 load_status(url, "another")
     finally:
         gc.enable()
-    assert psutil.Process().num_fds() <= before
+    assert connections(url) == before
+
+
+def connections(url):
+    return [file.path for file in psutil.Process().open_files()].count(str(database_file(url)))
 
 
 def test_a_driver_counts_until_its_lease_runs_out(tmp_path):
