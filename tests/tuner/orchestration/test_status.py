@@ -62,7 +62,7 @@ def test_reading_keeps_no_connection(tmp_path):
                 load_status(url, "another")
     finally:
         gc.enable()
-    assert connections(url) == before
+    assert connections(url) <= before
 
 
 def connections(url):
