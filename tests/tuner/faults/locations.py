@@ -166,16 +166,19 @@ class Field:
 
     def checkpoints(self, name: str, number: int) -> list[int]:
         """Return the passes at which a trial has checkpoints, newest first."""
-        folder = self.locations.artifacts / name / f"trial-{number:05d}"
         return [
             int(path.name.split("-")[1])
-            for attempt in attempts(folder)
+            for attempt in self.attempts(name, number)
             for path in saved_checkpoints(attempt / "checkpoints")
         ]
 
+    def attempts(self, name: str, number: int) -> list[Any]:
+        """Return the folders of all attempts at a trial, newest first."""
+        return list(attempts(self.trial_folder(name, number)))
+
     def attempt(self, name: str, number: int) -> Any:
         """Return the folder of the newest attempt at a trial."""
-        return attempts(self.locations.artifacts / name / f"trial-{number:05d}")[0]
+        return self.attempts(name, number)[0]
 
     def written(self) -> dict[str, Any]:
         """Return everything that a search may have written: rows of databases and files."""

@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 import pytest
 
+from tuner import interrupts
 from tuner.errors import (
     DataError,
     DiskError,
@@ -159,6 +160,12 @@ def _plan(*methods: str, **settings: Any) -> Plan:
         warnings=(),
     )
     return replace(made, dataset=data)
+
+
+@pytest.fixture(autouse=True)
+def forget_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test receives is not what ended the next one."""
+    monkeypatch.setattr(interrupts, "_last", [signal.SIGINT])
 
 
 @pytest.fixture

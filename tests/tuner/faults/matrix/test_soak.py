@@ -154,7 +154,8 @@ class Soak:
         self.process.wait()
         psutil.wait_procs(others, timeout=30)
         running = [e.number for e in self.field.entries("soak") if e.state == "RUNNING"]
-        paths = [self.field.attempt("soak", n) / "metrics.jsonl" for n in running]
+        begun = [found[0] for n in running if (found := self.field.attempts("soak", n))]
+        paths = [folder / "metrics.jsonl" for folder in begun]
         written = [path for path in paths if path.is_file() and path.stat().st_size > 100]
         if written:
             path = self.rng.choice(written)
