@@ -22,7 +22,9 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("install", ["interrupts.install()", "handler.installed().__enter__()"])
+@pytest.mark.parametrize(
+    "install", ["interrupts.install()", "held = handler.installed(); held.__enter__()"]
+)
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_an_alarm_that_comes_with_a_signal_aborts_nothing(install: str, signum: int) -> None:
     command = _COMMAND.format(install=install, signum=int(signum))
