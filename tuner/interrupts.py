@@ -47,8 +47,19 @@ _last: list[int] = [signal.SIGINT]
 
 
 def _interrupt(signum: int, _: object) -> None:
+    _disarm()
     _last[0] = signum
     raise KeyboardInterrupt
+
+
+def _disarm() -> None:
+    """Cancel an alarm that a library in C++ has set.
+
+    While Ray starts, its own handler may be the first to see a signal. It passes the signal on to
+    ours, and lets an alarm abort the process three seconds later.
+    """
+    if signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:  # as far as Python knows
+        signal.alarm(0)
 
 
 @final
@@ -88,6 +99,7 @@ class InterruptHandler:
             self._close = None
 
     def _handle(self, signum: int, _: object) -> None:
+        _disarm()
         self._received += 1
         if self._received == 1:
             self.signum = signum

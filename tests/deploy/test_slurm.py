@@ -17,7 +17,7 @@ from tests.tuner.two_nodes import Postgres, postgres, tracking
 
 from .slurm import Slurm, slurm
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 _SCRIPT = ROOT / "deploy/slurm/tuner.sbatch"
 _SEARCH = ("-m", "idle", "--replicas", "1", "--scheduler", "none", "--set", "epochs=5")
 
@@ -124,16 +124,16 @@ def test_a_job_that_is_terminated_goes_on_to_exactly_its_trials(
 
 @pytest.mark.fault("a Slurm job at its time limit")
 def test_the_time_limit_costs_no_trial_and_jobs_share_a_machine(site: Site) -> None:
-    began = time.monotonic()
+    size, began = 48, time.monotonic()  # more than one start has time for
     jobs = {
-        name: site.submit(name, 24, "--time=2", "--oversubscribe", pause=0.8)
+        name: site.submit(name, size, "--time=3", "--oversubscribe", pause=0.8)
         for name in ("limit-a", "limit-b")
     }
     for name, job in jobs.items():
-        state = site.slurm.wait_for(job, "COMPLETED", "FAILED", "TIMEOUT", seconds=600)
+        state = site.slurm.wait_for(job, "COMPLETED", "FAILED", "TIMEOUT", seconds=900)
         print(f"{name} {state} after {time.monotonic() - began:.0f} s\n{site.log(job)}")
         assert state == "COMPLETED"
     for name, job in jobs.items():
-        site.check(name, 24)
+        site.check(name, size)
         assert int(site.slurm.job(job)["Restarts"]) >= 1
         assert "SIGTERM: the search ends in good order" in site.log(job)

@@ -1,5 +1,6 @@
 """Row F13: disks that are full, as file systems of a few megabytes in memory."""
 
+import errno
 import os
 import random
 import subprocess
@@ -41,10 +42,14 @@ def small_disk(folder: Path, size: int) -> Iterator[Path]:
 
 
 def fill(disk: Path, *, leave: int) -> None:
-    """Fill a disk up to so many free bytes."""
-    with (disk / BALLAST).open("wb") as file:
+    """Fill a disk up to so many free bytes; others may write to it meanwhile."""
+    with (disk / BALLAST).open("wb", buffering=0) as file:
         stat = os.statvfs(disk)
-        file.write(bytes(max(0, stat.f_bavail * stat.f_frsize - leave)))
+        try:
+            file.write(bytes(max(0, stat.f_bavail * stat.f_frsize - leave)))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
 
 
 @pytest.mark.fault("F13")
