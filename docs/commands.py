@@ -48,7 +48,7 @@ def _option(option: Any) -> tuple[str, str, str]:
     names = [*option.opts, *option.secondary_opts]
     metavar = "" if option.is_flag or option.metavar in _TYPES else f" {option.metavar}"
     shown = ", ".join(f"`{name}`" for name in names)
-    shown += f" `{metavar.strip()}`".replace("|", "\\|") if metavar else ""
+    shown += f" `{metavar.strip()}`" if metavar else ""
     variable = f" Variable: `{option.envvar}`." if option.envvar else ""
     return shown, _default(option), _marked(option.help) + variable
 
@@ -63,6 +63,5 @@ def _default(parameter: Any) -> str:
 
 
 def _marked(text: str) -> str:
-    """Return help as Markdown: one paragraph per blank line, flags and pipes kept."""
-    text = re.sub(r"(?<![\w`-])(--[a-z][a-z-]*)(?![\w`-])", r"`\1`", text)
-    return re.sub(r"(?<=\w)\|(?=\w)", r"\\|", text)
+    """Return help with its flags as code."""
+    return re.sub(r"(?<![\w`-])(--[a-z][a-z-]*)(?![\w`-])", r"`\1`", text)
