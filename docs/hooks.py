@@ -4,7 +4,6 @@ A link that leaves docs/ works on a code host as it is written. Here it leads to
 the site, or to a page that shows the source. A link to a folder becomes plain text.
 """
 
-import posixpath
 import re
 import sys
 from collections.abc import Iterator
@@ -80,9 +79,8 @@ def _linked(link: re.Match[str], folder: Path) -> str:
 def _shown(source: Path) -> str:
     """Return the page that shows a source."""
     language = LANGUAGES.get(source.suffix, "text")
-    title = posixpath.basename(source.as_posix())
     code = source.read_text(encoding="utf-8").rstrip()
     return (
-        f"---\ntitle: {title}\nsearch:\n  exclude: true\nhide: [toc]\n---\n\n"
+        f"---\ntitle: {source.name}\nsearch:\n  exclude: true\nhide: [toc]\n---\n\n"
         f"# {source.relative_to(ROOT).as_posix()}\n\n``````{language}\n{code}\n``````\n"
     )
