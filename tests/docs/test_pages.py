@@ -167,3 +167,12 @@ def test_exit_codes_of_errors_are_explained() -> None:
     kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind)]
     codes = {kind.exit_code for kind in kinds if issubclass(kind, errors.TunerError)}
     assert [code for code in codes if f"| {code} |" not in text] == []
+
+
+def test_errors_are_listed_with_their_exit_codes() -> None:
+    text = text_of(DOCS / "api.md")
+    for name, kind in vars(errors).items():
+        if inspect.isclass(kind) and issubclass(kind, errors.InterruptedSearchError):
+            assert f"| `{name}` | 128 + the signal |" in text
+        elif inspect.isclass(kind) and issubclass(kind, errors.TunerError):
+            assert f"| `{name}` | {kind.exit_code} |" in text
