@@ -49,6 +49,13 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 _STOPPED = "stopped"
 _CUT = "cut"
 T = TypeVar("T")
+OptunaStudy = optuna.Study
+
+
+def optuna_study(url: str, name: str) -> OptunaStudy:
+    """Return the Optuna study of a search, for reading."""
+    Ledger.load(url, name).close()  # says what is wrong in our words
+    return optuna.load_study(study_name=name, storage=open_storage(url))
 
 
 @final

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..study.plan import Outline
-    from ..study.result import Result
+    from .result import Result
 
 
 def search_description(outline: "Outline") -> str:
@@ -25,7 +25,7 @@ def result_description(result: "Result") -> str:
     best, lines = result.best, []
     if result.stopped is not None:
         lines.append(
-            f"**Stopped after {result.trials['total']} of {result.asked} trials**: "
+            f"**Stopped after {result.counts['total']} of {result.asked} trials**: "
             f"{result.stopped}."
         )
     lines.append(
@@ -33,11 +33,11 @@ def result_description(result: "Result") -> str:
     )
     if result.champion is not None:
         champion = result.champion
-        promoted = "promoted to champion" if champion["promoted"] else "not promoted"
+        promoted = "promoted to champion" if champion.promoted else "not promoted"
         lines.append(
-            f"**{champion['name']} version {champion['version']}**, {promoted}: score "
-            f"{champion['score']:.3f} on the test split with {champion['n_components']} clusters. "
-            f'Load it with `tuner.load("{champion["uri"]}")`.'
+            f"**{champion.name} version {champion.version}**, {promoted}: score "
+            f"{champion.score:.3f} on the test split with {champion.n_components} clusters. "
+            f'Load it with `tuner.load("{champion.uri}")`.'
         )
     compared = ", ".join(f"{name} {score:.3f}" for name, score in result.baselines.items())
     lines += [f"On the same graph: {compared}.", *(f"{note}." for note in result.notes)]

@@ -21,7 +21,6 @@ from ..evaluation.structureless import (
 )
 from ..redaction import redact
 from ..reports import model_pictures
-from ..study.result import Result
 from ..study.seeds import finalist_seeds
 from ..tracking.records import finalist_run_record, made_by, plan_tags, trial_run_record
 from ..training.attempts import delete_checkpoints
@@ -34,6 +33,7 @@ from ..training.trial_inputs import TrialSpec
 from .components import components
 from .locations import draw_pictures, finalist_folder, finalist_pictures, trial_folder
 from .registration import registered
+from .result import Result
 from .result_rows import (
     best_row,
     complete,
@@ -103,7 +103,7 @@ class Finalizer:
         cut = self._ledger.ended_early
         result = Result(
             search=self._ledger.name,
-            trials=state_counts(trials),
+            counts=state_counts(trials),
             best=best_row(best[0]),
             champion=None,
             audit=audit,

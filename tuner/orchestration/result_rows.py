@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..evaluation.audit import CompleteTrial
 from ..evaluation.structureless import MIN_EXCESS, Structure
+from .result import Champion
 
 if TYPE_CHECKING:
     from ..ledger.records import TrialRecord
@@ -70,19 +71,22 @@ def best_row(trial: "TrialRecord") -> dict[str, Any]:
     }
 
 
-def champion_row(challenger: "Finalist", decision: "PromotionOutcome") -> dict[str, Any]:
+def champion_of(
+    challenger: "Finalist", decision: "PromotionOutcome", *, confidence: float | None
+) -> Champion:
     """Return the registered version, and whether it was promoted."""
     name, number = decision.version.name, decision.version.number
-    return {
-        "name": name,
-        "version": number,
-        "uri": f"models:/{name}@champion" if decision.promoted else f"models:/{name}/{number}",
-        "promoted": decision.promoted,
-        "score": challenger.scores[challenger.best],
-        "interval": list(decision.interval or ()),
-        "n_components": challenger.settings["n_components"],
-        "trial": challenger.number,
-    }
+    return Champion(
+        name=name,
+        version=number,
+        uri=f"models:/{name}@champion" if decision.promoted else f"models:/{name}/{number}",
+        promoted=decision.promoted,
+        score=challenger.scores[challenger.best],
+        interval=list(decision.interval or ()),
+        n_components=int(challenger.settings["n_components"]),
+        trial=challenger.number,
+        confidence=confidence,
+    )
 
 
 def finalist_row(finalist: "Finalist") -> dict[str, Any]:

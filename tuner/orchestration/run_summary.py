@@ -10,9 +10,9 @@ from .descriptions import result_description
 from .locations import finalist_folder, finalist_pictures
 
 if TYPE_CHECKING:
-    from ..study.result import Result
     from ..tracking import Tracker
     from ..training.places import Place
+    from .result import Result
 
 
 def log_result(tracker: "Tracker", result: "Result", folder: "Place") -> None:
@@ -23,7 +23,7 @@ def log_result(tracker: "Tracker", result: "Result", folder: "Place") -> None:
     """
     ranks = {finalist["trial"]: rank for rank, finalist in enumerate(result.finalists)}
     champion = result.champion
-    rank = 0 if champion is None else ranks[champion["trial"]]
+    rank = 0 if champion is None else ranks[champion.trial]
     pictures = finalist_pictures(folder, rank)
     if pictures is not None and result.components is not None:
         with suppress(FilesError):  # the result matters more than its picture
@@ -40,7 +40,7 @@ def log_result(tracker: "Tracker", result: "Result", folder: "Place") -> None:
 def _metrics(result: "Result") -> dict[str, float]:
     scores = {"best": result.best["score"], **result.baselines}
     if result.champion is not None:
-        scores["champion"] = result.champion["score"]
+        scores["champion"] = result.champion.score
     structure = result.structure or {}
     tests = {k: float(structure[k]) for k in ("p_value", "excess") if structure.get(k) is not None}
     audit = {k: v for k, v in (result.audit or {}).items() if isinstance(v, float)}
@@ -60,6 +60,6 @@ def _tags(result: "Result") -> dict[str, str]:
         low, high = result.components["plausible"]
         tags |= {"n_components": str(result.components["chosen"]), "plausible": f"{low} to {high}"}
     if result.champion is not None:
-        tags["champion"] = f"{result.champion['name']}/{result.champion['version']}"
-    tags["promoted"] = str(result.champion is not None and result.champion["promoted"]).lower()
+        tags["champion"] = f"{result.champion.name}/{result.champion.version}"
+    tags["promoted"] = str(result.champion is not None and result.champion.promoted).lower()
     return tags

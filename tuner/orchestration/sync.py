@@ -10,11 +10,11 @@ from ..errors import SyncError
 from ..ledger.ledger import Ledger
 from ..redaction import redact
 from ..registry import Registry
-from ..study.result import Result
 from .lost import lost_folders, note_lost
 from .plans import outline_of, plan_of
 from .projection import finalist_records, open_tracker, run_records
 from .registration import is_settled, settled
+from .result import Result
 from .run_summary import log_result
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _register(ledger: Ledger, locations: "Locations") -> None:
     if result.pending is not None:
         raise _sync_error(ledger.name, locations, f" ({result.pending})")
     if result.champion is not None:
-        Registry(locations.tracking_uri).complete(result.champion["name"])
+        Registry(locations.tracking_uri).complete(result.champion.name)
 
 
 def _sync_error(name: str, locations: "Locations", why: str) -> SyncError:

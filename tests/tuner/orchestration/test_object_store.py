@@ -77,7 +77,7 @@ def test_a_search_keeps_its_files_and_its_data_in_a_store(
     assert sync("far", session.locations).runs == 5
     with no_ray():
         more = resume("far", session, trials=5)
-    assert more.trials["total"] == 5
+    assert more.counts["total"] == 5
     assert more.best["score"] >= result.best["score"]
     assert [finding.wrong for finding in examine("far", session.locations) if finding.wrong] == []
     client = connect(session.locations.tracking_uri)
@@ -129,7 +129,7 @@ def test_a_store_that_goes_away_leaves_a_search_that_resumes(
     store.start()
     with no_ray():
         result = resume("far", session)
-    assert result.trials["total"] == 3
+    assert result.counts["total"] == 3
 
 
 def test_pretrained_networks_are_shared_without_locks(store: Store) -> None:
