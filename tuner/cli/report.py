@@ -4,6 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..redaction import redact
+from ..reports.words import (
+    interval_text,
+    range_text,
+    score_text,
+    settings_text,
+    structure_text,
+)
 from .output import show, show_facts, show_json, show_table
 from .progress import duration
 
@@ -32,7 +39,7 @@ def show_result(result: "Result") -> None:
         ("settings", settings_text(best["params"])),
         *_finalist_facts(result.finalists),
         ("baselines", ", ".join(f"{k} {v:.3f}" for k, v in result.baselines.items())),
-        ("structure", _structure_text(result.structure)),
+        ("structure", structure_text(result.structure)),
         ("champion", _champion_text(result)),
         *_components_facts(result.components),
         ("audit", audit_text(result.audit)),
@@ -71,7 +78,7 @@ def _champion_text(result: "Result") -> str:
     outcome = "promoted" if champion["promoted"] else "not promoted"
     return (
         f"{champion['name']} version {champion['version']}, {outcome}: score "
-        f"{champion['score']:.3f}{_interval_text(champion['interval'])} on the test split"
+        f"{champion['score']:.3f}{interval_text(champion['interval'])} on the test split"
         + _confidence_text(champion.get("confidence"))
     )
 
@@ -80,19 +87,6 @@ def _confidence_text(confidence: float | None) -> str:
     """Return how sure the choice of the replica is, nothing where it was not tested."""
     return (
         "" if confidence is None else f", at least the runner-up's in {confidence:.0%} of halves"
-    )
-
-
-def _structure_text(structure: Mapping[str, Any] | None) -> str:
-    """Return the verdict of the test for clusters."""
-    if structure is None:
-        return ""
-    if structure["clustered"] is None:
-        return "too few points to test for clusters"
-    verdict = "clusters" if structure["clustered"] else "no clusters"
-    return (
-        f"{verdict}: p = {structure['p_value']:.2f} against structureless clouds, excess "
-        f"{structure['excess']:.2f} over the closest kind ({structure['cloud']})"
     )
 
 
@@ -107,11 +101,6 @@ def _components_facts(components: Mapping[str, Any] | None) -> list[tuple[str, s
         ("K", f"{components['chosen']}, plausible {low} to {high} (one standard error)"),
         ("best by K", ", ".join(scores)),
     ]
-
-
-def _interval_text(interval: Sequence[float]) -> str:
-    """Return an interval in brackets, nothing where the test split was too small for one."""
-    return " ({:.3f} to {:.3f})".format(*interval) if interval else ""
 
 
 def show_status(status: "SearchStatus") -> None:
@@ -237,18 +226,6 @@ def plan_document(plan: "Plan", locations: "Locations", resources: "Resources") 
     }
 
 
-def settings_text(values: Mapping[str, Any]) -> str:
-    """Return settings on one line."""
-    return ", ".join(f"{key} {_short(value)}" for key, value in values.items())
-
-
-def score_text(row: Mapping[str, Any]) -> str:
-    """Return a score with its spread."""
-    if row["score"] is None:
-        return "no score"
-    return f"{row['score']:.3f}" + (f" ± {row['sd']:.3f}" if row.get("sd") else "")
-
-
 def audit_text(audit: Mapping[str, Any] | None) -> str:
     """Return the figures of an audit on one line."""
     figures = {k: v for k, v in (audit or {}).items() if isinstance(v, float)}
@@ -275,18 +252,3 @@ def _trial_row(label: str, trial: "TrialStatus") -> list[str]:
     score = "" if trial.value is None else score_text({"score": trial.value, "sd": trial.sd})
     epoch = str(trial.epoch) if trial.epoch else ""
     return [label, str(trial.number), trial.method, epoch, score, settings_text(trial.params)]
-
-
-def range_text(entry: Mapping[str, Any]) -> str:
-    """Return an entry of a search space as text."""
-    if "choice" in entry:
-        text = ", ".join(map(str, entry["choice"]))
-    else:
-        low, high = entry.get("int") or entry["float"]
-        text = f"{_short(low)} to {_short(high)}" + (" (log)" if entry.get("log") else "")
-    when = ", ".join(f"{name} is {value}" for name, value in entry.get("when", {}).items())
-    return f"{text} if {when}" if when else text
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -170,8 +170,9 @@ def _show_evaluation(evaluation: "Evaluation") -> None:
 
 
 def _show_result(result: "TrainingResult") -> None:
+    from ..reports.words import settings_text
     from .progress import duration
-    from .report import audit_text, settings_text
+    from .report import audit_text
 
     facts = [
         ("method", f"{result.method} on {result.dataset}, {duration(result.seconds)}"),
