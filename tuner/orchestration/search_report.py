@@ -131,8 +131,10 @@ def _failures(trials: Sequence["TrialRecord"]) -> list["FailureKind"]:
 def _explanation(failed: Sequence["TrialRecord"]) -> str:
     """Return the first explanation of trials that failed for the same reason."""
     outcomes = [trial.outcome for trial in failed]
-    details = [str(outcome.get("detail") or outcome.get("reason") or "") for outcome in outcomes]
-    return redact(next(filter(None, details), "").strip())
+    details = [str(outcome.get("detail") or "").strip() for outcome in outcomes]
+    # a reason may be longer than its kind, such as the message of an exception
+    details += [reason for o in outcomes if ":" in (reason := str(o.get("reason") or ""))]
+    return redact(next(filter(None, details), ""))
 
 
 def _pictures(folder: "Place", rank: int) -> tuple[list["Picture"], str]:

@@ -101,14 +101,12 @@ def history(trials: Sequence["TrialRecord"]) -> Markup:
 
 
 def _draw_best(plot: Plot, trials: Sequence["TrialRecord"]) -> None:
-    steps, before = [], None
-    for number, value in best_so_far(trials):
-        if before is not None:
-            steps.append(plot.at(number, before))
-        steps.append(plot.at(number, value))
-        before = value
-    if before is not None:
-        plot.path([*steps, plot.at(trials[-1].number, before)], "best")
+    steps: list[tuple[float, float]] = []
+    for trial in best_so_far(trials):
+        x, y = plot.at(trial.number, trial.value or 0.0)
+        steps += [(x, steps[-1][1]), (x, y)] if steps else [(x, y)]
+    if steps:
+        plot.path([*steps, (plot.x(trials[-1].number), steps[-1][1])], "best")
 
 
 def mark(trial: "TrialRecord") -> str:

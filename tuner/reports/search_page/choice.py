@@ -70,17 +70,17 @@ def finalists(facts: SearchFacts) -> Section:
     champion = None if result is None else result.champion
     blocks: list[Block] = [
         Paragraph(
-            "The best configurations were trained again on seeds that no trial had used. The "
-            "replica is chosen by its score on the training points; the scores below are on the "
-            "test split, by which nothing was chosen."
+            f"The best configurations were trained again on {_seeds(facts)} that no trial had "
+            "used. The replica is chosen by its score on the training points; the scores below "
+            "are on the test split, by which nothing was chosen."
         )
     ]
     if any(finalist.scores for finalist in facts.finalists):
         blocks.append(_chart(facts, baselines))
     rows = [_row(finalist, facts) for finalist in facts.finalists]
     rows += [("", name, _number(score), "", "", "baseline") for name, score in baselines.items()]
-    headings = ("trial", "method", "mean ± sd", "chosen replica", "seeds", "")
-    blocks.append(Table(headings, rows, frozenset({0, 2, 3, 4})))
+    headings = ("trial", "method", "mean ± sd", "chosen", "interval", "")
+    blocks.append(Table(headings, rows, frozenset({0, 2, 3})))
     if champion is not None and champion.get("confidence") is not None:
         share = champion["confidence"]
         text = f"The chosen replica scores at least as high as the runner-up in {share:.0%} of "
@@ -100,16 +100,20 @@ def _chart(facts: SearchFacts, baselines: Mapping[str, float]) -> Chart:
 
 def _row(finalist: "Finalist", facts: SearchFacts) -> tuple[str, ...]:
     champion = None if facts.result is None else facts.result.champion
-    is_champion = champion is not None and champion["trial"] == finalist.number
     note = finalist.failure or ("" if finalist.is_usable else "no clusters")
-    chosen = _number(finalist.scores[finalist.best]) if finalist.is_usable else ""
-    if is_champion and champion is not None:
-        note = f"champion{interval_text(champion['interval'])}"
-        if not champion["promoted"]:
-            note = f"registered, not promoted{interval_text(champion['interval'])}"
+    chosen, interval = "", ""
+    if finalist.is_usable:
+        chosen = _number(finalist.scores[finalist.best])
+    if champion is not None and champion["trial"] == finalist.number:
+        note = "champion" if champion["promoted"] else "not promoted"
+        interval = interval_text(champion["interval"]).strip(" ()")
     score = score_text({"score": finalist.mean, "sd": finalist.sd}) if finalist.scores else ""
-    seeds = str(len(finalist.seeds))
-    return str(finalist.number), finalist.method, score, chosen, seeds, note
+    return str(finalist.number), finalist.method, score, chosen, interval, note
+
+
+def _seeds(facts: SearchFacts) -> str:
+    counts = {len(finalist.seeds) for finalist in facts.finalists}
+    return f"{counts.pop()} fresh seeds" if len(counts) == 1 else "fresh seeds"
 
 
 def audit(facts: SearchFacts) -> Section:
@@ -140,7 +144,7 @@ def audit(facts: SearchFacts) -> Section:
         "of them by labels has more than the chosen one."
     )
     return Section(
-        "audit", heading, [Paragraph(text), table, Paragraph(regret), *label_pictures(facts)]
+        "audit", heading, [Paragraph(text), Paragraph(regret), table, *label_pictures(facts)]
     )
 
 

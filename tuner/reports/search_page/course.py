@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from ..words import score_text, settings_text
 from . import charts
 from .blocks import Block, Chart, Code, Paragraph, Section, Table
-from .facts import SearchFacts, is_usable, last_value
+from .facts import SearchFacts, best_so_far, is_usable, last_value
 
 if TYPE_CHECKING:
     from ...ledger.records import TrialRecord
@@ -32,11 +32,19 @@ def history(facts: SearchFacts) -> Section:
         return Section("history", "History of trials", [Paragraph(text)])
     present = {charts.mark(trial) for trial in facts.trials}
     keys = [(css, meaning) for css, meaning in _KEYS.items() if css in present]
-    counts = ", ".join(f"{facts.count(s)} {name}" for s, name in _STATES.items() if facts.count(s))
+    counts = ", ".join(
+        f"{facts.count(s):,} {name}" for s, name in _STATES.items() if facts.count(s)
+    )
     caption = "The value of each trial, of an incomplete one the last that it reported. Values "
     caption += "far below the others are drawn at the lower edge."
     chart = Chart(charts.history(facts.trials), caption, [*keys, ("best", "best so far")])
-    return Section("history", "History of trials", [Paragraph(f"Trials: {counts}."), chart])
+    blocks: list[Block] = [Paragraph(f"Trials: {counts}."), chart]
+    steps = list(best_so_far(facts.trials))[-_LISTED:]
+    if steps:
+        rows = [(str(trial.number), trial.method, f"{trial.value:.3f}") for trial in steps]
+        headings = ("trial", "method", "best so far")
+        blocks.append(Table(headings, rows, frozenset({0, 2})))
+    return Section("history", "History of trials", blocks)
 
 
 def stopping(facts: SearchFacts) -> Section:

@@ -37,9 +37,9 @@ class SearchFacts:
     """A search at one moment.
 
     `state` is `running`, `done` or `stopped`, and `stopped` why it ended before its `total`
-    trials. `record` is what the ledger recorded when it began. `shown` is the trial of the pictures, and
-    `no_pictures` says why there are none. `result` is None until the search has ended. `written`
-    and the times of trials are in seconds since 1970.
+    trials. `record` is what the ledger recorded when it began. `shown` is the trial of the
+    pictures, and `no_pictures` says why there are none. `result` is None until the search has
+    ended. `written` and the times of trials are in seconds since 1970.
     """
 
     name: str
@@ -119,10 +119,10 @@ def is_usable(trial: "TrialRecord") -> bool:
     return known(trial.value) and trial.outcome.get("reason") is None
 
 
-def best_so_far(trials: Sequence["TrialRecord"]) -> Iterator[tuple[int, float]]:
-    """Yield the number and the value of each trial that was better than all before it."""
+def best_so_far(trials: Sequence["TrialRecord"]) -> Iterator["TrialRecord"]:
+    """Yield each trial that was better than all before it."""
     best = -math.inf
     for trial in trials:
         if is_usable(trial) and trial.value is not None and trial.value > best:
             best = trial.value
-            yield trial.number, best
+            yield trial

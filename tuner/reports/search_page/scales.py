@@ -34,7 +34,7 @@ class Scale:
         share = 0.5 if high <= low else (value - low) / (high - low)
         return self.start + min(1.0, max(0.0, share)) * (self.end - self.start)
 
-    def ticks(self, most: int = 5) -> list[float]:
+    def ticks(self, most: int = 7) -> list[float]:
         """Return at most about `most` round values in the range."""
         if self.high <= self.low:
             return [self.low]

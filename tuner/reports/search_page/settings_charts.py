@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from ..words import settings_text
+from ..words import settings_text, short
 from .facts import known
 from .scales import Scale, label, spread_over
 from .svg import WIDTH, Canvas
@@ -17,7 +17,7 @@ from .svg import WIDTH, Canvas
 if TYPE_CHECKING:
     from ...ledger.records import TrialRecord
 
-MAX_LINES = 200
+MAX_LINES = 100
 SHADES = 5
 _LEFT, _RIGHT = 24, WIDTH - 24
 _ROW, _TOP = 54, 34
@@ -51,13 +51,13 @@ def parallel_coordinates(
     ]
     axes.append(_Axis("score", [trial.value for trial in trials], None))
     canvas = Canvas("settings and score of trials", _TOP + _ROW * (len(axes) - 1) + 30)
-    for row, axis in enumerate(axes):
-        axis.draw(canvas, _TOP + _ROW * row)
     drawn = spread_over(trials, MAX_LINES)
     for index in reversed(drawn):  # the best one last, so that it is on top
-        shade = 1 + (SHADES - 1) * (len(trials) - 1 - index) // max(1, len(trials) - 1)
+        shade = 1 + SHADES * (len(trials) - 1 - index) // len(trials)
         css = "best" if index == 0 else f"curve shade{shade}"
         _draw_trial(canvas, trials[index], axes, css)
+    for row, axis in enumerate(axes):  # above the lines, so that names can be read
+        axis.draw(canvas, _TOP + _ROW * row)
     return canvas.markup()
 
 
@@ -90,8 +90,8 @@ class _Axis:
         note = " (log)" if self.scale.log else ""
         canvas.text((_LEFT - 18, y - 8), f"{self.name}{note}", anchor="start", most=56)
         if not self.choices:
-            canvas.text((_LEFT - 18, y + 15), label(self.scale.low), anchor="start")
-            canvas.text((_RIGHT + 18, y + 15), label(self.scale.high), anchor="end")
+            canvas.text((_LEFT - 18, y + 15), _end(self.scale.low), anchor="start")
+            canvas.text((_RIGHT + 18, y + 15), _end(self.scale.high), anchor="end")
             return
         last = len(self.choices) - 1
         room = int((_RIGHT - _LEFT) / 7.5 / max(1, min(len(self.choices), 8)))
@@ -114,6 +114,10 @@ def _draw_trial(canvas: Canvas, trial: "TrialRecord", axes: Sequence[_Axis], css
         if (x is None or axis is axes[-1]) and piece:
             canvas.path(piece, css, tip)
             piece = []
+
+
+def _end(value: float) -> str:
+    return label(float(short(float(value))))
 
 
 def _is_number(value: Any) -> bool:

@@ -46,7 +46,7 @@ def _searched(facts: SearchFacts) -> str:
     points = ""
     if data:
         points = f" ({data['train']:,} training and {data['test']:,} test points)"
-    labels = ", with labels" if facts.labels_used else ", without labels"
+    labels = ", with labels allowed" if facts.labels_used else ", without labels"
     return (
         f"The search tried {len(facts.trials):,} of {facts.total:,} configurations of "
         f"{', '.join(facts.methods)} on {data.get('name') or study.get('dataset', 'data')}"
@@ -86,19 +86,23 @@ def _chosen(result: "Result") -> Iterator[str]:
     else:
         yield "Nothing was registered."
     structure = structure_text(result.structure)
-    if structure and not (champion is None and result.pending is None):
-        yield f"Test for clusters: {structure}."
+    if structure and not result.is_unclustered:  # else the note says so
+        yield f"{'There are' if structure.startswith('too few') else 'The data show'} {structure}."
     rest = result.notes[1:] if champion is not None else result.notes
     yield from (f"{note[:1].upper()}{note[1:]}." for note in rest)
 
 
 def _champion(result: "Result", champion: Mapping[str, Any]) -> Iterator[str]:
-    name = f"{champion['name']} version {champion['version']}"
+    trained = result.finalists
+    own = next((row["method"] for row in trained if row["trial"] == champion["trial"]), "a model")
     score = f"{champion['score']:.3f}{interval_text(champion['interval'])}"
+    several = f"Of the {len(trained)} best configurations" if len(trained) > 1 else "Of its seeds"
     yield (
-        f"Its choice is {name}, the configuration of trial {champion['trial']} with "
-        f"{champion['n_components']} clusters, trained again on fresh seeds. It scores {score} "
-        "on the test split, by which nothing was chosen."
+        f"Its choice is {champion['name']} version {champion['version']}: {own} with "
+        f"{champion['n_components']} clusters, the configuration of trial {champion['trial']}. "
+        f"{several}, trained again on fresh seeds, this replica is the best on the training "
+        "points, where its own value and the mean of its configuration count half each. It "
+        f"scores {score} on the test split, by which nothing was chosen."
     )
     outcome = "promoted to champion" if champion["promoted"] else "not promoted"
     reason = f": {result.notes[0]}" if result.notes else ""
