@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ..errors import FilesError
 from ..ledger.ledger import Ledger
-from ..redaction import redact
 from ..small_files import write_atomically
 from ..study.result import Result
 from ..training.places import scratch
@@ -134,7 +133,7 @@ def _explanation(failed: Sequence["TrialRecord"]) -> str:
     details = [str(outcome.get("detail") or "").strip() for outcome in outcomes]
     # a reason may be longer than its kind, such as the message of an exception
     details += [reason for o in outcomes if ":" in (reason := str(o.get("reason") or ""))]
-    return redact(next(filter(None, details), ""))
+    return next(filter(None, details), "")
 
 
 def _pictures(folder: "Place", rank: int) -> tuple[list["Picture"], str]:
@@ -151,7 +150,7 @@ def _pictures(folder: "Place", rank: int) -> tuple[list["Picture"], str]:
             if size <= _MAX_PICTURE
         ], ""
     except (FilesError, OSError) as error:
-        return [], f"The pictures could not be read ({redact(str(error))})."
+        return [], f"The pictures could not be read ({error})."
 
 
 def _versions() -> Mapping[str, str]:

@@ -4,7 +4,6 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from ...redaction import redact
 from ..words import range_text, short
 from .blocks import Block, Listing, Section, Table, facts_table
 from .facts import SearchFacts
@@ -30,7 +29,7 @@ def _data(facts: SearchFacts) -> list[tuple[str, str]]:
     flags = study.get("preparation") or {}
     return [
         ("data", str(data.get("name", ""))),
-        ("source", redact(str(study.get("dataset", "")))),
+        ("source", str(study.get("dataset", ""))),
         ("labels", "" if study.get("labels") is None else str(study["labels"])),
         ("points", points),
         ("shape of a point", " × ".join(map(str, data.get("shape", ())))),
@@ -65,7 +64,7 @@ def _dates(facts: SearchFacts) -> list[tuple[str, str]]:
         ("last trial ended", _date(ended)),
         ("trials took", f"{facts.seconds:,.0f} s" if facts.seconds else ""),
         ("trained on", ", ".join(devices)),
-        ("MLflow", "" if facts.result is None else redact(facts.result.tracking_uri)),
+        ("MLflow", "" if facts.result is None else facts.result.tracking_uri),
         ("started by tuner", str(facts.record.get("code_version", ""))),
         *facts.versions.items(),
         ("this page written", _date(facts.written)),

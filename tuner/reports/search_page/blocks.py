@@ -56,7 +56,7 @@ class Image:
     """A picture in a PNG file, as base64 text, with its size in pixels."""
 
     kind: ClassVar[str] = "image"
-    base64: str
+    base64: Markup
     alt: str
     caption: str
     width: int

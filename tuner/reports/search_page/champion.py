@@ -4,6 +4,8 @@ import base64
 import struct
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from .blocks import Block, Image, Paragraph, Section
 from .facts import Picture, SearchFacts
 
@@ -55,5 +57,5 @@ def _image(picture: Picture, whose: str) -> Image:
     captions = _CAPTIONS | _OF_LABELS
     caption = captions.get(picture.name, f"Learning curve of {picture.name}.")
     width, height = struct.unpack(">II", picture.content[16:24])  # of the header, always first
-    text = base64.b64encode(picture.content).decode()
+    text = Markup(base64.b64encode(picture.content).decode())
     return Image(text, f"{caption.rstrip('.')}: {whose}", caption, width, height)

@@ -71,11 +71,13 @@ def _finalist(
         tip = f"interval of the champion: {low:.3f} to {high:.3f}"
         canvas.box((scale(low), y - 7), scale(high) - scale(low), 14, "interval", tip)
     mean, sd = finalist.mean, finalist.sd
-    if finalist.scores:
+    if finalist.scores and known(mean):
         tip = f"mean ± sd: {mean:.3f} ± {sd:.3f}"
         canvas.line((scale(mean - sd), y), (scale(mean + sd), y), "spread", tip)
         canvas.line((scale(mean), y - 8), (scale(mean), y + 8), "mean", tip)
     for replica, score in enumerate(finalist.scores):
+        if not known(score):
+            continue
         chosen = finalist.is_usable and replica == finalist.best
         tip = f"seed {finalist.seeds[replica]}: {score:.3f}" + (", chosen" if chosen else "")
         canvas.circle((scale(score), y), 4, "chosen" if chosen else "complete", tip)

@@ -107,7 +107,9 @@ def _row(finalist: "Finalist", facts: SearchFacts) -> tuple[str, ...]:
     if champion is not None and champion["trial"] == finalist.number:
         note = "champion" if champion["promoted"] else "not promoted"
         interval = interval_text(champion["interval"]).strip(" ()")
-    score = score_text({"score": finalist.mean, "sd": finalist.sd}) if finalist.scores else ""
+    score = ""
+    if finalist.scores and known(finalist.mean):
+        score = score_text({"score": finalist.mean, "sd": finalist.sd})
     return str(finalist.number), finalist.method, score, chosen, interval, note
 
 

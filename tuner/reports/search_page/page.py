@@ -6,6 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from ...redaction import redact
 from . import about, champion, choice, course, settings, svg, verdict
 from .facts import SearchFacts
 
@@ -36,11 +37,17 @@ def render(facts: SearchFacts) -> str:
     )
 
 
+def _redacted(value: object) -> object:
+    """Return what is written in place of a value: texts without the secrets in them."""
+    return redact(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @cache
 def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
+        finalize=_redacted,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

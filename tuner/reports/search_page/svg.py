@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup, escape
 
+from ...redaction import redact
 from .scales import Scale, label
 
 WIDTH = 480
@@ -44,6 +45,7 @@ class Canvas:
 
     def text(self, at: Point, text: str, *, anchor: str = "middle", most: int = 0) -> None:
         """Write a text, cut after `most` characters if given, with the whole as its tooltip."""
+        text = redact(text)
         shown = text if not most or len(text) <= most else f"{text[: most - 1]}…"
         tip = Markup("<title>{}</title>").format(text) if shown != text else ""
         self._parts.append(
@@ -61,9 +63,9 @@ class Canvas:
         return head + Markup("").join(self._parts) + Markup("</svg>")
 
     def _add(self, name: str, attributes: str, css: str, tip: str) -> None:
-        start = f'<{name} class="{css}" {attributes}'
-        end = f"><title>{escape(tip)}</title></{name}>" if tip else "/>"
-        self._parts.append(Markup(start + end))  # numbers, names of classes and an escaped text
+        start = f'<{name} class="{escape(css)}" {attributes}'
+        end = f"><title>{escape(redact(tip))}</title></{name}>" if tip else "/>"
+        self._parts.append(Markup(start + end))  # numbers, and texts that are escaped
 
 
 class Plot(Canvas):
