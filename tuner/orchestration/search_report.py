@@ -36,20 +36,21 @@ def write_report(name: str, path: Path, locations: "Locations") -> None:
     with Ledger.load(locations.storage, name) as ledger:
         found = ledger.attribute("result")
         result = None if found is None else Result.from_mapping(found)
-        text = _rendered(ledger, result, locations.artifacts / name)
+        text = _rendered(ledger, result, locations.artifacts / name, ended=False)
     _write(path, text)
 
 
 def report_file(
     ledger: Ledger, result: Result | None, folder: "Place"
 ) -> tuple[Path | None, list[str]]:
-    """Return a new file of this machine with the report, or why there is none.
+    """Return a new file of this machine with the report of a search that ends, or why not.
 
-    `folder` holds the files of the search. No error in it stops the search.
+    The result is None where no trial was usable. `folder` holds the files of the search. No
+    error in it stops the search.
     """
     try:
         path = scratch() / FILE
-        _write(path, _rendered(ledger, result, folder))
+        _write(path, _rendered(ledger, result, folder, ended=True))
     except Exception as error:
         return None, [f"the report was not written ({type(error).__name__}: {error})"]
     return path, []
@@ -59,14 +60,19 @@ def _write(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def _rendered(ledger: Ledger, result: Result | None, folder: "Place") -> str:
+def _rendered(ledger: Ledger, result: Result | None, folder: "Place", *, ended: bool) -> str:
     from ..reports.search_page import render
 
-    return render(search_facts(ledger, result, folder))
+    return render(search_facts(ledger, result, folder, ended=ended))
 
 
-def search_facts(ledger: Ledger, result: Result | None, folder: "Place") -> "SearchFacts":
-    """Gather what the report says; the result need not be in the ledger yet."""
+def search_facts(
+    ledger: Ledger, result: Result | None, folder: "Place", *, ended: bool
+) -> "SearchFacts":
+    """Gather what the report says; the result need not be in the ledger yet.
+
+    A search that has `ended` may still hold its lease, to record its end.
+    """
     from ..ledger.importances import importances
     from ..reports.search_page import SearchFacts
 
@@ -75,7 +81,7 @@ def search_facts(ledger: Ledger, result: Result | None, folder: "Place") -> "Sea
     pictures, why = _pictures(folder, rank)
     return SearchFacts(
         name=ledger.name,
-        state=_state(status.state, result),
+        state=_state(status.state, result, ended=ended),
         stopped=status.stopped,
         total=status.total,
         seconds=status.seconds,
@@ -93,10 +99,10 @@ def search_facts(ledger: Ledger, result: Result | None, folder: "Place") -> "Sea
     )
 
 
-def _state(state: str, result: Result | None) -> str:
-    """Return the state; a search that has a result only holds its lease to record it."""
+def _state(state: str, result: Result | None, *, ended: bool) -> str:
+    """Return the state of a search."""
     if result is None:
-        return state
+        return "stopped" if ended else state
     return "done" if result.stopped is None else "stopped"
 
 

@@ -132,7 +132,7 @@ def test_sync_logs_the_report_again(tmp_path):
 
 
 def test_a_report_that_fails_stops_nothing(tmp_path, monkeypatch):
-    def fails(*_):
+    def fails(*_, **__):
         raise RuntimeError("it broke")
 
     monkeypatch.setattr(search_report, "search_facts", fails)
@@ -140,3 +140,15 @@ def test_a_report_that_fails_stops_nothing(tmp_path, monkeypatch):
     assert done.result.champion["promoted"]
     faults = sync("sad", done.locations).faults
     assert faults == ("the report was not written (RuntimeError: it broke)",)
+
+
+def test_a_search_without_usable_trials_is_not_called_running(tuner, here):
+    url = f"sqlite:///{here / 'tuner.db'}"
+    study = {"methods": ["gmm"], "dataset": "digits", "objective": "score"}
+    with Ledger.create(url, "one", {"study": study, "trials": 2}) as ledger:
+        ledger.acquire_lease()
+        path, faults = search_report.report_file(ledger, None, here / "files")
+        assert faults == []
+        assert "is not running" in parsed(path.read_text(encoding="utf-8")).texts[""]
+        assert tuner("report", "one", "--storage", url).code == 0
+    assert "It is still running." in (here / "one.html").read_text(encoding="utf-8")

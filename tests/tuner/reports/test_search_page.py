@@ -1,12 +1,16 @@
 """The page of a search: all sections, nothing from outside, and nothing left unescaped."""
 
 import math
+import tomllib
 from dataclasses import replace
+from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tuner.ledger.importances import Importances
+from tuner.reports import search_page
 from tuner.reports.search_page import FailureKind, Picture, SearchFacts, render
 
 from .parsed_page import Page, parsed
@@ -300,6 +304,14 @@ def test_many_trials_stay_a_small_file() -> None:
     assert len(rows) == 101
     assert "The best 100 of 5,000 trials" in found.texts["trials"]
     assert "100 of 2,500 are drawn" in found.texts["settings"]
+
+
+def test_the_template_and_the_style_are_installed() -> None:
+    root = Path(search_page.__file__).parents[3]
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["tuner"]
+    for name in ("page.html.j2", "page.css"):
+        assert any(fnmatch(f"reports/search_page/{name}", pattern) for pattern in patterns)
 
 
 def test_what_is_no_picture_is_left_out() -> None:
