@@ -1,11 +1,11 @@
 """Print results, statuses and plans as text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..orchestration.result_facts import result_facts
-from ..orchestration.words import counts_text, duration, score_text, settings_text, short
 from ..redaction import redact
+from ..reports.words import counts_text, duration, range_text, score_text, settings_text
 from .output import show, show_facts, show_json, show_table
 
 if TYPE_CHECKING:
@@ -159,14 +159,3 @@ def _trial_row(label: str, trial: "TrialStatus") -> list[str]:
     score = "" if trial.value is None else score_text({"score": trial.value, "sd": trial.sd})
     epoch = str(trial.epoch) if trial.epoch else ""
     return [label, str(trial.number), trial.method, epoch, score, settings_text(trial.params)]
-
-
-def range_text(entry: Mapping[str, Any]) -> str:
-    """Return an entry of a search space as text."""
-    if "choice" in entry:
-        text = ", ".join(map(str, entry["choice"]))
-    else:
-        low, high = entry.get("int") or entry["float"]
-        text = f"{short(low)} to {short(high)}" + (" (log)" if entry.get("log") else "")
-    when = ", ".join(f"{name} is {value}" for name, value in entry.get("when", {}).items())
-    return f"{text} if {when}" if when else text

@@ -228,6 +228,8 @@ def sync(
 
     with redirect_stdout(sys.stderr):
         done = sync_runs(name, values.locations(storage, tracking, artifacts))
+    for fault in done.faults:
+        log(f"note: {fault}")
     if done.lost:
         log(f"note: {', '.join(done.lost)}: files are gone for good, and not asked for again")
     doubles = f", {done.doubles} double ones deleted" if done.doubles else ""

@@ -170,7 +170,7 @@ def _show_evaluation(evaluation: "Evaluation") -> None:
 
 
 def _show_result(result: "TrainingResult") -> None:
-    from ..orchestration.words import audit_text, duration, settings_text
+    from ..reports.words import audit_text, duration, settings_text
 
     facts = [
         ("method", f"{result.method} on {result.dataset}, {duration(result.seconds)}"),

@@ -238,6 +238,7 @@ class Finalizer:
 
     def _record(self, result: Result) -> None:
         """Write the result to MLflow and the ledger, and delete the checkpoints."""
-        log_result(self._tracker, result, self._folder)
+        for fault in log_result(self._tracker, self._ledger, result, self._folder):
+            self._on_message(fault)
         delete_checkpoints(self._folder)
         self._ledger.set_attribute("result", result.to_mapping())

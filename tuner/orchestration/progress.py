@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .words import duration
+from ..reports.words import duration
 
 if TYPE_CHECKING:
     from .snapshot import SearchSnapshot, TrialRow

@@ -65,7 +65,7 @@ def settled(plan: "Plan", ledger: "Ledger", result: "Result", locations: "Locati
     tracker, run_id = open_tracker(plan.outline, ledger, locations)
     done = registered(plan, ledger, result, locations, run_id=run_id)
     if done.pending is None:
-        log_result(tracker, done, locations.artifacts / ledger.name)
+        log_result(tracker, ledger, done, locations.artifacts / ledger.name)
         ledger.set_attribute("result", done.to_mapping())
     tracker.close(_SYNC_SECONDS)
     return done

@@ -5,8 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..redaction import redact
+from ..reports.words import (
+    audit_text,
+    counts_text,
+    duration,
+    interval_text,
+    score_text,
+    settings_text,
+    structure_text,
+)
 from .result import Result
-from .words import audit_text, counts_text, duration, score_text, settings_text
 
 _SHOWN_COMPONENTS = 5
 
@@ -25,7 +33,7 @@ def result_facts(result: Result) -> list[tuple[str, str]]:
         ("settings", settings_text(best["params"])),
         *_finalist_facts(result.finalists),
         ("baselines", ", ".join(f"{k} {v:.3f}" for k, v in result.baselines.items())),
-        ("structure", _structure_text(result.structure)),
+        ("structure", structure_text(result.structure)),
         ("champion", _champion_text(result)),
         *_components_facts(result.components),
         ("audit", audit_text(result.audit)),
@@ -63,7 +71,7 @@ def _champion_text(result: Result) -> str:
     outcome = "promoted" if champion.promoted else "not promoted"
     return (
         f"{champion.name} version {champion.version}, {outcome}: score "
-        f"{champion.score:.3f}{_interval_text(champion.interval)} on the test split"
+        f"{champion.score:.3f}{interval_text(champion.interval)} on the test split"
         + _confidence_text(champion.confidence)
     )
 
@@ -72,19 +80,6 @@ def _confidence_text(confidence: float | None) -> str:
     """Return how sure the choice of the replica is, nothing where it was not tested."""
     return (
         "" if confidence is None else f", at least the runner-up's in {confidence:.0%} of halves"
-    )
-
-
-def _structure_text(structure: Mapping[str, Any] | None) -> str:
-    """Return the verdict of the test for clusters."""
-    if structure is None:
-        return ""
-    if structure["clustered"] is None:
-        return "too few points to test for clusters"
-    verdict = "clusters" if structure["clustered"] else "no clusters"
-    return (
-        f"{verdict}: p = {structure['p_value']:.2f} against structureless clouds, excess "
-        f"{structure['excess']:.2f} over the closest kind ({structure['cloud']})"
     )
 
 
@@ -99,11 +94,6 @@ def _components_facts(components: Mapping[str, Any] | None) -> list[tuple[str, s
         ("K", f"{components['chosen']}, plausible {low} to {high} (one standard error)"),
         ("best by K", ", ".join(scores)),
     ]
-
-
-def _interval_text(interval: Sequence[float]) -> str:
-    """Return an interval in brackets, nothing where the test split was too small for one."""
-    return " ({:.3f} to {:.3f})".format(*interval) if interval else ""
 
 
 def _finalist_facts(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -8,18 +8,22 @@ from ..reports import plots
 from ..training.places import upload
 from .descriptions import result_description
 from .locations import finalist_folder, finalist_pictures
+from .search_report import report_file
 
 if TYPE_CHECKING:
+    from ..ledger.ledger import Ledger
     from ..tracking import Tracker
     from ..training.places import Place
     from .result import Result
 
 
-def log_result(tracker: "Tracker", result: "Result", folder: "Place") -> None:
-    """Finish the parent run with a result's scores and audit, its tags and the champion's plots.
+def log_result(
+    tracker: "Tracker", ledger: "Ledger", result: "Result", folder: "Place"
+) -> list[str]:
+    """Finish the parent run with a result's scores and audit, its tags, plots and report.
 
     `folder` holds the files of the search. Without a champion the plots are those of the first
-    finalist.
+    finalist. Return an error message for a report that failed, which stops nothing.
     """
     ranks = {finalist["trial"]: rank for rank, finalist in enumerate(result.finalists)}
     champion = result.champion
@@ -29,12 +33,15 @@ def log_result(tracker: "Tracker", result: "Result", folder: "Place") -> None:
         with suppress(FilesError):  # the result matters more than its picture
             plots.save(plots.components(result.components), pictures / "score_by_k.png")
             upload(pictures, finalist_folder(folder, rank) / "pictures")
+    report, faults = report_file(ledger, result, folder)
     tracker.finish(
         metrics=_metrics(result),
         tags=_tags(result),
         description=result_description(result),
         artifacts=pictures,
+        report=report,
     )
+    return faults
 
 
 def _metrics(result: "Result") -> dict[str, float]:

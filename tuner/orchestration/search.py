@@ -35,6 +35,7 @@ from .plans import DATA_FOLDER, plan_of, search_spaces
 from .projection import open_tracker, run_records
 from .registration import is_settled, settled
 from .result import Result
+from .search_report import report_file
 from .session import Session, watched
 from .snapshot import TrialCallback
 
@@ -139,6 +140,11 @@ def _record(plan: Plan) -> dict[str, Any]:
         "identity": plan.identity(),
         "searched": search_spaces(plan.outline),
         "data": plan.outline.data.to_mapping(),
+        "preparation": {
+            "description": plan.dataset.description,
+            "notes": list(plan.dataset.notes),
+            "warnings": list(plan.dataset.warnings),
+        },
         "code_version": version("tuner"),
         "trials": plan.study.trials,
         "schema": SCHEMA,
@@ -210,7 +216,8 @@ def _drive(plan: Plan, ledger: Ledger, session: Session, interrupts: InterruptHa
         result = _run_on_cluster(plan, ledger, (tracker, parent_run), session, interrupts)
     except NoUsableTrialError:
         if tracker is not None:
-            tracker.finish(metrics={}, tags={}, status="FAILED")
+            report, _ = report_file(ledger, None, session.locations.artifacts / ledger.name)
+            tracker.finish(metrics={}, tags={}, report=report, status="FAILED")
         raise
     except (ServiceError, DiskError):  # nothing can be written without the lease
         sync_seconds = _INTERRUPTED_SYNC_SECONDS

@@ -25,6 +25,7 @@ class SearchSummary:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     artifacts: Path | None
+    report: Path | None
     status: str
 
 
@@ -172,6 +173,8 @@ class RunWriter:
         run = self._client.get_run(self._parent.info.run_id)
         if summary.artifacts is not None:
             self._client.log_artifacts(run.info.run_id, str(summary.artifacts))
+        if summary.report is not None:
+            self._client.log_artifact(run.info.run_id, str(summary.report))
         new = {k: v for k, v in summary.metrics.items() if run.data.metrics.get(k) != v}
         points = run_data.finite_points(new, timestamp=run.info.start_time, step=0)
         log_new(self._client, run, tags=summary.tags, points=points)

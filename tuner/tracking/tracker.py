@@ -88,12 +88,16 @@ class Tracker:
         tags: Mapping[str, Scalar],
         description: str = "",
         artifacts: Path | None = None,
+        report: Path | None = None,
         status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED",
     ) -> None:
-        """Queue the outcome of the search for the parent run, and add to its description."""
+        """Queue the outcome of the search for the parent run, and add to its description.
+
+        `artifacts` is a folder, and `report` one more file, which is stored beside its files.
+        """
         whole = "\n\n".join(filter(None, [self._description, description]))
         own = run_data.prefixed(tags) | run_data.described(whole)
-        self._get_outbox().put(_SEARCH, SearchSummary(metrics, own, artifacts, status))
+        self._get_outbox().put(_SEARCH, SearchSummary(metrics, own, artifacts, report, status))
 
     def delete_doubles(self) -> int:
         """Delete all runs of a trial or finalist but the one that is kept up to date.

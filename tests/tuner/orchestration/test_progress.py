@@ -5,7 +5,7 @@ from rich.console import Console
 
 from tuner.orchestration.progress import LiveView, PlainView, counts, line, times, view
 from tuner.orchestration.snapshot import SearchSnapshot, TrialRow
-from tuner.orchestration.words import duration
+from tuner.reports.words import duration
 
 
 class Clock:
