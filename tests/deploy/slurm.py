@@ -1,6 +1,7 @@
 """A Slurm of two nodes on this machine, of one's own: munge, a controller, two node daemons."""
 
 import contextlib
+import getpass
 import os
 import re
 import secrets
@@ -12,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from tests.tuner.mlflow_store import free_port
 
@@ -94,7 +97,19 @@ def slurm() -> Iterator[Slurm]:
                 stack.enter_context(_daemon(folder, name, "slurmd", "-D", "-N", name))
             started = Slurm(folder)
             _wait(lambda: started.call("sinfo", "-h", "-t", "idle", "-o", "%D").strip() == "2")
+            stack.callback(_end_jobs, started)
             yield started
+
+
+def _end_jobs(started: Slurm) -> None:
+    """Kill what is left of jobs, with their Rays: the daemons would leave it behind."""
+    steps = [p for p in psutil.process_iter() if p.name().startswith("slurmstepd")]
+    left = [child for step in steps for child in step.children(recursive=True)]
+    with contextlib.suppress(AssertionError):
+        started.call("scancel", "--signal=KILL", "--full", f"--user={getpass.getuser()}")
+    for process in (*steps, *left):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
 
 
 def _configure(folder: Path) -> None:
