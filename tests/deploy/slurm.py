@@ -103,13 +103,18 @@ def slurm() -> Iterator[Slurm]:
 
 def _end_jobs(started: Slurm) -> None:
     """Kill what is left of jobs, with their Rays: the daemons would leave it behind."""
-    steps = [p for p in psutil.process_iter() if p.name().startswith("slurmstepd")]
-    left = [child for step in steps for child in step.children(recursive=True)]
     with contextlib.suppress(AssertionError):
         started.call("scancel", "--signal=KILL", "--full", f"--user={getpass.getuser()}")
-    for process in (*steps, *left):
+    for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            process.kill()
+            if _of_job(process, started.folder):
+                process.kill()
+
+
+def _of_job(process: psutil.Process, folder: Path) -> bool:
+    """Return whether a process is a step of a job of this Slurm, or was started by one."""
+    ours = process.environ().get("SLURM_CONF") == str(folder / "slurm.conf")
+    return ours and ("SLURM_JOB_ID" in process.environ() or process.name() == "slurmstepd")
 
 
 def _configure(folder: Path) -> None:
