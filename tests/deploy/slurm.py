@@ -1,6 +1,7 @@
 """A Slurm of two nodes on this machine, of one's own: munge, a controller, two node daemons."""
 
 import contextlib
+import getpass
 import os
 import re
 import secrets
@@ -12,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from tests.tuner.mlflow_store import free_port
 
@@ -94,7 +97,24 @@ def slurm() -> Iterator[Slurm]:
                 stack.enter_context(_daemon(folder, name, "slurmd", "-D", "-N", name))
             started = Slurm(folder)
             _wait(lambda: started.call("sinfo", "-h", "-t", "idle", "-o", "%D").strip() == "2")
+            stack.callback(_end_jobs, started)
             yield started
+
+
+def _end_jobs(started: Slurm) -> None:
+    """Kill what is left of jobs, with their Rays: the daemons would leave it behind."""
+    with contextlib.suppress(AssertionError):
+        started.call("scancel", "--signal=KILL", "--full", f"--user={getpass.getuser()}")
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if _of_job(process, started.folder):
+                process.kill()
+
+
+def _of_job(process: psutil.Process, folder: Path) -> bool:
+    """Return whether a process is a step of a job of this Slurm, or was started by one."""
+    ours = process.environ().get("SLURM_CONF") == str(folder / "slurm.conf")
+    return ours and ("SLURM_JOB_ID" in process.environ() or process.name() == "slurmstepd")
 
 
 def _configure(folder: Path) -> None:
