@@ -18,7 +18,7 @@ class NoUsableTrialError(TunerError):
 class UnclusteredError(TunerError):
     """The data show no clusters, so that the search has registered nothing.
 
-    `result` is the `tuner.study.result.Result` of the search.
+    `result` is the `tuner.orchestration.result.Result` of the search.
     """
 
     def __init__(self, message: str, result: object) -> None:
@@ -51,7 +51,7 @@ class ServiceError(TunerError):
 class SyncError(TunerError):
     """The search is complete in the ledger, but MLflow has not received all of it.
 
-    `result` is the `tuner.study.result.Result` of the search, or None without one.
+    `result` is the `tuner.orchestration.result.Result` of the search, or None without one.
     """
 
     exit_code = 5

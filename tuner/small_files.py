@@ -1,12 +1,14 @@
-"""Small files that users write, read without waiting, and folders that are made on the way."""
+"""Files that users write, read without waiting, files written whole, and folders on the way."""
 
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+from .errors import DiskError
 
 
 def read_small(path: Path, most: int) -> bytes:
@@ -46,6 +48,27 @@ def _opened(path: Path) -> IO[bytes]:
     os.close(descriptor)
     kind = "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
     raise OSError(errno.EINVAL, kind)
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside the path, then rename it to the path.
+
+    Raises DiskError where that is not possible.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    except DiskError as error:
+        raise DiskError(str(error).replace(str(temporary), str(path))) from None
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise DiskError(
+            f"cannot write {path} ({reason}): choose an existing folder that can be written to"
+        ) from None
+    finally:
+        with suppress(OSError):  # it was never made, or something that is no folder is in its path
+            temporary.unlink()
 
 
 @contextmanager

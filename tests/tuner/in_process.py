@@ -17,7 +17,7 @@ import numpy as np
 
 from tuner.evaluation.structureless import cloud_test, scored_graph
 from tuner.orchestration.locations import Locations
-from tuner.study.result import Result
+from tuner.orchestration.result import Result
 from tuner.study.study import Study
 from tuner.training.attempts import attempts
 from tuner.training.finalist import Finalist, fit_finalist

@@ -139,7 +139,7 @@ def test_a_stored_search_resumes_from_its_checkpoint(locations: Locations) -> No
     resumed = read_evaluations(folder)
     assert resumed[: len(written)] == written, "training went on at its checkpoint"
     assert resumed[-1].epoch == 20
-    assert result.trials == {"total": 8, "complete": 6, "pruned": 0, "failed": 2}
+    assert result.counts == {"total": 8, "complete": 6, "pruned": 0, "failed": 2}
     assert [finding for finding in examine("stored", locations) if not finding.ok] == []
 
 

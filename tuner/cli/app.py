@@ -15,7 +15,18 @@ import typer
 
 from ..errors import TunerError, UsageError, did_you_mean
 from ..interrupts import received
-from . import config_file, data, doctor, listing, output, registry, search, train, ui
+from . import (
+    config_file,
+    data,
+    doctor,
+    listing,
+    output,
+    registry,
+    search,
+    search_report,
+    train,
+    ui,
+)
 from .options import SWITCH
 
 _INTERNAL, _INTERRUPTED = 70, 130
@@ -40,6 +51,7 @@ for panel, commands in {
         search.search,
         search.resume,
         search.status,
+        search_report.report,
         train.train,
         doctor.doctor,
         search.sync,

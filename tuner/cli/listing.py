@@ -172,7 +172,7 @@ def _show_settings(name: str, method: "type[Method]", *, json: bool, markdown: b
 
 
 def _setting_row(setting: dict[str, Any]) -> list[str]:
-    from .report import range_text
+    from ..reports.words import range_text
 
     bounds = {"at least": setting["low"], "at most": setting["high"]}
     allowed = [f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None]

@@ -1,44 +1,24 @@
 """Print results, statuses and plans as text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..orchestration.result_facts import result_facts
 from ..redaction import redact
+from ..reports.words import counts_text, duration, range_text, score_text, settings_text
 from .output import show, show_facts, show_json, show_table
-from .progress import duration
 
 if TYPE_CHECKING:
     from ..execution.cluster import Resources
     from ..orchestration.locations import Locations
+    from ..orchestration.result import Result
     from ..orchestration.status import SearchStatus, TrialStatus
     from ..study.plan import Plan
-    from ..study.result import Result
-
-
-_SHOWN_COMPONENTS = 5
 
 
 def show_result(result: "Result") -> None:
     """Show what a search found, where it is stored, and which commands to run next."""
-    best = result.best
-    facts = [
-        (
-            "search",
-            f"{result.search}: {result.trials['total']} trials in {duration(result.seconds)}, "
-            f"{_counts_text(result.trials)}",
-        ),
-        ("best", f"trial {best['number']}, {best['method']}: {score_text(best)}"),
-        ("settings", settings_text(best["params"])),
-        *_finalist_facts(result.finalists),
-        ("baselines", ", ".join(f"{k} {v:.3f}" for k, v in result.baselines.items())),
-        ("structure", _structure_text(result.structure)),
-        ("champion", _champion_text(result)),
-        *_components_facts(result.components),
-        ("audit", audit_text(result.audit)),
-        *(("note", note) for note in result.notes),
-        ("MLflow", redact(result.tracking_uri)),
-    ]
-    show_facts((name, text) for name, text in facts if text)
+    show_facts(result_facts(result))
     show("")
     show("next")
     if result.pending is not None:
@@ -46,75 +26,23 @@ def show_result(result: "Result") -> None:
     elif result.champion is None:
         show(f"  tuner resume {result.search} --allow-unclustered")
     else:
-        uri = result.champion["uri"]
+        uri = result.champion.uri
         show(f"  python -c 'import tuner; print(tuner.load(\"{uri}\"))'")
         show(f"  tuner predict {uri} FILE")
     show("  tuner ui")
-
-
-def _champion_text(result: "Result") -> str:
-    champion = result.champion
-    if result.pending is not None:
-        return "not registered yet"
-    if champion is None:
-        return "none, nothing was registered"
-    outcome = "promoted" if champion["promoted"] else "not promoted"
-    return (
-        f"{champion['name']} version {champion['version']}, {outcome}: score "
-        f"{champion['score']:.3f}{_interval_text(champion['interval'])} on the test split"
-        + _confidence_text(champion.get("confidence"))
-    )
-
-
-def _confidence_text(confidence: float | None) -> str:
-    """Return how sure the choice of the replica is, nothing where it was not tested."""
-    return (
-        "" if confidence is None else f", at least the runner-up's in {confidence:.0%} of halves"
-    )
-
-
-def _structure_text(structure: Mapping[str, Any] | None) -> str:
-    """Return the verdict of the test for clusters."""
-    if structure is None:
-        return ""
-    if structure["clustered"] is None:
-        return "too few points to test for clusters"
-    verdict = "clusters" if structure["clustered"] else "no clusters"
-    return (
-        f"{verdict}: p = {structure['p_value']:.2f} against structureless clouds, excess "
-        f"{structure['excess']:.2f} over the closest kind ({structure['cloud']})"
-    )
-
-
-def _components_facts(components: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Return the number of clusters with its uncertainty, and the best scores by number."""
-    if components is None:
-        return []
-    low, high = components["plausible"]
-    best = sorted(components["scores"], key=lambda row: -row["score"])[:_SHOWN_COMPONENTS]
-    scores = [f"{row['n_components']}: {score_text(row)}" for row in best]
-    return [
-        ("K", f"{components['chosen']}, plausible {low} to {high} (one standard error)"),
-        ("best by K", ", ".join(scores)),
-    ]
-
-
-def _interval_text(interval: Sequence[float]) -> str:
-    """Return an interval in brackets, nothing where the test split was too small for one."""
-    return " ({:.3f} to {:.3f})".format(*interval) if interval else ""
 
 
 def show_status(status: "SearchStatus") -> None:
     """Show the status of one search."""
     driven = f", driven by {status.driver}" if status.driver else ""
     reasons = ", ".join(f"{reason} {count}" for reason, count in status.failures.items())
-    counts = f"{status.done} of {status.total} trials: {_counts_text(status.trials)}"
+    counts = f"{status.done} of {status.total} trials: {counts_text(status.trials)}"
     facts = [
         ("search", status.search),
         ("methods", ", ".join(status.methods)),
         ("dataset", status.dataset),
         ("objective", status.objective),
-        ("state", f"{status.state}{driven}"),
+        ("state", f"{status.state}{driven}{_reason_text(status)}"),
         ("trials", counts + (f" ({reasons})" if reasons else "")),
         ("time", duration(status.seconds)),
     ]
@@ -127,6 +55,10 @@ def show_status(status: "SearchStatus") -> None:
     if status.state == "stopped":
         show("")
         show(f"continue with `tuner resume {status.search}`")
+
+
+def _reason_text(status: "SearchStatus") -> str:
+    return "" if status.stopped is None else f": {status.stopped}"
 
 
 def show_statuses(statuses: Sequence["SearchStatus"]) -> None:
@@ -223,56 +155,7 @@ def plan_document(plan: "Plan", locations: "Locations", resources: "Resources") 
     }
 
 
-def settings_text(values: Mapping[str, Any]) -> str:
-    """Return settings on one line."""
-    return ", ".join(f"{key} {_short(value)}" for key, value in values.items())
-
-
-def score_text(row: Mapping[str, Any]) -> str:
-    """Return a score with its spread."""
-    if row["score"] is None:
-        return "no score"
-    return f"{row['score']:.3f}" + (f" ± {row['sd']:.3f}" if row.get("sd") else "")
-
-
-def audit_text(audit: Mapping[str, Any] | None) -> str:
-    """Return the figures of an audit on one line."""
-    figures = {k: v for k, v in (audit or {}).items() if isinstance(v, float)}
-    return ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
-
-
-def _finalist_facts(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    return [
-        (
-            "finalists" if index == 0 else "",
-            f"trial {row['trial']}, {row['method']}: "
-            + (row["failure"] or f"{score_text(row)}, best {row['best']:.3f}"),
-        )
-        for index, row in enumerate(rows)
-    ]
-
-
-def _counts_text(trials: Mapping[str, int]) -> str:
-    states = {state: n for state, n in trials.items() if state != "total"}
-    return ", ".join(f"{n} {state}" for state, n in states.items() if state == "complete" or n)
-
-
 def _trial_row(label: str, trial: "TrialStatus") -> list[str]:
     score = "" if trial.value is None else score_text({"score": trial.value, "sd": trial.sd})
     epoch = str(trial.epoch) if trial.epoch else ""
     return [label, str(trial.number), trial.method, epoch, score, settings_text(trial.params)]
-
-
-def range_text(entry: Mapping[str, Any]) -> str:
-    """Return an entry of a search space as text."""
-    if "choice" in entry:
-        text = ", ".join(map(str, entry["choice"]))
-    else:
-        low, high = entry.get("int") or entry["float"]
-        text = f"{_short(low)} to {_short(high)}" + (" (log)" if entry.get("log") else "")
-    when = ", ".join(f"{name} is {value}" for name, value in entry.get("when", {}).items())
-    return f"{text} if {when}" if when else text
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

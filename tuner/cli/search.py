@@ -53,8 +53,8 @@ from .output import log, show, show_json
 if TYPE_CHECKING:
     from ..execution.cluster import Resources
     from ..orchestration.locations import Locations
+    from ..orchestration.result import Result
     from ..orchestration.session import Session
-    from ..study.result import Result
     from ..study.study import Study
 
 DryRun = Annotated[
@@ -228,6 +228,8 @@ def sync(
 
     with redirect_stdout(sys.stderr):
         done = sync_runs(name, values.locations(storage, tracking, artifacts))
+    for fault in done.faults:
+        log(f"note: {fault}")
     if done.lost:
         log(f"note: {', '.join(done.lost)}: files are gone for good, and not asked for again")
     doubles = f", {done.doubles} double ones deleted" if done.doubles else ""
@@ -252,7 +254,7 @@ def _run(
 ) -> None:
     """Run or resume a search and show its result, even if MLflow or a champion is missing."""
     from ..errors import InterruptedSearchError, SyncError, UnclusteredError
-    from ..study.result import Result
+    from ..orchestration.result import Result
 
     try:
         result = _run_with_view(study_or_name, session, trials)
@@ -270,9 +272,9 @@ def _run_with_view(
     study_or_name: "Study | str", session: "Session", trials: int | None
 ) -> "Result":
     """Run or resume a search; its progress and what libraries print go to stderr."""
+    from ..orchestration.progress import view
     from ..orchestration.search import resume as resume_search
     from ..orchestration.search import search as start_search
-    from .progress import view
 
     with redirect_stdout(sys.stderr), view(sys.stderr) as progress:
         session = replace(session, on_progress=progress.update, on_message=progress.log)

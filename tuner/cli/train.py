@@ -170,8 +170,7 @@ def _show_evaluation(evaluation: "Evaluation") -> None:
 
 
 def _show_result(result: "TrainingResult") -> None:
-    from .progress import duration
-    from .report import audit_text, settings_text
+    from ..reports.words import audit_text, duration, settings_text
 
     facts = [
         ("method", f"{result.method} on {result.dataset}, {duration(result.seconds)}"),

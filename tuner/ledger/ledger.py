@@ -27,7 +27,7 @@ from .attributes import insert_attribute
 from .failures import told
 from .lease import Lease
 from .proposals import preset_params, propose
-from .records import State, Suggestion, TrialRecord, trial_record
+from .records import Cut, State, Suggestion, TrialRecord, trial_record
 from .retry import retried
 from .samplers import MOST_SEEN, excerpt, pruner, sampler
 from .storage import (
@@ -47,7 +47,15 @@ if TYPE_CHECKING:
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 _STOPPED = "stopped"
+_CUT = "cut"
 T = TypeVar("T")
+OptunaStudy = optuna.Study
+
+
+def optuna_study(url: str, name: str) -> OptunaStudy:
+    """Return the Optuna study of a search, for reading."""
+    Ledger.load(url, name).close()  # says what is wrong in our words
+    return optuna.load_study(study_name=name, storage=open_storage(url))
 
 
 @final
@@ -110,6 +118,22 @@ class Ledger:
 
     def resize(self, trials: int) -> None:
         """Change the number of trials N."""
+        self._set_size(trials)
+        self.set_attribute(_CUT, None)
+
+    def cut(self, trials: int, *, why: str) -> None:
+        """End the search with fewer trials than were asked for, which it remembers with why."""
+        # in this order, a kill in between is one before the end
+        self.set_attribute(_CUT, Cut(asked=self.size, why=why)._asdict())
+        self._set_size(trials)
+
+    @property
+    def ended_early(self) -> Cut | None:
+        """How many trials were asked for, and why it ended with fewer; None if it did not."""
+        stored = self.attribute(_CUT)
+        return None if stored is None or stored["asked"] <= self.size else Cut(**stored)
+
+    def _set_size(self, trials: int) -> None:
         self.set_attribute(RECORD, {**self.record, "trials": trials})
         self.size = trials
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from optuna.trial import FrozenTrial
 
@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from ..methods.config import Scalar
 
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
+
+
+class Cut(NamedTuple):
+    """The end of a search with fewer trials than were asked for."""
+
+    asked: int
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True)

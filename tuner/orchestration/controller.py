@@ -6,6 +6,7 @@ Every outcome goes to the ledger first, then to MLflow. Knows neither Ray nor th
 import math
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
@@ -20,7 +21,7 @@ from ..training.pretraining_cache import CACHE_FOLDER
 from ..training.trial_inputs import TrialSpec
 from .failures import FailureCount
 from .locations import trial_folder
-from .snapshot import ProgressCallback, SearchSnapshot, TrialRow
+from .snapshot import ProgressCallback, SearchSnapshot, TrialCallback, TrialRow
 
 if TYPE_CHECKING:
     from ..study.plan import Plan
@@ -66,6 +67,7 @@ class SearchController(TrialController):
         device: str,
         trial_timeout: float | None = None,
         on_progress: ProgressCallback | None = None,
+        callbacks: Sequence[TrialCallback] = (),
     ) -> None:
         self.plan = plan
         self.ledger = ledger
@@ -78,6 +80,7 @@ class SearchController(TrialController):
         self._made_by = made_by(device)
         self._tags = plan_tags(plan.outline) | self._made_by
         self._on_progress = on_progress
+        self._callbacks = callbacks
         self._running: dict[int, _RunningTrial] = {}
         self._losses: Counter[int] = Counter()
         self._trial_timeout = math.inf if trial_timeout is None else trial_timeout
@@ -177,7 +180,13 @@ class SearchController(TrialController):
         for number, trial in list(self._running.items()):
             is_scored = trial.last is not None and trial.last.value is not None
             self._end(number, "PRUNED" if is_scored else "FAIL", self.close_reason)
-        self.ledger.resize(len(self.ledger.trials()))
+        begun = len(self.ledger.trials())
+        if begun < self.ledger.size:
+            self.ledger.cut(begun, why=self._close_words)
+
+    @property
+    def _close_words(self) -> str:
+        return self.failures.why if self.close_reason == "failures" else "the time budget ran out"
 
     def requeue(self, detail: str) -> None:
         """Take back the running trials after the executor as a whole has failed."""
@@ -228,9 +237,12 @@ class SearchController(TrialController):
         self._log(trial)
         self._count(state, reason, detail)
         method = trial.spec.method
-        self._update(
-            TrialRow(number=number, method=method, state=state, value=value, sd=sd, reason=reason)
+        row = TrialRow(
+            number=number, method=method, state=state, value=value, sd=sd, reason=reason
         )
+        self._update(row)
+        for callback in self._callbacks:
+            callback(row)
 
     def _count(self, state: State, reason: str | None, detail: str) -> None:
         """Close the search if so many trials fail that the others would fail as well."""

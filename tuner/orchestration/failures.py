@@ -44,9 +44,19 @@ class FailureCount:
     @property
     def too_many(self) -> bool:
         """Whether the next trial is likely to fail as well."""
-        errors = sum(n for kind, n in self._kinds.items() if kind not in _OF_SETTINGS)
-        many = errors >= _ERRORS and errors > _ERRORS_PER_COMPLETE * self._complete
+        many = self._errors >= _ERRORS and self._errors > _ERRORS_PER_COMPLETE * self._complete
         return many or self._in_a_row >= _IN_A_ROW
+
+    @property
+    def _errors(self) -> int:
+        return sum(n for kind, n in self._kinds.items() if kind not in _OF_SETTINGS)
+
+    @property
+    def why(self) -> str:
+        """Why they are too many, in words."""
+        if self._in_a_row >= _IN_A_ROW:
+            return f"{self._in_a_row} trials failed in a row"
+        return f"{self._errors} trials ended with an error and {self._complete} are complete"
 
     @property
     def summary(self) -> str:

@@ -21,7 +21,6 @@ from ..evaluation.structureless import (
 )
 from ..redaction import redact
 from ..reports import model_pictures
-from ..study.result import Result
 from ..study.seeds import finalist_seeds
 from ..tracking.records import finalist_run_record, made_by, plan_tags, trial_run_record
 from ..training.attempts import delete_checkpoints
@@ -34,6 +33,7 @@ from ..training.trial_inputs import TrialSpec
 from .components import components
 from .locations import draw_pictures, finalist_folder, finalist_pictures, trial_folder
 from .registration import registered
+from .result import Result
 from .result_rows import (
     best_row,
     complete,
@@ -100,9 +100,10 @@ class Finalizer:
         structure = self._structure(clouds(), model)
         kmeans = kmeans_on_test(dataset, model.n_components, plan.study.seed)
         audit = self._audit(trials, best[0], candidates[0], kmeans)
+        cut = self._ledger.ended_early
         result = Result(
             search=self._ledger.name,
-            trials=state_counts(trials),
+            counts=state_counts(trials),
             best=best_row(best[0]),
             champion=None,
             audit=audit,
@@ -116,6 +117,8 @@ class Finalizer:
             structure=structure.to_mapping(),
             components=components(trials, chosen=model.n_components, replicas=plan.study.replicas),
             pending="it has not been tried yet",
+            stopped=None if cut is None else cut.why,
+            asked=self._ledger.size if cut is None else cut.asked,
         )
         result = self._decided(result, structure)
         self._record(result)
@@ -235,6 +238,7 @@ class Finalizer:
 
     def _record(self, result: Result) -> None:
         """Write the result to MLflow and the ledger, and delete the checkpoints."""
-        log_result(self._tracker, result, self._folder)
+        for fault in log_result(self._tracker, self._ledger, result, self._folder):
+            self._on_message(fault)
         delete_checkpoints(self._folder)
         self._ledger.set_attribute("result", result.to_mapping())

@@ -2,8 +2,6 @@
 
 import math
 import os
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,8 @@ from numpy.typing import NDArray
 from ..data import Preparation, checks
 from ..data.formats import files
 from ..data.table.columns import VECTOR
-from ..errors import DataError, DiskError, UsageError
+from ..errors import DataError, UsageError
+from ..small_files import write_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,7 +73,7 @@ def write_table(path: Path, clusters: NDArray[np.int64], proba: NDArray[Any] | N
     if proba is not None:
         columns |= {f"probability_{k}": column for k, column in enumerate(proba.T)}
     table, ending = pa.table(columns), path.suffix.lower()
-    _write_atomically(path, lambda temporary: _write_arrow(table, temporary, ending))
+    write_atomically(path, lambda temporary: _write_arrow(table, temporary, ending))
 
 
 def draw_samples(
@@ -97,13 +96,13 @@ def draw_samples(
     ending = path.suffix.lower()
     if ending in TABLES:
         table = _sample_table(raw, list(clusters))
-        _write_atomically(path, lambda temporary: _write_arrow(table, temporary, ending))
+        write_atomically(path, lambda temporary: _write_arrow(table, temporary, ending))
     elif ending == ".npy":
         arrays = np.stack(raw) if isinstance(raw[0], np.ndarray) else samples
         points = arrays if cluster is None else arrays[0]
-        _write_atomically(path, lambda temporary: _save_npy(temporary, points))
+        write_atomically(path, lambda temporary: _save_npy(temporary, points))
     else:
-        _write_atomically(path, lambda temporary: _plot(temporary, samples, cluster))
+        write_atomically(path, lambda temporary: _plot(temporary, samples, cluster))
     return samples
 
 
@@ -116,7 +115,7 @@ def draw_plane(dataset: "Dataset", path: Path) -> None:
     figure = plots.plane(
         points, labels, dataset.label_names, title=f"{dataset.name}, {len(points):,} points"
     )
-    _write_atomically(path, lambda temporary: plots.save(figure, temporary))
+    write_atomically(path, lambda temporary: plots.save(figure, temporary))
 
 
 def _sample_table(raw: list[Any], clusters: list[int]) -> "pa.Table":
@@ -179,21 +178,3 @@ def _grid(points: NDArray[np.float32]) -> NDArray[np.float32]:
 def _save_npy(path: Path, points: NDArray[np.float32]) -> None:
     with path.open("wb") as file:
         np.save(file, points)
-
-
-def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside the path, then rename it to the path."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    except DiskError as error:
-        raise DiskError(str(error).replace(str(temporary), str(path))) from None
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise DiskError(
-            f"cannot write {path} ({reason}): choose an existing folder that can be written to"
-        ) from None
-    finally:
-        with suppress(OSError):  # it was never made, or something that is no folder is in its path
-            temporary.unlink()

@@ -1,5 +1,6 @@
 """A search as MLflow shows it, built from the ledger and the trials' files alone."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from ..study.slugs import slug
@@ -7,10 +8,12 @@ from ..tracking import Tracker
 from ..tracking.records import finalist_run_record, plan_tags, trial_run_record
 from ..training.evaluations import read_evaluations
 from ..training.finalist import Finalist
+from .descriptions import search_description
 from .locations import finalist_folder, finalist_pictures, trial_folder
 
 if TYPE_CHECKING:
     from ..ledger.ledger import Ledger
+    from ..methods.config import Scalar
     from ..study.plan import Outline
     from ..tracking import RunRecord
     from ..training.places import Place
@@ -31,14 +34,22 @@ def open_tracker(
         fence=ledger.check_lease,
     )
     params = {
-        key: value if isinstance(value, int | float | str) else str(value)
+        key: _param(value)
         for key, value in outline.study.to_mapping().items()
         if value not in (None, {}, [])
     }
     tags = plan_tags(outline)
     if version := ledger.record.get("code_version"):
         tags["code_version"] = version
-    return tracker, tracker.open(tags=tags, params=params, data=outline.data)
+    return tracker, tracker.open(
+        tags=tags, params=params, data=outline.data, description=search_description(outline)
+    )
+
+
+def _param(value: Any) -> "Scalar":
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    return value if isinstance(value, int | float | str) else json.dumps(value)
 
 
 def run_records(outline: "Outline", ledger: "Ledger", folder: "Place") -> list["RunRecord"]:

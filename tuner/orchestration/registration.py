@@ -14,14 +14,14 @@ from ..registry.challenger import Challenger, register_challenger
 from ..training.finalist import Candidate, ranked_candidates
 from ..training.saved_model import Model
 from .projection import finalists_of, open_tracker
-from .result_rows import champion_row
+from .result_rows import baseline_notes, champion_of
 from .run_summary import log_result
 
 if TYPE_CHECKING:
     from ..ledger.ledger import Ledger
     from ..study.plan import Plan
-    from ..study.result import Result
     from .locations import Locations
+    from .result import Result
 
 _SYNC_SECONDS = 60.0
 
@@ -44,9 +44,11 @@ def registered(
         )
     except ServiceError as error:
         return replace(result, champion=None, pending=str(error))
-    row = champion_row(candidates[0].finalist, decision)
-    champion = {**row, "confidence": _confidence(plan, model, candidates)}
-    return replace(result, champion=champion, notes=[decision.reason], pending=None)
+    champion = champion_of(
+        candidates[0].finalist, decision, confidence=_confidence(plan, model, candidates)
+    )
+    notes = [decision.reason, *baseline_notes(champion.score, result.baselines)]
+    return replace(result, champion=champion, notes=notes, pending=None)
 
 
 def is_settled(result: "Result", locations: "Locations") -> bool:
@@ -54,7 +56,7 @@ def is_settled(result: "Result", locations: "Locations") -> bool:
     if result.champion is None:
         return result.is_unclustered
     return Registry(locations.tracking_uri).holds(
-        result.champion["name"], result.champion["version"], search=result.search
+        result.champion.name, result.champion.version, search=result.search
     )
 
 
@@ -63,7 +65,7 @@ def settled(plan: "Plan", ledger: "Ledger", result: "Result", locations: "Locati
     tracker, run_id = open_tracker(plan.outline, ledger, locations)
     done = registered(plan, ledger, result, locations, run_id=run_id)
     if done.pending is None:
-        log_result(tracker, done, locations.artifacts / ledger.name)
+        log_result(tracker, ledger, done, locations.artifacts / ledger.name)
         ledger.set_attribute("result", done.to_mapping())
     tracker.close(_SYNC_SECONDS)
     return done
@@ -77,7 +79,7 @@ def _challenger(candidate: Candidate, plan: "Plan", result: "Result") -> Challen
         replica=finalist.best,
         selection=(
             f"The best of {len(finalist.seeds)} fresh seeds of trial {finalist.number}, "
-            f"which is one of the {study.finalists} best of {result.trials['total']} trials, by "
+            f"which is one of the {study.finalists} best of {result.counts['total']} trials, by "
             f"the objective {study.objective} on the training points, its value and the mean over "
             f"the seeds counting half each. The score on the test split "
             f"is {finalist.mean:.3f} ± {finalist.sd:.3f} over these seeds."

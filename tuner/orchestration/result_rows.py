@@ -1,15 +1,19 @@
 """The parts of a search's result, from what the ledger and the registry hold."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..evaluation.audit import CompleteTrial
 from ..evaluation.structureless import MIN_EXCESS, Structure
+from .result import Champion
 
 if TYPE_CHECKING:
     from ..ledger.records import TrialRecord
     from ..registry.challenger import PromotionOutcome
     from ..training.finalist import Finalist
+
+_FAR = 0.1  # below the score of Louvain, which optimises a quantity of the same graph
 
 
 def unclustered_sentence(structure: Structure) -> str:
@@ -22,6 +26,24 @@ def unclustered_sentence(structure: Structure) -> str:
         f"the kind {structure.cloud}, required: {MIN_EXCESS:.2f}), so nothing was registered; "
         "register it anyway with --allow-unclustered"
     )
+
+
+def baseline_notes(score: float, baselines: Mapping[str, float]) -> list[str]:
+    """Return what is to be said of a model that simple methods beat on the same graph."""
+    notes = []
+    kmeans, louvain = baselines.get("kmeans", -math.inf), baselines.get("louvain", -math.inf)
+    if score < kmeans:
+        notes.append(
+            f"the model scores {score:.3f} on the test split, less than k-means on the input "
+            f"({kmeans:.3f}): search more trials or another method, or use k-means"
+        )
+    if score < louvain - _FAR:
+        notes.append(
+            f"the model scores {score:.3f} on the test split, far less than Louvain on the graph "
+            f"of neighbours ({louvain:.3f}): better clusters are there to be found, so search "
+            "more trials, another method or another number of clusters"
+        )
+    return notes
 
 
 def complete(trials: Sequence["TrialRecord"]) -> list[CompleteTrial]:
@@ -49,29 +71,36 @@ def best_row(trial: "TrialRecord") -> dict[str, Any]:
     }
 
 
-def champion_row(challenger: "Finalist", decision: "PromotionOutcome") -> dict[str, Any]:
+def champion_of(
+    challenger: "Finalist", decision: "PromotionOutcome", *, confidence: float | None
+) -> Champion:
     """Return the registered version, and whether it was promoted."""
     name, number = decision.version.name, decision.version.number
-    return {
-        "name": name,
-        "version": number,
-        "uri": f"models:/{name}@champion" if decision.promoted else f"models:/{name}/{number}",
-        "promoted": decision.promoted,
-        "score": challenger.scores[challenger.best],
-        "interval": list(decision.interval or ()),
-        "n_components": challenger.settings["n_components"],
-        "trial": challenger.number,
-    }
+    return Champion(
+        name=name,
+        version=number,
+        uri=f"models:/{name}@champion" if decision.promoted else f"models:/{name}/{number}",
+        promoted=decision.promoted,
+        score=challenger.scores[challenger.best],
+        interval=list(decision.interval or ()),
+        n_components=int(challenger.settings["n_components"]),
+        trial=challenger.number,
+        confidence=confidence,
+    )
 
 
 def finalist_row(finalist: "Finalist") -> dict[str, Any]:
-    """Return the scores of a finalist, and its accuracy where there are labels."""
+    """Return the scores of a finalist on the test split, and its accuracy where there are labels.
+
+    `chosen` is the score of the replica that was chosen on the training points, which need not be
+    the best one on the test split.
+    """
     row = {
         "trial": finalist.number,
         "method": finalist.method,
         "score": finalist.mean,
         "sd": finalist.sd,
-        "best": finalist.scores[finalist.best] if finalist.is_usable else 0.0,
+        "chosen": finalist.scores[finalist.best] if finalist.is_usable else 0.0,
         "failure": finalist.failure,
     }
     hungarian = [audit["hungarian"] for audit in finalist.audits]

@@ -6,35 +6,48 @@ from typing import TYPE_CHECKING
 from ..errors import FilesError
 from ..reports import plots
 from ..training.places import upload
+from .descriptions import result_description
 from .locations import finalist_folder, finalist_pictures
+from .search_report import report_file
 
 if TYPE_CHECKING:
-    from ..study.result import Result
+    from ..ledger.ledger import Ledger
     from ..tracking import Tracker
     from ..training.places import Place
+    from .result import Result
 
 
-def log_result(tracker: "Tracker", result: "Result", folder: "Place") -> None:
-    """Finish the parent run with a result's scores and audit, its tags and the champion's plots.
+def log_result(
+    tracker: "Tracker", ledger: "Ledger", result: "Result", folder: "Place"
+) -> list[str]:
+    """Finish the parent run with a result's scores and audit, its tags, plots and report.
 
     `folder` holds the files of the search. Without a champion the plots are those of the first
-    finalist.
+    finalist. Return an error message for a report that failed, which stops nothing.
     """
     ranks = {finalist["trial"]: rank for rank, finalist in enumerate(result.finalists)}
     champion = result.champion
-    rank = 0 if champion is None else ranks[champion["trial"]]
+    rank = 0 if champion is None else ranks[champion.trial]
     pictures = finalist_pictures(folder, rank)
     if pictures is not None and result.components is not None:
         with suppress(FilesError):  # the result matters more than its picture
             plots.save(plots.components(result.components), pictures / "score_by_k.png")
             upload(pictures, finalist_folder(folder, rank) / "pictures")
-    tracker.finish(metrics=_metrics(result), tags=_tags(result), artifacts=pictures)
+    report, faults = report_file(ledger, result, folder)
+    tracker.finish(
+        metrics=_metrics(result),
+        tags=_tags(result),
+        description=result_description(result),
+        artifacts=pictures,
+        report=report,
+    )
+    return faults
 
 
 def _metrics(result: "Result") -> dict[str, float]:
     scores = {"best": result.best["score"], **result.baselines}
     if result.champion is not None:
-        scores["champion"] = result.champion["score"]
+        scores["champion"] = result.champion.score
     structure = result.structure or {}
     tests = {k: float(structure[k]) for k in ("p_value", "excess") if structure.get(k) is not None}
     audit = {k: v for k, v in (result.audit or {}).items() if isinstance(v, float)}
@@ -46,13 +59,14 @@ def _metrics(result: "Result") -> dict[str, float]:
 
 
 def _tags(result: "Result") -> dict[str, str]:
-    tags = {"best_trial": str(result.best["number"])}
+    ended = "complete" if result.stopped is None else f"stopped: {result.stopped}"
+    tags = {"best_trial": str(result.best["number"]), "ended": ended}
     if result.structure is not None:
         tags["clustered"] = str(result.structure["clustered"]).lower()
     if result.components is not None:
         low, high = result.components["plausible"]
         tags |= {"n_components": str(result.components["chosen"]), "plausible": f"{low} to {high}"}
     if result.champion is not None:
-        tags["champion"] = f"{result.champion['name']}/{result.champion['version']}"
-    tags["promoted"] = str(result.champion is not None and result.champion["promoted"]).lower()
+        tags["champion"] = f"{result.champion.name}/{result.champion.version}"
+    tags["promoted"] = str(result.champion is not None and result.champion.promoted).lower()
     return tags

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -25,7 +25,6 @@ from ..ledger.storage import name_taken, names_in, opened
 from ..redaction import redact
 from ..study.plan import Plan, prepare
 from ..study.record import SCHEMA
-from ..study.result import Result
 from ..study.slugs import slug
 from ..study.study import Study
 from ..tracking import Tracker, check
@@ -35,7 +34,10 @@ from .locations import Locations, store_data
 from .plans import DATA_FOLDER, plan_of, search_spaces
 from .projection import open_tracker, run_records
 from .registration import is_settled, settled
-from .session import Session, default_session
+from .result import Result
+from .search_report import report_file
+from .session import Session, watched
+from .snapshot import TrialCallback
 
 if TYPE_CHECKING:
     from ..training.places import Place
@@ -44,9 +46,26 @@ _SYNC_SECONDS = 60.0
 _INTERRUPTED_SYNC_SECONDS = 3.0
 
 
-def search(study: Study, session: Session | None = None) -> Result:
-    """Run a study to its end and return what it found; the champion is in the registry."""
-    session = default_session() if session is None else session
+def search(
+    study: Study,
+    session: Session | None = None,
+    *,
+    callbacks: Sequence[TrialCallback] = (),
+    progress: bool | None = None,
+) -> Result:
+    """Run a study to its end and return what it found; the champion is in the registry.
+
+    Each of the `callbacks` is called with every trial that ends. `progress` shows the trials while
+    they run, on stderr or in the notebook; by default, wherever somebody can watch. Raises
+    TunerError, with the command that goes on where the search can be resumed, UnclusteredError
+    where the data show no clusters, and SyncError where MLflow did not receive everything; the
+    last two hold the result.
+    """
+    with watched(session, callbacks, progress) as session:
+        return _search(study, session)
+
+
+def _search(study: Study, session: Session) -> Result:
     interrupts = InterruptHandler()
     with interrupts.installed():
         plan = prepare(study)
@@ -61,12 +80,27 @@ def search(study: Study, session: Session | None = None) -> Result:
         plan, ledger = _created(plan, taken, session.locations)
         for line in _summary_lines(plan, session.locations):
             session.on_message(line)
-        return _clustered(_drive(plan, ledger, session, interrupts))
+        return _clustered(_drive(plan, ledger, session, interrupts), session.locations)
 
 
-def resume(name: str, session: Session | None = None, *, trials: int | None = None) -> Result:
-    """Continue a search where it stopped; `trials` may raise the number of its trials."""
-    session = default_session() if session is None else session
+def resume(
+    name: str,
+    session: Session | None = None,
+    *,
+    trials: int | None = None,
+    callbacks: Sequence[TrialCallback] = (),
+    progress: bool | None = None,
+) -> Result:
+    """Continue a search where it stopped; `trials` may raise the number of its trials.
+
+    One that ended with fewer trials than it was asked for goes on to all of them.
+    The other arguments, and what is raised, are those of `search`.
+    """
+    with watched(session, callbacks, progress) as session:
+        return _resume(name, session, trials)
+
+
+def _resume(name: str, session: Session, trials: int | None) -> Result:
     interrupts = InterruptHandler()
     with interrupts.installed():
         session.check()
@@ -78,10 +112,11 @@ def resume(name: str, session: Session | None = None, *, trials: int | None = No
         result = None if found is None else Result.from_mapping(found)
         refused = result is not None and result.is_unclustered and session.allow_unclustered
         if result is not None and trials == ledger.size and not refused:
-            return _clustered(_settled(plan, ledger, result, session.locations))
+            result = _settled(plan, ledger, result, session.locations)
+            return _clustered(result, session.locations)
         if trials > ledger.size:
             _grow(ledger, trials)
-        return _clustered(_drive(plan, ledger, session, interrupts))
+        return _clustered(_drive(plan, ledger, session, interrupts), session.locations)
 
 
 def _created(plan: Plan, taken: Collection[str], locations: Locations) -> tuple[Plan, Ledger]:
@@ -105,6 +140,11 @@ def _record(plan: Plan) -> dict[str, Any]:
         "identity": plan.identity(),
         "searched": search_spaces(plan.outline),
         "data": plan.outline.data.to_mapping(),
+        "preparation": {
+            "description": plan.dataset.description,
+            "notes": list(plan.dataset.notes),
+            "warnings": list(plan.dataset.warnings),
+        },
         "code_version": version("tuner"),
         "trials": plan.study.trials,
         "schema": SCHEMA,
@@ -112,7 +152,9 @@ def _record(plan: Plan) -> dict[str, Any]:
 
 
 def _checked_size(ledger: Ledger, trials: int | None) -> int:
-    trials = ledger.size if trials is None else trials
+    if trials is None:
+        cut = ledger.ended_early
+        return ledger.size if cut is None else cut.asked
     if trials < ledger.size:
         raise UsageError(
             f"--trials {trials}: search {ledger.name!r} already has {ledger.size} trials, so give "
@@ -156,8 +198,9 @@ def _with_stored_data(plan: Plan, folder: "Place") -> Plan:
     return replace(plan, study=replace(study, dataset=path, labels=labels))
 
 
-def _clustered(result: Result) -> Result:
-    """Return a result, or raise UnclusteredError if nothing was registered."""
+def _clustered(result: Result, locations: Locations) -> Result:
+    """Return a result to the user, or raise UnclusteredError if nothing was registered."""
+    result = result.located(locations)
     if result.is_unclustered:
         raise UnclusteredError(f"search {result.search!r}: {result.notes[0]}", result)
     return result
@@ -173,7 +216,8 @@ def _drive(plan: Plan, ledger: Ledger, session: Session, interrupts: InterruptHa
         result = _run_on_cluster(plan, ledger, (tracker, parent_run), session, interrupts)
     except NoUsableTrialError:
         if tracker is not None:
-            tracker.finish(metrics={}, tags={}, status="FAILED")
+            report, _ = report_file(ledger, None, session.locations.artifacts / ledger.name)
+            tracker.finish(metrics={}, tags={}, report=report, status="FAILED")
         raise
     except (ServiceError, DiskError):  # nothing can be written without the lease
         sync_seconds = _INTERRUPTED_SYNC_SECONDS
@@ -242,6 +286,7 @@ def _run_on_cluster(
             device=cluster.device,
             trial_timeout=session.resources.trial_timeout,
             on_progress=session.on_progress,
+            callbacks=session.callbacks,
         )
         for record in run_records(plan.outline, ledger, locations.artifacts / ledger.name):
             tracker.log(record)

@@ -1,12 +1,15 @@
 """How a search is run and shown, as opposed to what it searches."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..execution.connection import check_address
 from .locations import Locations
-from .snapshot import ProgressCallback
+from .progress import is_live, view
+from .snapshot import ProgressCallback, TrialCallback
 
 if TYPE_CHECKING:
     from ..execution.cluster import Resources
@@ -26,6 +29,7 @@ class Session:
     time_budget: float | None = None
     allow_unclustered: bool = False
     on_progress: ProgressCallback | None = None
+    callbacks: Sequence[TrialCallback] = ()
     on_message: MessageCallback = print
 
     def check(self) -> None:
@@ -40,3 +44,22 @@ def default_session() -> Session:
     from ..execution.cluster import Resources
 
     return Session(locations=Locations(), resources=Resources(), on_message=lambda _: None)
+
+
+@contextmanager
+def watched(
+    session: Session | None, callbacks: Sequence[TrialCallback], progress: bool | None
+) -> Iterator[Session]:
+    """Yield a session that tells callbacks of trials, and shows them if somebody can watch.
+
+    A session that shows its progress itself is left to do so.
+    """
+    session = default_session() if session is None else session
+    session = replace(session, callbacks=(*session.callbacks, *callbacks))
+    if progress is None:
+        progress = session.on_progress is None and is_live(sys.stderr)
+    if not progress:
+        yield session
+        return
+    with view(sys.stderr) as shown:
+        yield replace(session, on_progress=shown.update, on_message=shown.log)

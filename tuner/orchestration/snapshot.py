@@ -76,6 +76,8 @@ class SearchSnapshot:
 
 
 ProgressCallback = Callable[[SearchSnapshot], None]
+TrialCallback = Callable[[TrialRow], None]
+"""Called once for each trial that ends; what it raises ends the search, which can be resumed."""
 
 
 def is_usable(trial: "TrialRow | TrialRecord") -> bool:

@@ -36,7 +36,7 @@ class SearchStatus:
 
     `driver` is the process that runs it, None if there is none. `seconds` is the time from its
     first trial to the end of its last one, or to now while it runs. `result` is None until the
-    search has ended.
+    search has ended. `stopped` says why it ended with fewer than its `total` trials.
     """
 
     search: str
@@ -51,6 +51,7 @@ class SearchStatus:
     driver: str | None
     seconds: float
     result: Mapping[str, Any] | None
+    stopped: str | None = None
 
     @property
     def done(self) -> int:
@@ -62,7 +63,7 @@ class SearchStatus:
         """Return `running`, `done`, or `stopped` if the search can be resumed."""
         if self.driver is not None:
             return "running"
-        return "stopped" if self.result is None else "done"
+        return "done" if self.result is not None and self.stopped is None else "stopped"
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the status as JSON values."""
@@ -81,22 +82,23 @@ def status_of(ledger: Ledger, *, best: int = 5) -> SearchStatus:
     usable = sorted(filter(is_usable, trials), key=lambda t: -(t.value or 0.0))
     running = [trial for trial in trials if trial.state == "RUNNING"]
     study = ledger.record["study"]
-    driver = _driver(ledger)
+    driver, cut = _driver(ledger), ledger.ended_early
     return SearchStatus(
         search=ledger.name,
         methods=study["methods"],
         dataset=study["dataset"],
         objective=study["objective"],
-        total=ledger.size,
+        total=ledger.size if cut is None else cut.asked,
         trials={**state_counts(trials), "running": len(running)},
-        failures=Counter(
-            failure_kind(t.outcome.get("reason")) for t in trials if t.state == "FAIL"
+        failures=dict(
+            Counter(failure_kind(t.outcome.get("reason")) for t in trials if t.state == "FAIL")
         ),
         running=[_trial_status(trial) for trial in running],
         best=[_trial_status(trial) for trial in usable[:best]],
         driver=driver,
         seconds=_duration(trials, is_running=driver is not None),
         result=ledger.attribute("result"),
+        stopped=None if cut is None else cut.why,
     )
 
 

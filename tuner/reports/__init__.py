@@ -1,4 +1,4 @@
-"""Reports for people: pictures of trained models.
+"""Reports for people: pictures of trained models, and pages about searches.
 
-May import training and the layers below it.
+May import the ledger, training and the layers below it.
 """

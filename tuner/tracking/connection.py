@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..training.places import Place
 
 _FILE_TIMEOUT_SECONDS = 60.0
+# without it, MLflow's interface may take an experiment for one of prompts and traces
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
 
 
 def connect(uri: str) -> MlflowClient:
@@ -59,7 +61,7 @@ def get_or_create_experiment(client: MlflowClient, uri: str, name: str, *, files
     if experiment is None:
         try:
             location = _artifact_location(client, uri, name, files)
-            return str(client.create_experiment(name, artifact_location=location))
+            return str(client.create_experiment(name, artifact_location=location, tags=_KIND))
         except MlflowException:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
@@ -69,6 +71,9 @@ def get_or_create_experiment(client: MlflowClient, uri: str, name: str, *, files
             f"the MLflow experiment {name!r} was deleted: restore it with "
             f"`mlflow experiments restore -x {experiment.experiment_id}`"
         )
+    for tag, kind in _KIND.items():
+        if tag not in experiment.tags:  # an earlier version made it
+            client.set_experiment_tag(experiment.experiment_id, tag, kind)
     return str(experiment.experiment_id)
 
 

@@ -55,6 +55,11 @@ def prefixed(values: Mapping[str, Scalar]) -> dict[str, str]:
     return {f"tuner.{name}": text for name, text in as_text(values).items()}
 
 
+def described(text: str) -> dict[str, str]:
+    """Return the tag that MLflow shows as the description of a run, none for an empty one."""
+    return as_text({"mlflow.note.content": text}) if text else {}
+
+
 def as_text(values: Mapping[str, Scalar]) -> dict[str, str]:
     """Return values as text, cut to the length that MLflow stores."""
     return {name: str(value)[:_MAX_LENGTH] for name, value in values.items()}

@@ -8,7 +8,6 @@ from typing import Any, cast, final
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from ..methods.config import Scalar
 from . import run_data
 from .records import RunRecord
 from .run_data import MetricPoint
@@ -24,8 +23,9 @@ class SearchSummary:
     """The outcome of a search, written to its parent run."""
 
     metrics: Mapping[str, float]
-    tags: Mapping[str, Scalar]
+    tags: Mapping[str, str]
     artifacts: Path | None
+    report: Path | None
     status: str
 
 
@@ -173,9 +173,11 @@ class RunWriter:
         run = self._client.get_run(self._parent.info.run_id)
         if summary.artifacts is not None:
             self._client.log_artifacts(run.info.run_id, str(summary.artifacts))
+        if summary.report is not None:
+            self._client.log_artifact(run.info.run_id, str(summary.report))
         new = {k: v for k, v in summary.metrics.items() if run.data.metrics.get(k) != v}
         points = run_data.finite_points(new, timestamp=run.info.start_time, step=0)
-        log_new(self._client, run, tags=run_data.prefixed(summary.tags), points=points)
+        log_new(self._client, run, tags=summary.tags, points=points)
         if run.info.status != summary.status:
             self._client.set_terminated(run.info.run_id, summary.status)
 

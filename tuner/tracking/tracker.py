@@ -45,15 +45,25 @@ class Tracker:
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         self._uri, self._experiment, self._search = uri, experiment, search
         self._files = files
+        self._description = ""
         self._client = connect(uri)
         self._fence = fence
         self._writer: RunWriter | None = None
         self._outbox: Outbox[RunRecord | SearchSummary] | None = None
 
     def open(
-        self, *, tags: Mapping[str, Scalar], params: Mapping[str, Scalar], data: "DataSummary"
+        self,
+        *,
+        tags: Mapping[str, Scalar],
+        params: Mapping[str, Scalar],
+        data: "DataSummary",
+        description: str = "",
     ) -> str:
-        """Find or create the parent run of the search and return its id."""
+        """Find or create the parent run of the search and return its id.
+
+        MLflow shows the description, in Markdown, above everything else.
+        """
+        self._description = description
         with long_timeouts():
             try:
                 self._fence()
@@ -76,11 +86,18 @@ class Tracker:
         *,
         metrics: Mapping[str, float],
         tags: Mapping[str, Scalar],
+        description: str = "",
         artifacts: Path | None = None,
+        report: Path | None = None,
         status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED",
     ) -> None:
-        """Queue the outcome of the search for the parent run."""
-        self._get_outbox().put(_SEARCH, SearchSummary(metrics, tags, artifacts, status))
+        """Queue the outcome of the search for the parent run, and add to its description.
+
+        `artifacts` is a folder, and `report` one more file, which is stored beside its files.
+        """
+        whole = "\n\n".join(filter(None, [self._description, description]))
+        own = run_data.prefixed(tags) | run_data.described(whole)
+        self._get_outbox().put(_SEARCH, SearchSummary(metrics, own, artifacts, report, status))
 
     def delete_doubles(self) -> int:
         """Delete all runs of a trial or finalist but the one that is kept up to date.
@@ -136,6 +153,8 @@ class Tracker:
             run = client.create_run(experiment_id, tags=own, run_name=self._search)
         if run.info.status != "RUNNING":
             client.update_run(run.info.run_id, status="RUNNING")
+        if not found:  # else it may say what was found
+            own |= run_data.described(self._description)
         log_new(client, run, tags=own, params=run_data.as_text(params))
         if run.inputs is None or not run.inputs.dataset_inputs:
             client.log_inputs(run.info.run_id, [_dataset_input(data)])

@@ -90,8 +90,8 @@ def test_models_are_listed_with_alias_score_and_interval(tuner, here):
     flags = done.flags[2:]
     (one,) = json.loads(tuner("models", "--json", *flags).out)
     assert (one["name"], one["version"], one["aliases"]) == ("blobs", 1, ["champion"])
-    assert one["score"] == done.result.champion["score"]
-    assert one["interval"] == done.result.champion["interval"]
+    assert one["score"] == done.result.champion.score
+    assert one["interval"] == done.result.champion.interval
     assert one["search"] == "done"
     ran = tuner("models", "blobs", *flags)
     assert "champion" in ran.out

@@ -8,7 +8,7 @@ from tuner.errors import DataError, InterruptedSearchError
 
 COMMANDS = [
     *("search", "resume", "status", "train", "methods", "space", "datasets", "data", "promote"),
-    *("rollback", "models", "predict", "sample", "doctor", "ui", "sync"),
+    *("rollback", "models", "predict", "sample", "doctor", "ui", "sync", "report"),
 ]
 
 

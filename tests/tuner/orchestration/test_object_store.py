@@ -15,11 +15,13 @@ import pytest
 from tests.tuner.in_process import Resources, blobs, no_ray
 from tests.tuner.mlflow_store import OLD_LOADER
 from tests.tuner.object_stores import SECRET, Store, running_store, set_variables
+from tests.tuner.reports.parsed_page import parsed
 from tuner.cli import app
 from tuner.errors import StoreError
 from tuner.orchestration.doctor import examine
 from tuner.orchestration.locations import Locations, artifacts_at
 from tuner.orchestration.search import Session, resume, search
+from tuner.orchestration.search_report import write_report
 from tuner.orchestration.sync import sync
 from tuner.registry import load
 from tuner.study.study import Study
@@ -77,14 +79,18 @@ def test_a_search_keeps_its_files_and_its_data_in_a_store(
     assert sync("far", session.locations).runs == 5
     with no_ray():
         more = resume("far", session, trials=5)
-    assert more.trials["total"] == 5
+    assert more.counts["total"] == 5
     assert more.best["score"] >= result.best["score"]
     assert [finding.wrong for finding in examine("far", session.locations) if finding.wrong] == []
     client = connect(session.locations.tracking_uri)
     (parent,) = client.search_runs(["1"], "tags.`tuner.role` = 'search'")
-    assert "curves.png" in {file.path for file in client.list_artifacts(parent.info.run_id)}
+    artifacts = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert artifacts >= {"curves.png", "report.html"}
+    write_report("far", tmp_path / "far.html", session.locations)
+    page = parsed((tmp_path / "far.html").read_text(encoding="utf-8"))
+    assert {element.section for element in page.elements if element.tag == "img"} >= {"pictures"}
     assert {path.name.split(".")[0] for path in tmp_path.iterdir()} == {
-        *("blobs", "mlflow", "mlruns", "tuner")
+        *("blobs", "far", "mlflow", "mlruns", "tuner")
     }, "no folder was taken for the store"
 
 
@@ -129,7 +135,7 @@ def test_a_store_that_goes_away_leaves_a_search_that_resumes(
     store.start()
     with no_ray():
         result = resume("far", session)
-    assert result.trials["total"] == 3
+    assert result.counts["total"] == 3
 
 
 def test_pretrained_networks_are_shared_without_locks(store: Store) -> None:

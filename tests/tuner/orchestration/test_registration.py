@@ -83,7 +83,7 @@ def run(done: FinishedSearch, command: str, *flags: str) -> Any:
 def test_resuming_registers_what_mlflow_does_not_have(done: FinishedSearch, forget: Any) -> None:
     forget(done)
     result = json.loads(run(done, "resume", "--json"))
-    assert result["champion"]["uri"] == done.result.champion["uri"]  # type: ignore[index]
+    assert result["champion"]["uri"] == done.result.champion.uri  # type: ignore[index]
     assert result["champion"]["promoted"]
     assert result["pending"] is None
     run(done, "sync")

@@ -31,16 +31,18 @@ from tuner.errors import (
 )
 from tuner.execution.cluster import Resources
 from tuner.ledger.ledger import Ledger
+from tuner.ledger.records import Cut
 from tuner.ledger.storage import search_names
 from tuner.orchestration import plans
 from tuner.orchestration.controller import SearchController
 from tuner.orchestration.locations import Locations
 from tuner.orchestration.plans import plan_of, search_spaces
+from tuner.orchestration.result import Champion, Result
 from tuner.orchestration.search import resume
 from tuner.orchestration.session import Session
+from tuner.orchestration.status import status_of
 from tuner.study.plan import Plan
 from tuner.study.record import SCHEMA
-from tuner.study.result import Result
 from tuner.study.study import Study
 
 from ..faults.plans import plan
@@ -49,9 +51,18 @@ from ..faults.rehearsal import evaluations, execute
 search = importlib.import_module("tuner.orchestration.search")
 RESULT = Result(
     search="s",
-    trials={"total": 4},
+    counts={"total": 4},
     best={"number": 0},
-    champion={"name": "x"},
+    champion=Champion(
+        name="x",
+        version=1,
+        uri="models:/x@champion",
+        promoted=True,
+        score=0.5,
+        interval=(),
+        n_components=3,
+        trial=0,
+    ),
     audit=None,
     seconds=1.0,
     tracking_uri="",
@@ -186,7 +197,7 @@ def ended(stage: Stage) -> Stage:
 
 
 def test_a_search_runs_all_its_trials_and_finishes(stage: Stage) -> None:
-    assert stage.search() is RESULT
+    assert stage.search() == RESULT
     ledger = stage.ledger()
     assert ledger.remaining() == 0
     assert ledger.attribute("lease") is None, "the next driver need not wait"
@@ -221,7 +232,7 @@ def test_a_search_may_grow_but_not_shrink(ended: Stage) -> None:
         UsageError, match="--trials 3: search 's' already has 4 trials, so give at least that many"
     ):
         resume("s", ended.session, trials=3)
-    assert resume("s", ended.session, trials=6) is RESULT
+    assert resume("s", ended.session, trials=6) == RESULT
     ledger = ended.ledger()
     assert (ledger.size, ledger.remaining(), ended.finished) == (6, 0, 1)
     assert ledger.attribute("finalists") == {}, "they are chosen again"
@@ -290,7 +301,7 @@ def test_an_error_of_every_trial_is_raised_and_the_search_resumable(stage: Stage
         stage.search()
     assert [e.state for e in stage.ledger().trials()] == ["RUNNING"]
     stage.does(execute)
-    assert resume("s", stage.session) is RESULT
+    assert resume("s", stage.session) == RESULT
     assert stage.ledger().remaining() == 0
 
 
@@ -327,7 +338,7 @@ def test_a_tracker_that_lags_behind_is_a_sync_error(stage: Stage) -> None:
         stage.search()
     assert caught.value.exit_code == 5
     assert caught.value.result is not None
-    assert caught.value.result.trials["total"] == stage.ledger().size
+    assert caught.value.result.counts["total"] == stage.ledger().size
     assert stage.ledger().remaining() == 0
 
 
@@ -357,7 +368,7 @@ def test_the_first_signal_lets_trials_save(stage: Stage, signum: int) -> None:
     assert [x.state for x in ledger.trials()] == ["RUNNING"]
     assert ledger.attribute("lease") is None
     stage.does(execute)
-    assert resume("s", stage.session) is RESULT
+    assert resume("s", stage.session) == RESULT
 
 
 def test_the_second_signal_ends_all_at_once(stage: Stage) -> None:
@@ -410,10 +421,17 @@ def test_a_time_budget_closes_the_search(stage: Stage) -> None:
 
     stage.does(slow)
     stage.session = replace(stage.session, time_budget=0.2)
-    assert stage.search() is RESULT
+    assert stage.search() == RESULT
     ledger = stage.ledger()
     assert [e.state for e in ledger.trials()] == ["COMPLETE", "FAIL"]
     assert (ledger.size, ledger.remaining()) == (2, 0)
+    assert ledger.ended_early == Cut(asked=4, why="the time budget ran out")
+    seen = status_of(ledger)
+    assert (seen.state, seen.done, seen.total) == ("stopped", 2, 4)
+    stage.does(execute)
+    stage.session = replace(stage.session, time_budget=None)
+    assert resume("s", stage.session) == RESULT
+    assert (stage.ledger().size, stage.ledger().ended_early) == (4, None)
 
 
 @pytest.fixture
@@ -429,7 +447,7 @@ def begun(stage: Stage) -> Stage:
 def test_a_search_resumes_on_what_it_began_with(begun: Stage) -> None:
     ledger = begun.ledger()
     assert plan_of(ledger).identity() == ledger.record["identity"]
-    assert resume("s", begun.session) is RESULT
+    assert resume("s", begun.session) == RESULT
 
 
 def test_other_data_are_refused(begun: Stage) -> None:

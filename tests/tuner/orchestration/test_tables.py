@@ -59,7 +59,7 @@ class Birds:
 
     @property
     def uri(self) -> str:
-        return str(self.result.champion["uri"])
+        return str(self.result.champion.uri)
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -87,7 +87,7 @@ def test_a_search_in_memory_can_be_resumed(birds):
     assert Path(study["dataset"]).parts[-3] == ".data"
     with no_ray():
         result = resume("birds", birds.session, trials=7)
-    assert result.trials["total"] == 7
+    assert result.counts["total"] == 7
     pd.read_parquet(study["dataset"]).iloc[::-1].to_parquet(study["dataset"])
     with pytest.raises(DataError, match="was started on data with fingerprint"):
         resume("birds", birds.session, trials=8)

@@ -13,11 +13,11 @@ from tuner.execution.cluster import Resources
 from tuner.ledger.ledger import Ledger
 from tuner.orchestration.doctor import examine
 from tuner.orchestration.locations import Locations
+from tuner.orchestration.result import Result
 from tuner.orchestration.search import resume, search
 from tuner.orchestration.session import Session
 from tuner.orchestration.sync import sync
 from tuner.registry import Registry
-from tuner.study.result import Result
 from tuner.study.study import Study
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
@@ -86,7 +86,7 @@ def test_it_is_registered_when_asked_for(searched: tuple[Locations, UnclusteredE
     with no_ray():
         result = resume("s", session)
     assert result.champion is not None
-    assert result.champion["promoted"]
+    assert result.champion.promoted
     assert result.structure is not None
     assert result.structure["clustered"] is False
     assert registered(locations) == 1

@@ -302,6 +302,8 @@ def test_opening_again_finds_the_same_run(uri, search):
 
 
 def test_the_outcome_is_written_to_the_search(uri, search, tmp_path):
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "curves.png").write_bytes(b"")
     (tmp_path / "report.html").write_text("<p>")
     for _ in range(2):
         tracker, parent = opened(uri, search)
@@ -309,7 +311,8 @@ def test_the_outcome_is_written_to_the_search(uri, search, tmp_path):
         tracker.finish(
             metrics={"best/score": 0.9, "best/odd": math.nan},
             tags={"best_trial": 3},
-            artifacts=tmp_path,
+            artifacts=tmp_path / "plots",
+            report=tmp_path / "report.html",
         )
         assert tracker.close(30)
     run = connect(uri).get_run(parent)
@@ -317,7 +320,8 @@ def test_the_outcome_is_written_to_the_search(uri, search, tmp_path):
     assert run.data.metrics == {"best/score": 0.9}
     assert run.data.tags["tuner.best_trial"] == "3"
     assert history(uri, run, "best/score") == [(0, 0.9)]
-    assert [file.path for file in connect(uri).list_artifacts(parent)] == ["report.html"]
+    stored = [file.path for file in connect(uri).list_artifacts(parent)]
+    assert stored == ["curves.png", "report.html"]
 
 
 def test_artifacts_are_stored_next_to_the_database(uri, tmp_path, monkeypatch, search):

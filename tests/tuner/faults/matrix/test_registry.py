@@ -258,8 +258,8 @@ def test_f22_a_promotion_while_a_search_compares_makes_it_compare_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blobs(tmp_path / "blobs.npz")
-    assert small_search(tmp_path, "first", 6).champion["promoted"]
-    assert not small_search(tmp_path, "second", 6).champion["promoted"]
+    assert small_search(tmp_path, "first", 6).champion.promoted
+    assert not small_search(tmp_path, "second", 6).champion.promoted
     promote, rivals = Registry.promote, [2]
 
     def late(self: Registry, name: str, number: int, *, expected: int | None) -> None:
@@ -270,7 +270,7 @@ def test_f22_a_promotion_while_a_search_compares_makes_it_compare_again(
     monkeypatch.setattr(Registry, "promote", late)
     result = small_search(tmp_path, "third", 3)
     assert rivals == []
-    assert result.champion["promoted"]
+    assert result.champion.promoted
     registry = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    assert registry.version_by_alias("blobs", CHAMPION).number == result.champion["version"] == 3
+    assert registry.version_by_alias("blobs", CHAMPION).number == result.champion.version == 3
     assert registry.version_by_alias("blobs", "previous").number == 2

@@ -1,6 +1,7 @@
 """The progress of a running search: a live view in a terminal, plain lines elsewhere."""
 
 import os
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,8 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ..reports.words import duration
+
 if TYPE_CHECKING:
-    from ..orchestration.snapshot import SearchSnapshot, TrialRow
+    from .snapshot import SearchSnapshot, TrialRow
 
 _MAX_BEST = 5
 _MAX_RUNNING = 8
@@ -47,10 +50,24 @@ class View(ABC):
 
 
 def view(stream: TextIO) -> View:
-    """Return a live view if the stream is a terminal with cursor control, else a plain one."""
-    if stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
-        return LiveView(Console(file=stream, markup=False, emoji=False, highlight=False))
+    """Return a live view in a notebook or a terminal with cursor control, else a plain one."""
+    if is_live(stream):
+        # in a notebook, rich writes to the cell and not to the stream
+        file = None if in_notebook() else stream
+        return LiveView(Console(file=file, markup=False, emoji=False, highlight=False))
     return PlainView(stream)
+
+
+def is_live(stream: TextIO) -> bool:
+    """Return whether somebody can watch: in a notebook, or a terminal with cursor control."""
+    is_terminal = stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+    return is_terminal or in_notebook()
+
+
+def in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 @final
@@ -165,20 +182,6 @@ def times(snapshot: "SearchSnapshot", elapsed: float = 0.0) -> str:
     if snapshot.eta is None or snapshot.done >= snapshot.total:
         return taken
     return f"{taken}, {duration(max(snapshot.eta - elapsed, 0.0))} left"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in at most two units."""
-    minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
-    if seconds < 60:
-        return f"{seconds:.1f} s" if 0 < seconds < 10 else f"{seconds:.0f} s"
-    if minutes < 10:
-        return f"{int(minutes)} min {int(seconds % 60)} s"
-    if minutes < 60:
-        return f"{minutes:.0f} min"
-    if hours < 24:
-        return f"{int(hours)} h {int(minutes % 60)} min"
-    return f"{int(days)} d {int(hours % 24)} h"
 
 
 def _bar(snapshot: "SearchSnapshot", elapsed: float, *, narrow: bool) -> RenderableType:

@@ -3,8 +3,9 @@ import io
 import pytest
 from rich.console import Console
 
-from tuner.cli.progress import LiveView, PlainView, counts, duration, line, times, view
+from tuner.orchestration.progress import LiveView, PlainView, counts, line, times, view
 from tuner.orchestration.snapshot import SearchSnapshot, TrialRow
+from tuner.reports.words import duration
 
 
 class Clock:
