@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.rest_store import RestStore
 from sqlalchemy import NullPool, create_engine
+from sqlalchemy.engine import make_url
 
 from ..errors import UsageError
 from ..sqlite import database_file, database_lock
@@ -32,12 +33,29 @@ def connect(uri: str) -> MlflowClient:
     def connected_client() -> MlflowClient:
         _check_postgresql(uri)
         with database_lock(uri):
+            _create_whole(uri)
             client = MlflowClient(uri, os.environ.get("MLFLOW_REGISTRY_URI", uri))
             client.search_experiments(max_results=1)
         return client
 
     seconds = timeout_seconds() if database_file(uri) is None else _FILE_TIMEOUT_SECONDS
     return call_with_timeout(connected_client, uri=uri, seconds=seconds)
+
+
+def _create_whole(uri: str) -> None:
+    """Create an SQLite file that is not there yet under another name, all or nothing.
+
+    MLflow makes its tables in many steps. A file that was left among them can never be used.
+    """
+    path = database_file(uri)
+    if path is None or path.exists():
+        return
+    new = path.with_name(f".{path.name}.new")
+    for left in path.parent.glob(f"{new.name}*"):
+        left.unlink()
+    whole = make_url(uri).set(database=str(new)).render_as_string(hide_password=False)
+    MlflowClient(whole, whole).search_experiments(max_results=1)
+    new.rename(path)
 
 
 def _check_postgresql(uri: str) -> None:
