@@ -57,7 +57,8 @@ def watched(
     session = default_session() if session is None else session
     session = replace(session, callbacks=(*session.callbacks, *callbacks))
     if progress is None:
-        progress = session.on_progress is None and is_live(sys.stderr)
+        watched_by = sys.stderr  # None where it was closed
+        progress = session.on_progress is None and watched_by is not None and is_live(watched_by)
     if not progress:
         yield session
         return
