@@ -20,7 +20,7 @@ def told(ledger: str, *, search: str | None = None) -> Iterator[None]:
     except Exception as error:
         if not _is_of_database(error):
             raise
-        raise _meaning(ledger, search, origin(error)) from None
+        raise _meaning(ledger, search, root_cause(error)) from None
 
 
 def _is_of_database(error: Exception) -> bool:
@@ -30,8 +30,7 @@ def _is_of_database(error: Exception) -> bool:
 
 
 def _meaning(ledger: str, search: str | None, origin: BaseException) -> TunerError:
-    text = str(origin).strip()
-    reason = redact(text.splitlines()[0]) if text else type(origin).__name__
+    reason = reason_of(origin)
     then = "try again" if search is None else f"continue with `tuner resume {search}`"
     # an extended code has further bits above the code itself
     code = getattr(origin, "sqlite_errorcode", 0) & 0xFF
@@ -48,7 +47,13 @@ def _meaning(ledger: str, search: str | None, origin: BaseException) -> TunerErr
     return ServiceError(f"cannot reach {ledger} ({reason}): check the database, then {then}")
 
 
-def origin(error: BaseException) -> BaseException:
+def reason_of(error: BaseException) -> str:
+    """Return the first line of what an error says, without passwords, or else its type."""
+    text = str(error).strip()
+    return redact(text.splitlines()[0]) if text else type(error).__name__
+
+
+def root_cause(error: BaseException) -> BaseException:
     """Return the database driver's own error behind one of Optuna or SQLAlchemy."""
     cause = getattr(error, "orig", None) or error.__cause__
-    return error if cause is None else origin(cause)
+    return error if cause is None else root_cause(cause)

@@ -32,13 +32,10 @@ from .retry import retried
 from .samplers import MOST_SEEN, excerpt, pruner, sampler
 from .storage import (
     RECORD,
-    check_exists,
     described,
     name_taken,
-    names_in,
+    open_search,
     open_storage,
-    opened,
-    unknown_search,
 )
 
 if TYPE_CHECKING:
@@ -54,8 +51,7 @@ OptunaStudy = optuna.Study
 
 def optuna_study(url: str, name: str) -> OptunaStudy:
     """Return the Optuna study of a search, for reading."""
-    Ledger.load(url, name).close()  # says what is wrong in our words
-    return optuna.load_study(study_name=name, storage=open_storage(url))
+    return optuna.load_study(study_name=name, storage=open_search(url, name))
 
 
 @final
@@ -94,12 +90,7 @@ class Ledger:
     @classmethod
     def load(cls, url: str, name: str) -> "Ledger":
         """Open an existing search; raise UsageError with the nearest name where there is none."""
-        check_exists(url, name)
-        with opened(url) as storage:  # its pool is made anew when it is used again
-            names = names_in(storage)
-            if name not in names:
-                raise unknown_search(name, names)
-        return cls(storage, name)
+        return cls(open_search(url, name), name)
 
     @property
     def record(self) -> dict[str, Any]:

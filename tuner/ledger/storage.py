@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from ..errors import NameTakenError, ServiceError, UsageError, did_you_mean
+from ..errors import NameTakenError, ServiceError, TunerError, UsageError, did_you_mean
 from ..redaction import redact
 from ..sqlite import database_file, database_lock
-from .failures import origin, told
+from .failures import reason_of, root_cause, told
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -36,10 +36,11 @@ def open_storage(url: str) -> "RDBStorage":
             except (IntegrityError, ProgrammingError):  # so it did, where there is no file to lock
                 time.sleep(_TABLES_SECONDS)
                 return RDBStorage(url, engine_kwargs=options)
+    except TunerError:
+        raise
     except Exception as error:  # drivers and Optuna raise errors of many types
-        lines = str(origin(error)).strip().splitlines() or [type(error).__name__]
         raise ServiceError(
-            f"cannot open the ledger {redact(url)} ({redact(lines[0])}): "
+            f"cannot open the ledger {redact(url)} ({reason_of(root_cause(error))}): "
             "check --storage or TUNER_STORAGE"
         ) from None
 
@@ -52,6 +53,20 @@ def opened(url: str) -> Iterator["RDBStorage"]:
         yield storage
     finally:
         storage.engine.dispose()
+
+
+def open_search(url: str, name: str) -> "RDBStorage":
+    """Open the database of a search; raise UsageError with the nearest name if it has none."""
+    check_exists(url, name)
+    storage = open_storage(url)
+    try:
+        names = names_in(storage)
+        if name not in names:
+            raise unknown_search(name, names)
+    except BaseException:
+        storage.engine.dispose()
+        raise
+    return storage
 
 
 def check_url(url: str) -> None:

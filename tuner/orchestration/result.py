@@ -83,6 +83,13 @@ class Result:
         """Whether nothing was registered because the data show no clusters."""
         return self.champion is None and self.pending is None
 
+    @property
+    def shown(self) -> int:
+        """The rank of the finalist that is the champion, and of the first one without any."""
+        trials = [finalist["trial"] for finalist in self.finalists]
+        known = self.champion is not None and self.champion.trial in trials
+        return trials.index(self.champion.trial) if self.champion and known else 0
+
     def trials(self) -> "pd.DataFrame":
         """Return all trials, a row each in order of their number.
 

@@ -25,9 +25,7 @@ def log_result(
     `folder` holds the files of the search. Without a champion the plots are those of the first
     finalist. Return an error message for a report that failed, which stops nothing.
     """
-    ranks = {finalist["trial"]: rank for rank, finalist in enumerate(result.finalists)}
-    champion = result.champion
-    rank = 0 if champion is None else ranks[champion.trial]
+    rank = result.shown
     pictures = finalist_pictures(folder, rank)
     if pictures is not None and result.components is not None:
         with suppress(FilesError):  # the result matters more than its picture

@@ -77,7 +77,7 @@ def search_facts(
     from ..reports.search_page import SearchFacts
 
     status, trials, finalists = status_of(ledger), ledger.trials(), finalists_of(ledger)
-    rank = _rank(result)
+    rank = 0 if result is None else result.shown
     pictures, why = _pictures(folder, rank)
     return SearchFacts(
         name=ledger.name,
@@ -104,15 +104,6 @@ def _state(state: str, result: Result | None, *, ended: bool) -> str:
     if result is None:
         return "stopped" if ended else state
     return "done" if result.stopped is None else "stopped"
-
-
-def _rank(result: Result | None) -> int:
-    """Return the rank of the finalist whose pictures are shown."""
-    if result is None or result.champion is None:
-        return 0
-    trials = [finalist["trial"] for finalist in result.finalists]
-    trial = result.champion.trial
-    return trials.index(trial) if trial in trials else 0
 
 
 def _failures(trials: Sequence["TrialRecord"]) -> list["FailureKind"]:

@@ -54,8 +54,11 @@ def _create_whole(uri: str) -> None:
     for left in path.parent.glob(f"{new.name}*"):
         left.unlink()
     whole = make_url(uri).set(database=str(new)).render_as_string(hide_password=False)
-    MlflowClient(whole, whole).search_experiments(max_results=1)
-    new.rename(path)
+    try:
+        MlflowClient(whole, whole).search_experiments(max_results=1)
+        new.rename(path)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _check_postgresql(uri: str) -> None:

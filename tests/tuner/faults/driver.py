@@ -20,6 +20,7 @@ from sqlalchemy.engine import Engine
 from tuner import interrupts
 from tuner.cli import app as cli
 from tuner.ledger import ledger
+from tuner.ledger import storage as storages
 
 PLACES = {
     "finalists": ("tuner.execution.cluster", "Cluster", "train_finalists"),
@@ -50,7 +51,7 @@ def die_after(writes: int) -> None:
         event.listen(store.engine, "commit", lambda _: count())
         return store
 
-    ledger.open_storage = storage
+    ledger.open_storage = storages.open_storage = storage
 
 
 def die_in(place: str, writes: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import optuna
 import pytest
 
-from tuner.errors import LeaseError, ServiceError, UsageError
+from tuner.errors import DiskError, LeaseError, ServiceError, UsageError
 from tuner.ledger import lease as leases
 from tuner.ledger import ledger as ledgers
 from tuner.ledger import samplers
@@ -582,6 +582,11 @@ def test_a_sampler_whose_time_explodes_sees_the_best_and_the_newest_trials(
     assert [e.params for e in Ledger.load(url, ledger.name).trials()] == [
         e.params for e in entries
     ]
+
+
+def test_a_folder_that_is_missing_is_one_of_files(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match="choose another folder"):
+        open_storage(f"sqlite:///{tmp_path / 'missing' / 'tuner.db'}")
 
 
 def test_a_ledger_that_another_version_of_optuna_wrote_is_a_sentence(url: str) -> None:

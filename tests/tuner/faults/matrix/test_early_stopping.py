@@ -44,8 +44,6 @@ def test_f26_the_same_rungs_as_without_kills(
             again = ("resume", "rungs", "--workers", "1")
             run = again if attempt else begin(field, "rungs", *words(scheduler, seed))
             died = field.run("--die-after", str(moment), *run)
-            if attempt and died.code == 0:
-                break  # fewer writes were left
             assert died.code == -signal.SIGKILL, died.err
         ended = field.run("resume", "rungs", "--workers", "1", "--json")
         entries = check_whole(field, "rungs", SIZE, ended)
