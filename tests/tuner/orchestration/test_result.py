@@ -2,14 +2,19 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.tuner.in_process import finished_search
+from tests.tuner.in_process import blobs, finished_search, no_ray
 from tests.tuner.mlflow_store import OLD_LOADER
 from tuner.ledger.ledger import Ledger
 from tuner.orchestration.result import Result
+from tuner.orchestration.result_rows import baseline_notes
+from tuner.orchestration.search import search
+from tuner.study.study import Study
+from tuner.tracking import connect
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 
@@ -69,3 +74,48 @@ def test_what_earlier_versions_stored_is_read(result: Result) -> None:
     read = Result.from_mapping(values)
     assert read.finalists == result.finalists
     assert read.stopped is None
+
+
+def test_callbacks_hear_of_every_trial_that_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    heard = []
+    study = Study(
+        methods=("kmeans",),
+        dataset=str(blobs(tmp_path / "blobs.npz")),
+        trials=3,
+        replicas=1,
+        finalists=1,
+        finalist_seeds=1,
+        sampler="random",
+    )
+    with no_ray():
+        result = search(study, callbacks=[heard.append], progress=False)
+    table = result.trials()
+    assert [(row.number, row.state) for row in heard] == list(
+        zip(table["number"], table["state"], strict=True)
+    )
+
+
+def test_mlflow_describes_a_search_as_model_development() -> None:
+    done = finished_search()
+    client = connect(done.locations.tracking_uri)
+    (parent,) = client.search_runs(
+        [e.experiment_id for e in client.search_experiments()], "tags.`tuner.role` = 'search'"
+    )
+    assert "Search of kmeans, gmm" in parent.data.tags["mlflow.note.content"]
+    assert "Best trial" in parent.data.tags["mlflow.note.content"]
+    assert parent.data.tags["tuner.ended"] == "complete"
+    assert parent.data.params["methods"] == "kmeans, gmm"
+    kind = client.get_experiment(parent.info.experiment_id).tags["mlflow.experimentKind"]
+    assert kind == "custom_model_development"
+
+
+@pytest.mark.parametrize(
+    ("score", "notes"), [(0.6, []), (0.55, []), (0.45, ["k-means"]), (0.3, ["k-means", "Louvain"])]
+)
+def test_what_simple_methods_do_better_is_said(score: float, notes: list[str]) -> None:
+    said = baseline_notes(score, {"kmeans": 0.5, "louvain": 0.5})
+    assert len(said) == len(notes)
+    assert all(note in text for note, text in zip(notes, said, strict=True))
