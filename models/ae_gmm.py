@@ -10,7 +10,7 @@ from torch import Tensor
 from ..methods.config import setting
 from ..methods.contract import Decodes, Generates, Pretrains, Report, Shape
 from ._kit.autoencoder import Autoencoder, AutoencoderConfig
-from ._kit.loop import in_chunks
+from ._kit.loop import chunk_size, in_chunks
 from ._kit.mixtures import GaussianMixture
 from ._kit.outputs import validate_and_flatten
 from ._kit.pretraining import NetworkPretraining
@@ -125,4 +125,5 @@ class AEGMM(StackedMethod, Pretrains):
             starts=config.starts,
             covariance=config.covariance,
         )
-        return mixture.log_prob(codes).mean(dim=1)
+        parts = codes.split(chunk_size(codes.device), dim=1)
+        return torch.cat([mixture.log_prob(part) for part in parts], dim=1).mean(dim=1)

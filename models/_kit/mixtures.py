@@ -1,6 +1,7 @@
 """Gaussian mixtures and k-means, stacked over replicas and starts and fitted in log space."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 
 from .draws import Draws
+from .loop import chunk_size
 from .precision import full_precision
 
 # added to every variance, in units of the variance of its feature over all points
@@ -16,6 +18,12 @@ _VARIANCE_FLOOR = 1e-4
 
 # points added to every component, so that one without points keeps its mean and a unit variance
 _PSEUDO_COUNT = 1e-6
+
+# points whose statistics are in memory at once
+_CHUNK = 2**16
+
+# points that an estimator which copies them is given at most
+_MANY = 200_000
 
 
 @final
@@ -159,7 +167,8 @@ def refit_mixture(
     """
     points = _Points(z, covariance)
     r = mixture.log_responsibilities(z).double().exp().unsqueeze(2)
-    start = points.maximise(r, points.standardised(mixture.means).unsqueeze(1))
+    means = points.standardised(mixture.means).unsqueeze(1)
+    start = points.maximise(points.weighted(r), means)
     return _run_em(points, start, iterations, tolerance)
 
 
@@ -169,6 +178,18 @@ def random_subset(n: int, draws: Draws) -> Tensor:
     That many codes are enough to estimate centres, or the K · D² numbers of a mixture.
     """
     return draws.permutation(n)[:, :20_000]
+
+
+def some_of_many(x: Tensor, seed: int) -> Tensor:
+    """Return x (N, F), or 200,000 of its points, drawn at random, where there are more.
+
+    For estimators that copy their points, in double precision for a mixture: x may be a mapped
+    file that does not fit into memory.
+    """
+    if len(x) <= _MANY:
+        return x
+    order = Draws([seed], x.device, stream="subset").permutation(len(x))[0]
+    return x[order[:_MANY].sort().values]
 
 
 @torch.no_grad()
@@ -199,6 +220,9 @@ class _Points:
     φ(z) = (z_i z_j, i ≤ j; z; 1), or (z_i²; z; 1) for diagonal covariances, so the E-step and the
     M-step of all starts are one matrix product each. The points are standardised and in double
     precision, because second moments about zero would lose all digits of float32.
+
+    Many points are visited in chunks, whose statistics are made anew each time: those of all of
+    them, and their responsibilities, take a hundred times the memory of the points.
     """
 
     def __init__(self, z: Tensor, covariance: str, *, standardise: bool = True) -> None:
@@ -213,45 +237,53 @@ class _Points:
         if covariance == "full":
             pairs = torch.triu_indices(len(features), len(features), device=z.device)
         self.rows, self.columns = pairs[0], pairs[1]
-        products = self.z[..., self.rows] * self.z[..., self.columns]
-        self.statistics = torch.cat([products, self.z, torch.ones_like(self.z[..., :1])], dim=2)
+        self._chunks = self.z.split(chunk_size(z.device, _CHUNK), dim=1)
+        self._kept = [self._statistics(self.z)] if len(self._chunks) == 1 else []
 
     def standardised(self, z: Tensor) -> Tensor:
         """Return z (R, …, D) in the units of the points."""
         return (z.double() - self.shift) / self.scale
 
-    def log_joint(self, components: Components) -> Tensor:
-        """Return log π_k + log N(z; μ_k, S_k), (R, N, M, K), of components (R, M, …)."""
-        factor = torch.linalg.cholesky_ex(components.covariances).L
-        precision = torch.cholesky_inverse(factor)
-        linear = (precision @ components.means.unsqueeze(-1)).squeeze(-1)
-        log_volume = factor.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
-        constant = components.log_weights - log_volume
-        constant = constant - 0.5 * (linear * components.means).sum(dim=-1)
-        constant = constant - 0.5 * self.z.shape[2] * math.log(2 * math.pi)
-        twice = torch.where(self.rows == self.columns, 0.5, 1.0)  # each pair i < j counts twice
-        quadratic = -twice * precision[..., self.rows, self.columns]
-        return self._linear(torch.cat([quadratic, linear, constant.unsqueeze(-1)], dim=-1))
+    def expect(self, components: Components) -> tuple[Tensor, Tensor]:
+        """Return the E-step of components (R, M, …): Σ_n r_nk φ(z_n) and the log-likelihood.
+
+        The sums are (R, M, K, P), the log-likelihood is the mean over points, (R, M).
+        """
+        coefficients, sums, total = self._coefficients(components), [], []
+        for statistics in self._visit():
+            log_joint = _linear(statistics, coefficients)
+            log_likelihood = log_joint.logsumexp(dim=-1, keepdim=True)
+            sums.append(_weighted(statistics, (log_joint - log_likelihood).exp()))
+            total.append(log_likelihood.sum(dim=(1, 3)))
+        return _sum(sums), _sum(total) / self.z.shape[1]
 
     def nearest(self, centres: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each point's nearest centre, one-hot (R, N, M, K), and the closeness (R, M).
+        """Return the sums of φ over each centre's nearest points, and the closeness (R, M).
 
-        The closeness is minus half the mean squared distance to it, up to a constant.
+        The centres are (R, M, K, D), the sums (R, M, K, P). The closeness is minus half the mean
+        squared distance to the nearest centre, up to a constant.
         """
         quadratic = centres.new_zeros(*centres.shape[:3], len(self.rows))
         constant = -0.5 * centres.square().sum(dim=-1, keepdim=True)
-        closeness = self._linear(torch.cat([quadratic, centres, constant], dim=-1))
-        best, index = closeness.max(dim=-1)
-        one_hot = torch.zeros_like(closeness).scatter_(-1, index.unsqueeze(-1), 1.0)
-        return one_hot, best.mean(dim=1)
+        coefficients, sums, total = torch.cat([quadratic, centres, constant], dim=-1), [], []
+        for statistics in self._visit():
+            closeness = _linear(statistics, coefficients)
+            best, index = closeness.max(dim=-1)
+            one_hot = torch.zeros_like(closeness).scatter_(-1, index.unsqueeze(-1), 1.0)
+            sums.append(_weighted(statistics, one_hot))
+            total.append(best.sum(dim=1))
+        return _sum(sums), _sum(total) / self.z.shape[1]
 
-    def maximise(self, r: Tensor, means: Tensor) -> Components:
-        """Return the components (R, M, …) of the M-step for responsibilities r (R, N, M, K).
+    def weighted(self, r: Tensor) -> Tensor:
+        """Return Σ_n r_nk φ(z_n), (R, M, K, P), for responsibilities r (R, N, M, K)."""
+        shares = r.split(self._chunks[0].shape[1], dim=1)
+        return _sum([_weighted(one, u) for one, u in zip(self._visit(), shares, strict=True)])
+
+    def maximise(self, sums: Tensor, means: Tensor) -> Components:
+        """Return the components (R, M, …) of the M-step for sums of φ (R, M, K, P).
 
         A component without points keeps its mean in `means` (R, M, K, D), with unit variance.
         """
-        sums = self.statistics.transpose(1, 2) @ r.flatten(2)
-        sums = sums.unflatten(2, r.shape[2:]).movedim(1, -1)
         pairs, features = len(self.rows), self.z.shape[2]
         second, first, mass = sums.split([pairs, features, 1], dim=-1)
         total = mass + _PSEUDO_COUNT
@@ -271,11 +303,42 @@ class _Points:
         means, covariances = components.means * scale + shift, components.covariances * area
         return Components(components.log_weights, means, covariances)
 
-    def _linear(self, coefficients: Tensor) -> Tensor:
-        """Return Σ φ_p(z) w_p, (R, N, M, K), of coefficients (R, M, K, P)."""
-        starts, components = coefficients.shape[1:3]
-        product = self.statistics @ coefficients.flatten(1, 2).transpose(1, 2)
-        return product.unflatten(2, (starts, components))
+    def _coefficients(self, components: Components) -> Tensor:
+        """Return w (R, M, K, P), with w · φ(z) = log π_k + log N(z; μ_k, S_k)."""
+        factor = torch.linalg.cholesky_ex(components.covariances).L
+        precision = torch.cholesky_inverse(factor)
+        linear = (precision @ components.means.unsqueeze(-1)).squeeze(-1)
+        log_volume = factor.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
+        constant = components.log_weights - log_volume
+        constant = constant - 0.5 * (linear * components.means).sum(dim=-1)
+        constant = constant - 0.5 * self.z.shape[2] * math.log(2 * math.pi)
+        twice = torch.where(self.rows == self.columns, 0.5, 1.0)  # each pair i < j counts twice
+        quadratic = -twice * precision[..., self.rows, self.columns]
+        return torch.cat([quadratic, linear, constant.unsqueeze(-1)], dim=-1)
+
+    def _visit(self) -> Iterator[Tensor]:
+        """Yield φ(z), (R, n, P), of each chunk."""
+        return iter(self._kept) if self._kept else map(self._statistics, self._chunks)
+
+    def _statistics(self, z: Tensor) -> Tensor:
+        products = z[..., self.rows] * z[..., self.columns]
+        return torch.cat([products, z, torch.ones_like(z[..., :1])], dim=2)
+
+
+def _linear(statistics: Tensor, coefficients: Tensor) -> Tensor:
+    """Return w · φ(z), (R, n, M, K), of φ (R, n, P) and coefficients w (R, M, K, P)."""
+    product = statistics @ coefficients.flatten(1, 2).transpose(1, 2)
+    return product.unflatten(2, coefficients.shape[1:3])
+
+
+def _weighted(statistics: Tensor, r: Tensor) -> Tensor:
+    """Return Σ_n r_nk φ(z_n), (R, M, K, P), of φ (R, n, P) and r (R, n, M, K)."""
+    sums = statistics.transpose(1, 2) @ r.flatten(2)
+    return sums.unflatten(2, r.shape[2:]).movedim(1, -1)
+
+
+def _sum(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.stack(parts).sum(dim=0)
 
 
 def _run_em(
@@ -284,14 +347,12 @@ def _run_em(
     components, value = start, start.means.new_full(start.means.shape[:2], -math.inf)
     improving = torch.ones_like(value, dtype=torch.bool)
     for done in range(iterations):
-        log_joint = points.log_joint(components)
-        log_likelihood = log_joint.logsumexp(dim=-1, keepdim=True)
-        previous, value = value, log_likelihood.mean(dim=(1, 3))
+        previous = value
+        sums, value = points.expect(components)
         improving = improving & (value - previous > tolerance)
         if _may_ask(done, value.device) and not improving.any():
             break
-        r = (log_joint - log_likelihood).exp()
-        components = points.maximise(r, components.means).where(improving, components)
+        components = points.maximise(sums, components.means).where(improving, components)
     return points.unstandardised(components), value - points.scale.log().sum(dim=-1)
 
 

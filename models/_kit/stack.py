@@ -13,6 +13,7 @@ from ...methods.contract import Clusterer, Method, Random, Report, Shape, State,
 from .draws import Draws
 from .layers import replica
 from .loop import Clock, chunk_size, pack, unpack
+from .mixtures import some_of_many
 from .pretraining import Loss, NetworkPretraining, PretrainingConfig
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -248,10 +249,13 @@ class FittedMethod(Method, Random, ABC):
 
     @final
     def fit(self, x: Tensor) -> Iterator[Report]:
-        """Fit every replica and report once."""
+        """Fit every replica to at most 200,000 of the points x, and report once."""
         points = x.flatten(1)
         for _ in self.clock.count(self.stage, 1):
-            values = [self.fit_replica(r, points) for r in range(len(self.seeds))]
+            values = [
+                self.fit_replica(r, some_of_many(points, seed))
+                for r, seed in enumerate(self.seeds)
+            ]
             metrics = {self.metric: torch.stack(values)}
             yield Report(stage=self.stage, epoch=self.clock.epoch, metrics=metrics)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...errors import DataError
 from .draws import Draws
-from .mixtures import GaussianMixture, fit_kmeans, fit_mixture
+from .mixtures import GaussianMixture, fit_kmeans, fit_mixture, some_of_many
 from .neighbours import assortativity, neighbours
 
 _KMEANS_STARTS = 3
@@ -48,8 +48,10 @@ def kmeans_partition(x: Tensor, K: int, seed: int) -> Tensor:
         return _kmeans_on_device(x, K, seed)
     with warnings.catch_warnings():  # with fewer distinct points than clusters, some stay empty
         warnings.simplefilter("ignore")
-        fitted = KMeans(K, n_init=_KMEANS_STARTS, random_state=seed % 2**32).fit(x.numpy())
-    return torch.as_tensor(fitted.labels_, dtype=torch.int64)
+        fitted = KMeans(K, n_init=_KMEANS_STARTS, random_state=seed % 2**32)
+        fitted.fit(some_of_many(x, seed).numpy())
+    labels = fitted.labels_ if len(fitted.labels_) == len(x) else fitted.predict(x.numpy())
+    return torch.as_tensor(labels, dtype=torch.int64)
 
 
 def _kmeans_on_device(x: Tensor, K: int, seed: int) -> Tensor:

@@ -19,6 +19,7 @@ from tuner.models._kit.mixtures import (
     fit_kmeans,
     fit_mixture,
     refit_mixture,
+    some_of_many,
 )
 
 
@@ -188,6 +189,35 @@ def test_kmeans_is_scikit_learn_s() -> None:
         theirs = KMeans(3, n_init=10, random_state=0).fit(z[r].numpy())
         expected = theirs.cluster_centers_[theirs.cluster_centers_.sum(1).argsort()]
         np.testing.assert_allclose(centres[r][centres[r].sum(1).argsort()], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("covariance", ["full", "diag"])
+def test_points_in_chunks_fit_as_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, covariance: str
+) -> None:
+    z = blobs()
+
+    def fits() -> list[Tensor]:
+        fitted, value = fit_mixture(z, 3, Draws([1, 2]), starts=2, covariance=covariance)
+        mixture = GaussianMixture(2, 3, 3)
+        mixture.copy_from(fitted.select_start(torch.zeros(2, dtype=torch.long)))
+        again, _ = refit_mixture(z, mixture, covariance=covariance, iterations=1)
+        centres = fit_kmeans(z, 3, Draws([1, 2]), starts=2)
+        return [value, fitted.means, fitted.covariances, again.means, again.covariances, centres]
+
+    at_once = fits()
+    monkeypatch.setattr(mixtures, "_CHUNK", 70)  # the last chunk is smaller
+    torch.testing.assert_close(fits(), at_once)
+
+
+def test_many_points_are_represented_by_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.arange(50.0).unsqueeze(1)
+    assert some_of_many(x, 3) is x
+    monkeypatch.setattr(mixtures, "_MANY", 20)
+    some = some_of_many(x, 3).flatten()
+    assert len(set(some.tolist())) == 20
+    assert not torch.equal(some, some_of_many(x, 4).flatten())
+    torch.testing.assert_close(some, some_of_many(x, 3).flatten())
 
 
 def test_fits_that_ask_rarely_whether_they_converged_end_alike(
