@@ -1,7 +1,7 @@
 """Gaussian mixtures and k-means, stacked over replicas and starts and fitted in log space."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -337,7 +337,7 @@ def _weighted(statistics: Tensor, r: Tensor) -> Tensor:
     return sums.unflatten(2, r.shape[2:]).movedim(1, -1)
 
 
-def _sum(parts: Sequence[Tensor]) -> Tensor:
+def _sum(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.stack(parts).sum(dim=0)
 
 
