@@ -116,15 +116,25 @@ def train_epoch(step: Step, batches: Iterable[Tensor], *arguments: Tensor) -> di
     return step.mean()
 
 
+@torch.no_grad()
 def in_chunks(function: Callable[[Tensor], Tensor], x: Tensor, *, size: int = 4096) -> Tensor:
     """Apply a function to chunks of the points x and join the results along axis -2.
 
-    `size` is the number of points that suits a CPU; see `chunk_size` for a GPU.
+    `size` is the number of points that suits a CPU; see `chunk_size` for a GPU. No result outlives
+    its chunk: a list of them would keep the layers' large blocks from being used again, because
+    each would lie in the midst of the memory that the layers before it had given back.
     """
     size = chunk_size(x.device, size)
     if len(x) <= size:
         return function(x)
-    return torch.cat([function(chunk) for chunk in x.split(size)], dim=-2)
+    part = function(x[:size])
+    joined = part.new_empty(*part.shape[:-2], len(x), part.shape[-1])
+    for start in range(0, len(x), size):
+        if start:
+            part = function(x[start : start + size])
+        joined[..., start : start + size, :] = part
+        del part
+    return joined
 
 
 def chunk_size(device: torch.device, size: int = 4096) -> int:

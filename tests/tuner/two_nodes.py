@@ -156,9 +156,11 @@ class Node:
         command += ["--dashboard-agent-listen-port", str(free_port())]
         command += ["--temp-dir", str(folder), "--disable-usage-stats"]
         self.folder, self._log = folder, folder / "start.log"
+        # a token that an earlier Ray left in the home folder would be demanded from the driver
+        settings = os.environ | {"RAY_AUTH_MODE": "disabled"} | settings
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                command, cwd=folder, env=os.environ | settings, stdout=log, stderr=log
+                command, cwd=folder, env=settings, stdout=log, stderr=log
             )
 
     def wait(self) -> None:

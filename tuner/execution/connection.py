@@ -132,7 +132,10 @@ def connection_error(address: str, reason: str, *, stderr: str = "") -> ServiceE
     """
     reason = redact(" ".join(reason.split()))[:300].rstrip(". ")
     if "InvalidAuthToken" in stderr:
-        reason = "it rejects the token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
+        reason = (
+            "it rejects the token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH if the token "
+            "is not in ~/.ray/auth_token"
+        )
     return ServiceError(
         f"cannot connect to the Ray cluster at {redact(address)} ({reason}): "
         "check --address or RAY_ADDRESS, and `ray status` on its head node"

@@ -1,5 +1,6 @@
 """The pieces of a training loop: counted passes, whole batches, exact resumption."""
 
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -141,6 +142,20 @@ def test_chunks_answer_as_the_whole(size: int) -> None:
 
     assert torch.equal(in_chunks(answer, x, size=size), answer(x))
     assert max(shapes[:-1]) <= size
+
+
+def test_no_result_outlives_its_chunk() -> None:
+    results: list[weakref.ref[Tensor]] = []
+
+    def answer(chunk: Tensor) -> Tensor:
+        assert all(result() is None for result in results)
+        result = 2 * chunk
+        results.append(weakref.ref(result))
+        return result
+
+    x = torch.arange(20.0).reshape(10, 2)
+    assert torch.equal(in_chunks(answer, x, size=3), 2 * x)
+    assert len(results) == 4
 
 
 def test_a_gpu_takes_as_many_points_as_its_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
