@@ -81,7 +81,7 @@ def test_public_names_have_sections_and_an_example() -> None:
         assert ("\nParameters\n" in text) or ("\nAttributes\n" in text), name
 
 
-@pytest.mark.parametrize("name", ("Study", "Preparation", *FUNCTIONS))
+@pytest.mark.parametrize("name", ["Study", "Preparation", *FUNCTIONS])
 def test_every_parameter_is_documented(name: str) -> None:
     public = getattr(tuner, name)
     section = (inspect.getdoc(public) or "").partition("\nParameters\n----------\n")[2]
