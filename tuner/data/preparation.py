@@ -55,7 +55,7 @@ class Preparation:
     ('rowid', 'year')
     >>> tuner.Preparation(scale="log").scale
     Traceback (most recent call last):
-    tuner.errors.UsageError: --scale 'log' is not usable; did you mean 'log1p'?; choose one of ...
+    tuner.errors.UsageError: --scale 'log' is not usable; ...
     """
 
     columns: Sequence[str] = ()

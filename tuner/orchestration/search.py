@@ -62,6 +62,11 @@ def search(
         Whether to show the trials while they run, on stderr or below the cell of a notebook; by
         default wherever somebody can watch.
 
+    Returns
+    -------
+    Result
+        What was found, with the registered champion.
+
     Raises
     ------
     UnclusteredError
@@ -77,7 +82,11 @@ def search(
     >>> from sklearn.datasets import make_blobs
     >>> x, y = make_blobs(200, centers=3, cluster_std=0.5, random_state=1)
     >>> study = tuner.Study(
-    ...     methods=("gmm",), dataset=x, trials=5, fixed={"n_components": 3}, name="blobs"
+    ...     methods=("gmm",),
+    ...     dataset=x,
+    ...     trials=5,
+    ...     fixed={"n_components": 3},
+    ...     name="blobs",
     ... )
     >>> result = tuner.search(study)
     >>> result.counts
@@ -123,8 +132,17 @@ def resume(
         The name of the search.
     trials
         A new total number of trials, to add more.
-    session, callbacks, progress
+    session
+        Where and how it runs.
+    callbacks
+        Each is called with every trial that ends from now on.
+    progress
         As in `tuner.search`, which also has the errors.
+
+    Returns
+    -------
+    Result
+        What was found.
 
     Examples
     --------

@@ -40,6 +40,11 @@ def load(
     device
         Where the model computes, such as cuda.
 
+    Returns
+    -------
+    Model
+        A clusterer that takes raw data.
+
     Raises
     ------
     UsageError

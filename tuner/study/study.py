@@ -82,13 +82,13 @@ class Study:
     Examples
     --------
     >>> import tuner
-    >>> tuner.Study(methods=("gmvae", "em_vae"), dataset="digits", trials=50).replicas
+    >>> tuner.Study(methods=("gmvae", "em_vae"), trials=50).replicas
     3
-    >>> tuner.Study(methods=("gmm",), dataset="points.npz", fixed={"n_components": 10}).fixed
+    >>> tuner.Study(methods=("gmm",), fixed={"n_components": 10}).fixed
     {'n_components': 10}
     >>> tuner.Study(sampler="tpa")
     Traceback (most recent call last):
-    tuner.errors.UsageError: no sampler 'tpa'; did you mean 'tpe'?; choose one of tpe, gp, ...
+    tuner.errors.UsageError: no sampler 'tpa'; did you mean 'tpe'?; ...
     """
 
     methods: tuple[str, ...] = ("gmvae",)
