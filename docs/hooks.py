@@ -16,6 +16,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
+import notebooks  # noqa: E402
 from commands import reference  # noqa: E402
 
 BESIDE = {
@@ -34,6 +35,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages |= {name: ROOT / source for source, name in BESIDE.items()}
     for name, path in pages.items():
         files.append(File.generated(config, name, abs_src_path=str(path)))
+    for path in sorted((ROOT / "docs").glob("*.ipynb")):
+        shown = _led(notebooks.page(path), path.parent)
+        files.append(File.generated(config, _name(path), content=shown))
     for source in sorted({source for path in pages.values() for source in _sources(path)}):
         page = File.generated(config, _name(source), content=_shown(source))
         files.append(page)
@@ -44,9 +48,13 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Lead links to the pages of the site, and list the commands where they belong."""
     if page.file.abs_src_path is None:
         return markdown
-    folder = Path(page.file.abs_src_path).parent
-    markdown = LINK.sub(lambda link: _linked(link, folder), markdown)
+    markdown = _led(markdown, Path(page.file.abs_src_path).parent)
     return markdown.replace(COMMANDS, reference()) if COMMANDS in markdown else markdown
+
+
+def _led(markdown: str, folder: Path) -> str:
+    """Return a page with its links, written for a folder, led to pages of the site."""
+    return LINK.sub(lambda link: _linked(link, folder), markdown)
 
 
 def _sources(page: Path) -> Iterator[Path]:
@@ -60,8 +68,8 @@ def _sources(page: Path) -> Iterator[Path]:
 def _name(path: Path) -> str:
     """Return where the site has a file of the repository."""
     inside = path.relative_to(ROOT).as_posix()
-    if path.parent == ROOT / "docs" and path.suffix == ".md":
-        return path.name
+    if path.parent == ROOT / "docs" and path.suffix in (".md", ".ipynb"):
+        return f"{path.stem}.md"
     if path.is_relative_to(ROOT / "docs" / "static"):
         return path.relative_to(ROOT / "docs" / "static").as_posix()
     return BESIDE.get(inside, f"source/{inside}.md")

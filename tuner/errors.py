@@ -10,6 +10,10 @@ class TunerError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows: the sentence, without the calls that led to it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class NoUsableTrialError(TunerError):
     """No trial of the search found clusters."""

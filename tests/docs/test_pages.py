@@ -128,6 +128,7 @@ def test_every_page_has_a_place_in_the_site() -> None:
     nav = yaml.safe_load(text_of(DOCS / "mkdocs.yml").partition("\nnav:")[2].partition("\n\n")[0])
     names = {name for part in nav for name in leaves(part)}
     assert {page.name for page in DOCS.glob("*.md")} <= names
+    assert {f"{page.stem}.md" for page in DOCS.glob("*.ipynb")} <= names
 
 
 def leaves(part: Any) -> Iterator[str]:

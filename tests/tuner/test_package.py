@@ -22,9 +22,13 @@ def test_public_names():
     assert output_of(
         "import tuner; print(*tuner.__all__); print({*tuner.__all__} <= {*dir(tuner)})"
     ) == [
+        "Champion",
+        "Model",
         "Preparation",
+        "Result",
         "Study",
         "load",
+        "resume",
         "search",
         "True",
     ]

@@ -19,13 +19,43 @@ INFERRED = "inferred"
 class Preparation:
     """How raw data are read and turned into the numbers that methods are trained on.
 
-    `columns` are the only ones to use, `drop` those to leave out. `categories` are columns of
-    codes, which are no measurements, and `ordinal` gives the order of the categories of a column.
-    `missing` says what happens to points with missing values, and `missing_values` are further
-    values that mean missing, such as -999. `scale` is one of `SCALES`. `layer` is the layer of an
-    AnnData file, by default its X. `header` says whether the first row of a CSV file holds names,
-    by default where it is not made of numbers. `strict` refuses data that would only be warned
-    about.
+    Parameters
+    ----------
+    columns
+        The only columns of a table to use.
+    drop
+        Columns to leave out.
+    categories
+        Columns of codes, which are categories and no measurements.
+    ordinal
+        The categories of a column from lowest to highest.
+    missing
+        What happens to points with missing values: refuse, drop, mean or indicator.
+    missing_values
+        Further values that mean missing, such as -999.
+    scale
+        How numbers are scaled: auto, standard, robust, log1p, range, unit or none.
+    layer
+        The layer of an AnnData file, by default its X.
+    header
+        Whether the first row of a CSV file holds names, by default where it is not made of
+        numbers.
+    strict
+        Whether data that would only be warned about are refused.
+
+    Raises
+    ------
+    UsageError
+        If a value is not allowed, or a column is named twice.
+
+    Examples
+    --------
+    >>> import tuner
+    >>> tuner.Preparation(drop=("rowid", "year"), missing="mean").drop
+    ('rowid', 'year')
+    >>> tuner.Preparation(scale="log").scale
+    Traceback (most recent call last):
+    tuner.errors.UsageError: --scale 'log' is not usable; ...
     """
 
     columns: Sequence[str] = ()

@@ -11,6 +11,7 @@ from typing import Any, final
 
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.tune import ProgressReporter
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
@@ -167,3 +168,16 @@ class ControllerStopper(Stopper):
         with _aborting_on_error(self._controller):
             self._capacity.check(self._controller.search)
         return self._controller.close_reason is not None
+
+
+@final
+class SilentReporter(ProgressReporter):
+    """Shows nothing: in a notebook, Tune's own reporter clears the output of the cell."""
+
+    def should_report(self, trials: Any, done: bool = False) -> bool:
+        """Return False."""
+        del trials, done
+        return False
+
+    def report(self, trials: Any, done: bool, *sys_info: Any) -> None:
+        """Do nothing."""

@@ -38,6 +38,7 @@ from .adapters import (
     ControllerScheduler,
     ControllerSearcher,
     ControllerStopper,
+    SilentReporter,
     every_loss_retried,
 )
 from .connection import connecting
@@ -217,6 +218,7 @@ class Cluster:
                     storage_path=folder,
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     stop=ControllerStopper(controller, self._capacity),
+                    progress_reporter=SilentReporter(),
                     verbose=0,
                 ),
             ).fit()

@@ -51,10 +51,12 @@ class View(ABC):
 
 def view(stream: TextIO) -> View:
     """Return a live view in a notebook or a terminal with cursor control, else a plain one."""
+    if in_notebook():
+        from .notebook import NotebookView
+
+        return NotebookView()
     if is_live(stream):
-        # in a notebook, rich writes to the cell and not to the stream
-        file = None if in_notebook() else stream
-        return LiveView(Console(file=file, markup=False, emoji=False, highlight=False))
+        return LiveView(Console(file=stream, markup=False, emoji=False, highlight=False))
     return PlainView(stream)
 
 

@@ -18,9 +18,34 @@ if TYPE_CHECKING:
 class Champion:
     """The registered version of a search's best clusterer.
 
-    `score` is its objective on the test split with the 95 % `interval`, empty where the split is
-    too small for one, `trial` the number of its trial, and `confidence` the share of random halves
-    of the test points in which it scores at least as high as the runner-up.
+    Attributes
+    ----------
+    name, version
+        Those of the registered model.
+    uri
+        What `tuner.load` and MLflow load it by.
+    promoted
+        Whether it is now the champion of its name.
+    score
+        Its objective on the test split.
+    interval
+        The 95 % interval of the score, empty where the test split is too small for one.
+    n_components
+        Its number of clusters K.
+    trial
+        The number of its trial.
+    confidence
+        The share of random halves of the test points in which it scores at least as high as the
+        runner-up, None where that was not tested.
+    tracking_uri
+        The MLflow that has it.
+
+    Examples
+    --------
+    >>> result.champion.uri
+    'models:/data@champion'
+    >>> result.champion.load().predict(x[:3]).shape
+    (3,)
     """
 
     name: str
@@ -49,16 +74,56 @@ class Champion:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The outcome of a search.
+    """The outcome of a search, which a notebook shows as a table.
 
-    `counts` holds the number of trials by state, `best` the best trial, and `champion` the
-    registered version with its score on the test split and whether it was promoted. It is None
-    where the data show no clusters, and nothing was registered. `pending` says why the champion
-    is not registered yet, and is None once that is settled. `finalists` hold mean and sd over
-    fresh seeds, `baselines` the scores of k-means and Louvain on the same graph. `structure` is
-    the test for clusters, `components` the score by number of clusters and the number chosen.
-    `audit` says how well the choice without labels did, and is None without labels. `stopped`
-    says why the search ended before the `asked` trials, and is None where it ran them all.
+    Attributes
+    ----------
+    search
+        The name of the search.
+    counts
+        The number of trials, in all and by state.
+    best
+        The best trial: number, method, params, score and its sd over the replicas.
+    champion
+        The registered version, None where the data show no clusters and nothing was registered.
+    audit
+        How well the choice without labels did, None without labels.
+    seconds
+        How long the search took.
+    tracking_uri
+        The MLflow that has its runs and models.
+    finalists
+        The best configurations with mean and sd over fresh seeds.
+    baselines
+        The scores of k-means and Louvain on the same graph.
+    structure
+        The test for clusters.
+    components
+        The score by number of clusters, the number chosen, and those that are plausible.
+    notes
+        What else is to be known of the choice.
+    pending
+        Why the champion is not registered yet, None once that is settled.
+    stopped
+        Why the search ended before the `asked` trials, None where it ran them all.
+    asked
+        How many trials were asked for.
+
+    Examples
+    --------
+    After the example of `tuner.search`:
+
+    >>> result
+    Result('blobs', trials=5, best=..., champion='models:/data@champion')
+    >>> result.trials()[["number", "state", "method"]].head(2)
+       number     state method
+    0       0  COMPLETE    gmm
+    1       1  COMPLETE    gmm
+    >>> len(result.study.trials)  # an Optuna study
+    5
+    >>> clusterer = result.champion.load()
+    >>> clusterer.predict(x).shape
+    (200,)
     """
 
     search: str
@@ -77,6 +142,18 @@ class Result:
     stopped: str | None = None
     asked: int | None = None
     storage: str | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        champion = "None" if self.champion is None else repr(self.champion.uri)
+        return (
+            f"Result({self.search!r}, trials={self.counts['total']}, "
+            f"best={self.best['score']:.3f}, champion={champion})"
+        )
+
+    def __str__(self) -> str:
+        from .result_facts import facts_text, result_facts
+
+        return facts_text(result_facts(self))
 
     @property
     def is_unclustered(self) -> bool:

@@ -43,6 +43,12 @@ def result_facts(result: Result) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
+def facts_text(facts: Sequence[tuple[str, str]]) -> str:
+    """Return facts as lines of text."""
+    width = max(len(name) for name, _ in facts)
+    return "\n".join(f"{name:{width}}  {text}" for name, text in facts)
+
+
 def facts_html(facts: Sequence[tuple[str, str]]) -> str:
     """Return facts as a table for a notebook."""
     rows = "".join(

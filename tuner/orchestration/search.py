@@ -2,17 +2,13 @@
 
 import contextlib
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..data.formats import memory
 from ..errors import (
     DiskError,
     InterruptedSearchError,
-    NameTakenError,
     NoUsableTrialError,
     ServiceError,
     SyncError,
@@ -24,14 +20,13 @@ from ..ledger.ledger import Ledger
 from ..ledger.storage import name_taken, names_in, opened
 from ..redaction import redact
 from ..study.plan import Plan, prepare
-from ..study.record import SCHEMA
-from ..study.slugs import slug
 from ..study.study import Study
 from ..tracking import Tracker, check
 from .controller import SearchController
+from .creation import created, summary_lines, with_stored_data
 from .finalize import Finalizer
-from .locations import Locations, store_data
-from .plans import DATA_FOLDER, plan_of, search_spaces
+from .locations import Locations
+from .plans import DATA_FOLDER, plan_of
 from .projection import open_tracker, run_records
 from .registration import is_settled, settled
 from .result import Result
@@ -40,7 +35,7 @@ from .session import Session, watched
 from .snapshot import TrialCallback
 
 if TYPE_CHECKING:
-    from ..training.places import Place
+    pass
 
 _SYNC_SECONDS = 60.0
 _INTERRUPTED_SYNC_SECONDS = 3.0
@@ -55,11 +50,47 @@ def search(
 ) -> Result:
     """Run a study to its end and return what it found; the champion is in the registry.
 
-    Each of the `callbacks` is called with every trial that ends. `progress` shows the trials while
-    they run, on stderr or in the notebook; by default, wherever somebody can watch. Raises
-    TunerError, with the command that goes on where the search can be resumed, UnclusteredError
-    where the data show no clusters, and SyncError where MLflow did not receive everything; the
-    last two hold the result.
+    Parameters
+    ----------
+    study
+        What is searched.
+    session
+        Where and how it runs, by default on this machine with the places of the command line.
+    callbacks
+        Each is called with every trial that ends; what it raises ends the search.
+    progress
+        Whether to show the trials while they run, on stderr or below the cell of a notebook; by
+        default wherever somebody can watch.
+
+    Returns
+    -------
+    Result
+        What was found, with the registered champion.
+
+    Raises
+    ------
+    UnclusteredError
+        If the data show no clusters. It holds the result.
+    SyncError
+        If MLflow did not receive everything. It holds the result.
+    TunerError
+        Another one; it has the command that goes on where the search can be resumed.
+
+    Examples
+    --------
+    >>> import tuner
+    >>> from sklearn.datasets import make_blobs
+    >>> x, y = make_blobs(200, centers=3, cluster_std=0.5, random_state=1)
+    >>> study = tuner.Study(
+    ...     methods=("gmm",),
+    ...     dataset=x,
+    ...     trials=5,
+    ...     fixed={"n_components": 3},
+    ...     name="blobs",
+    ... )
+    >>> result = tuner.search(study)
+    >>> result.counts
+    {'total': 5, 'complete': 5, 'pruned': 0, 'failed': 0}
     """
     with watched(session, callbacks, progress) as session:
         return _search(study, session)
@@ -75,10 +106,10 @@ def _search(study: Study, session: Session) -> Result:
         if study.name in taken:  # refused before anything is written to MLflow
             raise name_taken(str(study.name))
         if not isinstance(study.dataset, str):
-            plan = _with_stored_data(plan, session.locations.artifacts / DATA_FOLDER)
+            plan = with_stored_data(plan, session.locations.artifacts / DATA_FOLDER)
         check(session.locations.tracking_uri)  # before the search exists in the ledger
-        plan, ledger = _created(plan, taken, session.locations)
-        for line in _summary_lines(plan, session.locations):
+        plan, ledger = created(plan, taken, session.locations)
+        for line in summary_lines(plan, session.locations):
             session.on_message(line)
         return _clustered(_drive(plan, ledger, session, interrupts), session.locations)
 
@@ -91,10 +122,33 @@ def resume(
     callbacks: Sequence[TrialCallback] = (),
     progress: bool | None = None,
 ) -> Result:
-    """Continue a search where it stopped; `trials` may raise the number of its trials.
+    """Continue a search where it stopped; one that has ended returns its result.
 
     One that ended with fewer trials than it was asked for goes on to all of them.
-    The other arguments, and what is raised, are those of `search`.
+
+    Parameters
+    ----------
+    name
+        The name of the search.
+    trials
+        A new total number of trials, to add more.
+    session
+        Where and how it runs.
+    callbacks
+        Each is called with every trial that ends from now on.
+    progress
+        As in `tuner.search`, which also has the errors.
+
+    Returns
+    -------
+    Result
+        What was found.
+
+    Examples
+    --------
+    >>> import tuner
+    >>> tuner.resume("blobs").counts["total"]
+    5
     """
     with watched(session, callbacks, progress) as session:
         return _resume(name, session, trials)
@@ -117,38 +171,6 @@ def _resume(name: str, session: Session, trials: int | None) -> Result:
         if trials > ledger.size:
             _grow(ledger, trials)
         return _clustered(_drive(plan, ledger, session, interrupts), session.locations)
-
-
-def _created(plan: Plan, taken: Collection[str], locations: Locations) -> tuple[Plan, Ledger]:
-    """Create a search in the ledger, with the next free name unless it was given one."""
-    given, taken = plan.study.name, set(taken)
-    while True:
-        name = given or _unused_name(plan, taken)
-        plan = replace(plan, study=replace(plan.study, name=name))
-        try:
-            return plan, Ledger.create(locations.storage, name, _record(plan))
-        except NameTakenError:
-            if given:
-                raise
-            taken.add(name)  # another search has just taken it
-
-
-def _record(plan: Plan) -> dict[str, Any]:
-    """Return what the ledger records of a search that begins."""
-    return {
-        "study": plan.study.to_mapping(),
-        "identity": plan.identity(),
-        "searched": search_spaces(plan.outline),
-        "data": plan.outline.data.to_mapping(),
-        "preparation": {
-            "description": plan.dataset.description,
-            "notes": list(plan.dataset.notes),
-            "warnings": list(plan.dataset.warnings),
-        },
-        "code_version": version("tuner"),
-        "trials": plan.study.trials,
-        "schema": SCHEMA,
-    }
 
 
 def _checked_size(ledger: Ledger, trials: int | None) -> int:
@@ -189,13 +211,6 @@ def _settled(plan: Plan, ledger: Ledger, result: Result, locations: Locations) -
     except ServiceError as error:
         result = replace(result, pending=str(error))
     return _synced(result, locations, is_synced=True)
-
-
-def _with_stored_data(plan: Plan, folder: "Place") -> Plan:
-    """Write data given in memory to a file, from which the search can be resumed."""
-    study = plan.study
-    path, labels = store_data(partial(memory.save, study.dataset, study.labels), folder)
-    return replace(plan, study=replace(study, dataset=path, labels=labels))
 
 
 def _clustered(result: Result, locations: Locations) -> Result:
@@ -334,27 +349,3 @@ def _time_limit(controller: SearchController, seconds: float | None) -> Iterator
         yield
     finally:
         timer.cancel()
-
-
-def _summary_lines(plan: Plan, locations: Locations) -> list[str]:
-    study, data = plan.study, plan.dataset
-    return [
-        f"search {study.name}: {', '.join(study.methods)} on {data.name} ({len(data.train):,} + "
-        f"{len(data.test):,} points), {study.trials} trials of {study.replicas} replicas",
-        f"data: {data.description}",
-        f"ledger {redact(locations.storage)}, MLflow {redact(locations.tracking_uri)}, files "
-        f"{locations.artifacts / str(study.name)}",
-        *(f"note: {note}" for note in data.notes),
-        *(f"warning: {warning}" for warning in data.warnings),
-    ]
-
-
-def _unused_name(plan: Plan, taken: Collection[str]) -> str:
-    """Return METHOD-DATA-n with the first n that makes it unused."""
-    methods = plan.study.methods
-    first = methods[0] if len(methods) == 1 else "several"
-    stem = f"{first}-{slug(plan.dataset.name)}"
-    n = 1
-    while f"{stem}-{n}" in taken:
-        n += 1
-    return f"{stem}-{n}"

@@ -28,11 +28,38 @@ _FORMS = "models:/NAME@champion, models:/NAME/3, runs:/RUN_ID/PATH, or the folde
 def load(
     uri: str | Path, *, tracking_uri: str | None = None, device: torch.device | str = "cpu"
 ) -> Model:
-    """Return the model at `uri`, with its checksums verified, using the installed code.
+    """Return a model, with its checksums verified, using the installed code.
 
-    `uri` is models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME (its champion),
-    runs:/RUN_ID/PATH, or a folder on a disk or in an object store. `tracking_uri` defaults to
-    MLflow's own setting.
+    Parameters
+    ----------
+    uri
+        models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME (its champion), runs:/RUN_ID/PATH,
+        or a folder on a disk or in an object store.
+    tracking_uri
+        Where MLflow is, by default its own setting (MLFLOW_TRACKING_URI).
+    device
+        Where the model computes, such as cuda.
+
+    Returns
+    -------
+    Model
+        A clusterer that takes raw data.
+
+    Raises
+    ------
+    UsageError
+        If there is no such model.
+    CheckpointError
+        If its files are damaged, or made by a newer version.
+    ServiceError
+        If MLflow does not respond.
+
+    Examples
+    --------
+    >>> import tuner
+    >>> clusterer = tuner.load("models:/data@champion")
+    >>> clusterer.n_components
+    3
     """
     text = str(uri)
     if text.startswith(("models:", "runs:")):

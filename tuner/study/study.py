@@ -32,14 +32,63 @@ _BOUNDS = {
 class Study:
     """The description of one search: what is searched and how trials are scored.
 
-    `dataset` is the name of a built-in one, the path of a file or folder, or data in memory: a
-    data frame, a mapping of columns, or an array of points. `labels` names the column of a table
-    that holds the classes, or holds those of an array. `preparation` says how the data are
-    encoded and scaled.
+    Parameters
+    ----------
+    methods
+        Names of the methods to search, or ``("all",)``.
+    dataset
+        The name of a built-in dataset, the path of a file or folder, or data in memory: a data
+        frame, a mapping of columns, or an array of points (N, …).
+    labels
+        The column of a table that holds the classes, or the classes (N,) of an array. They are
+        used for audits, never for training.
+    trials
+        How many configurations are tried.
+    replicas
+        How many seeds each trial trains side by side; its score is their mean.
+    epochs
+        The most passes of a trial over the data, by default what the method sets.
+    objective
+        What is maximised: separation, modularity, elbo, or one that compares with labels (acc,
+        nmi, ami, ari).
+    use_labels
+        Whether an objective that compares with labels is allowed.
+    sampler
+        What proposes trials: tpe, gp, cmaes, qmc, random, grid or nsga2.
+    scheduler
+        What stops trials early: asha, hyperband, median or none.
+    seed
+        The seed of the sampler, and of all that is trained.
+    preparation
+        How the data are read, encoded and scaled.
+    fixed
+        Settings that are not searched. A key ``METHOD.SETTING`` applies to one method only.
+    spaces
+        Entries of search spaces to override, as documents in the format of a space file.
+    finalists
+        How many of the best configurations are trained again.
+    finalist_seeds
+        On how many fresh seeds.
+    name
+        The name of the search, by default one that is free.
+    register
+        The name of the model in the registry, by default that of the dataset.
 
-    `fixed` settings are not searched. A key `METHOD.SETTING` applies to one method only. `spaces`
-    overrides entries of the methods' search spaces, by documents in the format of a space file.
-    `epochs` limits the passes of a trial over the data, and `replicas` is its number of seeds.
+    Raises
+    ------
+    UsageError
+        If a value is not allowed. Data, methods and search spaces are checked by `tuner.search`.
+
+    Examples
+    --------
+    >>> import tuner
+    >>> tuner.Study(methods=("gmvae", "em_vae"), trials=50).replicas
+    3
+    >>> tuner.Study(methods=("gmm",), fixed={"n_components": 10}).fixed
+    {'n_components': 10}
+    >>> tuner.Study(sampler="tpa")
+    Traceback (most recent call last):
+    tuner.errors.UsageError: no sampler 'tpa'; did you mean 'tpe'?; ...
     """
 
     methods: tuple[str, ...] = ("gmvae",)

@@ -46,9 +46,40 @@ Raw = Any  # arrays and data frames, of several libraries
 class Model:
     """A clusterer with the preprocessor of its data and the settings it was trained with.
 
-    `labels_used` says whether labels influenced the choice of this model. Raw data are like the
-    training data and in their units: arrays (N, *shape) or flat, (N, F), or tables such as data
-    frames, whose columns are found by name if the training data had names.
+    Raw data are like the training data and in their units: arrays (N, *shape) or flat, (N, F), or
+    tables such as data frames, whose columns are found by name if the training data had names.
+
+    Attributes
+    ----------
+    method, config
+        The name of the method and its settings.
+    clusterer
+        What the method trained, for points that are encoded and scaled.
+    preprocessor
+        What encodes and scales raw data.
+    labels_used
+        Whether labels influenced the choice of this model.
+
+    Raises
+    ------
+    DataError
+        By all methods that take raw data, if these are not like the training data.
+    UsageError
+        By methods that this clusterer does not have: kmeans cannot `sample`.
+
+    Examples
+    --------
+    >>> import tuner
+    >>> clusterer = tuner.load("models:/data@champion")
+    >>> clusterer
+    Model('gmm', n_components=3, shape=(2,))
+    >>> clusterer.predict(x).shape, clusterer.predict_proba(x).shape
+    ((200,), (200, 3))
+    >>> clusterer.sample(cluster=0, n=4).shape
+    (4, 2)
+    >>> clusterer.predict([[1.0, 2.0, 3.0]])
+    Traceback (most recent call last):
+    tuner.errors.DataError: ...
     """
 
     def __init__(
@@ -99,9 +130,18 @@ class Model:
         return self.preprocessor.invert(scaled.reshape(-1, *self.shape))
 
     def sample(self, cluster: int, n: int, seed: int = 0) -> Any:
-        """Return n new points of one cluster, in the form and units of raw data.
+        """Return new points of one cluster, in the form and units of raw data.
 
         These are a data frame if the training data had names of columns, else (n, *shape).
+
+        Parameters
+        ----------
+        cluster
+            The cluster, from 0 to K - 1.
+        n
+            The number of points.
+        seed
+            The same seed draws the same points.
         """
         if not isinstance(self.clusterer, Generates):
             raise self._unsupported("draw new points", Generates)
@@ -113,7 +153,15 @@ class Model:
         return self.preprocessor.invert(scaled.reshape(n, *self.shape))
 
     def traverse(self, cluster: int, steps: int) -> Any:
-        """Return `steps` points of one cluster with varying style, in the form of raw data."""
+        """Return points of one cluster with varying style, in the form and units of raw data.
+
+        Parameters
+        ----------
+        cluster
+            The cluster, from 0 to K - 1.
+        steps
+            The number of points, at least 2.
+        """
         if not isinstance(self.clusterer, Traverses):
             raise self._unsupported("vary the style of points", Traverses)
         self._check_cluster(cluster)
