@@ -5,6 +5,7 @@
 runs the command in an empty folder. The picture names no font that would have to be fetched.
 """
 
+import io
 import os
 import re
 import shlex
@@ -35,6 +36,7 @@ def output_of(command: list[str]) -> str:
                 written += part
         except OSError:  # the other end of a terminal has closed it
             pass
+        os.close(reader)
         if process.wait() != 0:
             sys.exit(f"{shlex.join(command)} ended with {process.returncode}")
     # MLflow's database is named as one in the current folder, whatever that is here
@@ -43,7 +45,7 @@ def output_of(command: list[str]) -> str:
 
 def drawn(command: list[str], output: str) -> str:
     """Return the SVG of a command and its output."""
-    console = Console(record=True, width=_COLUMNS, file=open(os.devnull, "w"))  # noqa: SIM115
+    console = Console(record=True, width=_COLUMNS, file=io.StringIO())
     console.print(Text.from_ansi(output), end="")
     svg = console.export_svg(title=shlex.join(command))
     return _FACES.sub("", svg).replace("Fira Code, monospace", _FONT)
