@@ -162,6 +162,11 @@ def locations(
     return found
 
 
+def storage_url(storage: str | None) -> str:
+    """Return where the ledger is, which is all that some commands need."""
+    return locations(storage, None, None, used=("storage",)).storage
+
+
 def tracking_uri(tracking: str | None) -> str:
     """Return where MLflow is, which is all that some commands need."""
     return locations(None, tracking, None, used=("tracking_uri",)).tracking_uri

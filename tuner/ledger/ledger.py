@@ -12,6 +12,7 @@ trial is written together with its parameters, in one transaction.
 
 import json
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -25,6 +26,7 @@ from ..errors import LeaseError, ServiceError
 from ..study.record import upgraded
 from .attributes import insert_attribute
 from .failures import told
+from .labels import note_attributes, trial_labels
 from .lease import Lease
 from .proposals import preset_params, propose
 from .records import Cut, State, Suggestion, TrialRecord, trial_record
@@ -52,6 +54,13 @@ OptunaStudy = optuna.Study
 def optuna_study(url: str, name: str) -> OptunaStudy:
     """Return the Optuna study of a search, for reading."""
     return optuna.load_study(study_name=name, storage=open_search(url, name))
+
+
+def _name_value(study: OptunaStudy, record: Mapping[str, Any]) -> None:
+    """Tell Optuna's own tools what the value of a trial is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([str(record.get("study", {}).get("objective", "value"))])
 
 
 @final
@@ -85,6 +94,7 @@ class Ledger:
             # a study without a record was never started
             if not insert_attribute(storage.engine, study._study_id, RECORD, dict(record)):
                 raise name_taken(name)
+            _name_value(study, record)
         return cls(storage, name)
 
     @classmethod
@@ -106,6 +116,16 @@ class Ledger:
         with self._told():
             stored = retried(lambda _: self._storage.get_study_user_attrs(self._study_id))
         return stored.get(key)
+
+    def annotate(self, text: str, *, replace: bool) -> None:
+        """Set the note that optuna-dashboard shows, unless somebody has edited it.
+
+        Without `replace`, only a search without a note gets one.
+        """
+        with self._told():
+            stored = retried(lambda _: self._storage.get_study_system_attrs(self._study_id))
+        for key, value in note_attributes(text, stored, replace=replace).items():
+            self._write(partial(self._set_study_attribute, key, value))
 
     def resize(self, trials: int) -> None:
         """Change the number of trials N."""
@@ -152,6 +172,9 @@ class Ledger:
         if unfinished_only or number >= self.size:
             return None
         suggestion = self._suggestion(self._asked(number), attempt=0)
+        settings = {**self._plan.branches[suggestion.method].base, **suggestion.params}
+        for key, value in trial_labels(suggestion.method, settings).items():
+            self._memory.set_trial_user_attr(number, key, value)
         self._write_new_trial(number)
         return suggestion
 

@@ -41,8 +41,10 @@ def open_tracker(
     tags = plan_tags(outline)
     if version := ledger.record.get("code_version"):
         tags["code_version"] = version
+    description = search_description(outline)
+    ledger.annotate(description, replace=False)
     return tracker, tracker.open(
-        tags=tags, params=params, data=outline.data, description=search_description(outline)
+        tags=tags, params=params, data=outline.data, description=description
     )
 
 

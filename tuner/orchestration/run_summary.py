@@ -22,8 +22,9 @@ def log_result(
 ) -> list[str]:
     """Finish the parent run with a result's scores and audit, its tags, plots and report.
 
-    `folder` holds the files of the search. Without a champion the plots are those of the first
-    finalist. Return an error message for a report that failed, which stops nothing.
+    The ledger has the description too, as a note. `folder` holds the files of the search.
+    Without a champion the plots are those of the first finalist. Return an error message for a
+    report that failed, which stops nothing.
     """
     rank = result.shown
     pictures = finalist_pictures(folder, rank)
@@ -32,10 +33,12 @@ def log_result(
             plots.save(plots.components(result.components), pictures / "score_by_k.png")
             upload(pictures, finalist_folder(folder, rank) / "pictures")
     report, faults = report_file(ledger, result, folder)
+    found = result_description(result)
+    ledger.annotate(f"{tracker.description}\n\n{found}", replace=True)
     tracker.finish(
         metrics=_metrics(result),
         tags=_tags(result),
-        description=result_description(result),
+        description=found,
         artifacts=pictures,
         report=report,
     )

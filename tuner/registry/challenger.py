@@ -81,6 +81,8 @@ def register_challenger(
             "labels_used": plan.study.use_labels,
             "data_fingerprint": dataset.fingerprint,
         },
+        metrics={"score/champion": challenger.score},
+        data=(dataset.name, dataset.fingerprint),
         description=render_card(model, _card_data(challenger, plan, score_interval, audit)),
         example=raw[:_EXAMPLES],
     )

@@ -18,6 +18,7 @@ from ..tracking.run_data import folder_digest, prefixed
 from ..training.saved_model import Model
 from .alias_lock import AliasLock, abandoned
 from .bundle import upload
+from .lineage import link
 
 T = TypeVar("T")
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
@@ -105,12 +106,15 @@ class Registry:
         name: str,
         run_id: str,
         tags: Mapping[str, Scalar],
+        metrics: Mapping[str, float],
+        data: tuple[str, str],
         description: str,
         example: Any,
     ) -> Version:
         """Log a model to a run and register it, or return its version if it is already registered.
 
-        `example` is a few raw points, `description` the model card. Two models are the same if
+        `metrics` are those of the model on `data`, which has a name and a fingerprint. `example`
+        is a few raw points, `description` the model card. Two models are the same if
         their files and their searches are.
         """
         if _NAME.fullmatch(name) is None or name.endswith(_LOCK_SUFFIX):
@@ -137,6 +141,11 @@ class Registry:
                 tags=own,
                 description=description,
                 model_id=model_id,
+            )
+        )
+        self._call(
+            lambda: link(
+                self._client, model_id, (name, created.version), run_id, metrics=metrics, data=data
             )
         )
         return self.version(name, int(created.version))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast, final
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 
 from . import run_data
 from .records import RunRecord
@@ -15,6 +15,7 @@ from .run_data import MetricPoint
 # pruning is not a failure, so the run is FINISHED; the tag tuner.state distinguishes it from a
 # complete one
 _STATUS = {"RUNNING": "RUNNING", "COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
+_PICTURES = "pictures"  # a folder, so that the report is the first file
 _MAX_BATCH = 1000  # metrics that MLflow accepts in one call
 
 
@@ -38,6 +39,7 @@ class _ChildRun:
     tags: dict[str, str]
     params: set[str]
     points: set[tuple[str, int]] | None
+    has_data: bool
 
 
 class _Fenced:
@@ -55,7 +57,8 @@ class _Fenced:
 class RunWriter:
     """Brings the runs of a search up to date with their records.
 
-    `fence` is called before each call to MLflow, and raises where nothing may be written any more.
+    `data` is what they were trained on. `fence` is called before each call to MLflow, and raises
+    where nothing may be written any more.
     """
 
     def __init__(
@@ -64,11 +67,12 @@ class RunWriter:
         parent: Run,
         search: str,
         *,
+        data: DatasetInput,
         is_new: bool,
         fence: Callable[[], None],
     ) -> None:
         self._client = cast(MlflowClient, _Fenced(client, fence))
-        self._parent, self._search = parent, search
+        self._parent, self._search, self._data = parent, search, data
         self._children: dict[str, _ChildRun] | None = {} if is_new else None
         self._doubles: list[str] = []
 
@@ -97,6 +101,9 @@ class RunWriter:
         is_ending = child.status == "RUNNING" != status
         if not changed and not is_ending and status != "RUNNING":
             return
+        if not child.has_data:
+            self._client.log_inputs(child.run_id, [self._data])
+            child.has_data = True
         if record.artifacts is not None and (is_ending or "tuner.artifacts" in changed):
             self._client.log_artifacts(child.run_id, str(record.artifacts))
         self._log_child(child, record, changed, is_ending=is_ending)
@@ -144,7 +151,7 @@ class RunWriter:
                 run_name=run_data.run_name(record),
             )
             self._children[record.key] = _ChildRun(
-                run.info.run_id, "RUNNING", dict(tags), set(), set()
+                run.info.run_id, "RUNNING", dict(tags), set(), set(), has_data=False
             )
         return self._children[record.key]
 
@@ -162,7 +169,8 @@ class RunWriter:
             )
             for run in page:
                 tags, params = dict(run.data.tags), set(run.data.params)
-                child = _ChildRun(run.info.run_id, run.info.status, tags, params, None)
+                has_data = bool(run.inputs and run.inputs.dataset_inputs)
+                child = _ChildRun(run.info.run_id, run.info.status, tags, params, None, has_data)
                 if children.setdefault(tags.get("tuner.key", ""), child) is not child:
                     self._doubles.append(child.run_id)
             token = page.token
@@ -172,7 +180,7 @@ class RunWriter:
     def _write_parent(self, summary: SearchSummary) -> None:
         run = self._client.get_run(self._parent.info.run_id)
         if summary.artifacts is not None:
-            self._client.log_artifacts(run.info.run_id, str(summary.artifacts))
+            self._client.log_artifacts(run.info.run_id, str(summary.artifacts), _PICTURES)
         if summary.report is not None:
             self._client.log_artifact(run.info.run_id, str(summary.report))
         new = {k: v for k, v in summary.metrics.items() if run.data.metrics.get(k) != v}

@@ -1,13 +1,11 @@
 """Logs a search to MLflow in the background."""
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, final
 
-from mlflow.entities import Dataset as DatasetEntity
-from mlflow.entities import DatasetInput, InputTag, Run
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from ..errors import LeaseError
@@ -15,6 +13,7 @@ from ..methods.config import Scalar
 from . import run_data
 from .availability import long_timeouts, tracking_error
 from .connection import connect, get_or_create_experiment
+from .datasets import dataset_input
 from .outbox import Outbox
 from .records import RunRecord
 from .run_writer import RunWriter, SearchSummary, log_new
@@ -45,7 +44,7 @@ class Tracker:
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         self._uri, self._experiment, self._search = uri, experiment, search
         self._files = files
-        self._description = ""
+        self._description = self._page = ""
         self._client = connect(uri)
         self._fence = fence
         self._writer: RunWriter | None = None
@@ -70,11 +69,22 @@ class Tracker:
                 parent, is_new = self._get_or_create_parent(tags, params, data)
             except MlflowException as error:
                 raise tracking_error(self._uri, error) from None
+        self._page = f"#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}"
         self._writer = RunWriter(
-            self._client, parent, self._search, is_new=is_new, fence=self._fence
+            self._client,
+            parent,
+            self._search,
+            data=dataset_input(data),
+            is_new=is_new,
+            fence=self._fence,
         )
         self._outbox = Outbox(self._send, is_permanent=_is_permanent)
         return str(parent.info.run_id)
+
+    @property
+    def description(self) -> str:
+        """What the search searches, as it was given to `open`."""
+        return self._description
 
     def log(self, record: RunRecord) -> None:
         """Queue a record: a running trial is written within 5 seconds, any other at once."""
@@ -93,9 +103,10 @@ class Tracker:
     ) -> None:
         """Queue the outcome of the search for the parent run, and add to its description.
 
-        `artifacts` is a folder, and `report` one more file, which is stored beside its files.
+        `artifacts` is a folder of pictures, and `report` a file, which the description links to.
         """
-        whole = "\n\n".join(filter(None, [self._description, description]))
+        link = f"[Report of the search]({self._page}/artifacts/{report.name})" if report else ""
+        whole = "\n\n".join(filter(None, [link, self._description, description]))
         own = run_data.prefixed(tags) | run_data.described(whole)
         self._get_outbox().put(_SEARCH, SearchSummary(metrics, own, artifacts, report, status))
 
@@ -157,20 +168,8 @@ class Tracker:
             own |= run_data.described(self._description)
         log_new(client, run, tags=own, params=run_data.as_text(params))
         if run.inputs is None or not run.inputs.dataset_inputs:
-            client.log_inputs(run.info.run_id, [_dataset_input(data)])
+            client.log_inputs(run.info.run_id, [dataset_input(data)])
         return run, not found
-
-
-def _dataset_input(data: "DataSummary") -> DatasetInput:
-    profile = {"train": data.train, "test": data.test, "shape": data.shape}
-    entity = DatasetEntity(
-        name=data.name,
-        digest=data.fingerprint[:32],  # MLflow stores at most 36 characters
-        source_type="tuner",
-        source=json.dumps({"name": data.name, "sha256": data.fingerprint}),
-        profile=json.dumps(profile),
-    )
-    return DatasetInput(entity, [InputTag("mlflow.data.context", "train")])
 
 
 def _is_permanent(error: Exception) -> bool:

@@ -29,11 +29,11 @@ _BYTES_PER_SECOND = 1e6
 _AWS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and AWS_ENDPOINT_URL"
 _GOOGLE = "GOOGLE_APPLICATION_CREDENTIALS"
 _AZURE = "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"
-_KINDS = {  # by scheme: the package, the extra that installs it, and the variables that it reads
-    "s3": ("s3fs", "s3", _AWS),
-    "gs": ("gcsfs", "gcs", _GOOGLE),
-    "abfs": ("adlfs", "azure", _AZURE),
-    "abfss": ("adlfs", "azure", _AZURE),
+_KINDS = {  # by scheme: the package, and the variables that it reads
+    "s3": ("s3fs", _AWS),
+    "gs": ("gcsfs", _GOOGLE),
+    "abfs": ("adlfs", _AZURE),
+    "abfss": ("adlfs", _AZURE),
 }
 SCHEMES = frozenset(_KINDS)
 _OPTIONS = {
@@ -56,7 +56,7 @@ def check_url(url: str, *, flag: str) -> None:
     if parts.scheme not in _KINDS:
         schemes = ", ".join(f"{scheme}://" for scheme in sorted({*_KINDS, "file"}))
         raise UsageError(f"{flag} {shown!r} is not a folder: give a path, or a URL with {schemes}")
-    package, extra, variables = _KINDS[parts.scheme]
+    package, variables = _KINDS[parts.scheme]
     container, at, account = parts.netloc.rpartition("@")
     is_azure = package == "adlfs"  # abfs://container@account.dfs.core.windows.net/folder
     if (at and not is_azure) or ":" in container or parts.query or parts.fragment:
@@ -71,7 +71,7 @@ def check_url(url: str, *, flag: str) -> None:
     if find_spec(package) is None:
         raise UsageError(
             f"{flag} {shown!r} needs the package {package}, which is not installed: "
-            f"pip install 'tuner[{extra}]'"
+            f"pip install {package}"
         )
 
 
@@ -183,7 +183,7 @@ def _shown(url: str) -> str:
 
 
 def _variables(url: str) -> str:
-    return _KINDS[urlsplit(url).scheme][2]
+    return _KINDS[urlsplit(url).scheme][1]
 
 
 def _has_dots(path: str) -> bool:

@@ -236,6 +236,13 @@ def _registered(registry, model, tags):
     run = registry.version("blobs", 1).run_id
     example = np.zeros((2, 4))
     made = registry.register(
-        model, name="blobs", run_id=run, tags=tags, description="", example=example
+        model,
+        name="blobs",
+        run_id=run,
+        tags=tags,
+        metrics={},
+        data=("blobs", "f" * 64),
+        description="",
+        example=example,
     )
     return made.number

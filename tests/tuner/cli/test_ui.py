@@ -1,8 +1,18 @@
+import json
 import os
+import shutil
+import signal
 import socket
+import subprocess
 import sys
+import urllib.request
 
 import pytest
+
+from tests.tuner.in_process import finished_search
+from tests.tuner.mlflow_store import OLD_LOADER, wait_for
+
+pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 
 
 @pytest.fixture
@@ -63,3 +73,58 @@ def test_a_port_in_use_is_refused(tuner, execv_calls, here):
     assert ran.code == 2
     assert "is in use" in ran.error_message
     assert execv_calls == []
+
+
+def test_a_missing_ledger_is_refused(tuner, here):
+    ran = tuner("ui", "--dashboard", "optuna")
+    assert ran.code == 2
+    assert f"there is no file {here}/tuner.db" in ran.error_message
+    assert "set --storage" in ran.error_message
+    assert not list(here.iterdir())
+
+
+def test_a_missing_dashboard_is_named(tuner, here, monkeypatch):
+    shutil.copy(ledger_file(), here / "tuner.db")
+    monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
+    ran = tuner("ui", "--dashboard", "optuna")
+    assert ran.code == 2
+    assert "pip install optuna-dashboard" in ran.error_message
+
+
+def test_the_optuna_dashboard_refuses_a_port_in_use(tuner, here):
+    pytest.importorskip("optuna_dashboard")
+    shutil.copy(ledger_file(), here / "tuner.db")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ran = tuner("ui", "--dashboard", "optuna", "--port", taken.getsockname()[1])
+    assert ran.code == 2
+    assert "is in use" in ran.error_message
+
+
+def test_the_optuna_dashboard_ends_with_ctrl_c(here):
+    pytest.importorskip("optuna_dashboard")
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tuner", "ui", "--dashboard", "optuna", "--port", str(port)],
+        # by a variable, as whatever holds a password must be
+        env=os.environ | {"TUNER_STORAGE": f"sqlite:///{ledger_file()}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        text=True,
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/dashboard")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=30) as answer:
+            assert json.load(answer)["study_summaries"][0]["study_name"] == "done"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (0, "")
+    assert err == f"http://127.0.0.1:{port} (press Ctrl-C to stop)\n"
+
+
+def ledger_file():
+    return finished_search().locations.storage.removeprefix("sqlite:///")

@@ -54,6 +54,8 @@ def registered(registry, model, run_id, name, search="search"):
         name=name,
         run_id=run_id,
         tags={"search": search, "trial": 3, "interval": "0.81 to 0.86"},
+        metrics={"score/champion": 0.5},
+        data=("points", "f" * 64),
         description="# A card",
         example=raw_points()[:3],
     )
@@ -114,6 +116,20 @@ def test_the_run_shows_the_model(uri, register, run_id, name):
     assert own.params["method"] == "gmm"
 
 
+def test_the_model_leads_to_its_version_its_data_and_its_run(uri, register, run_id, name):
+    version = register()
+    outputs = connect(uri).get_run(run_id).outputs.model_outputs
+    logged = [connect(uri).get_logged_model(output.model_id) for output in outputs]
+    (own,) = [each for each in logged if each.name == name]
+    assert json.loads(own.tags["mlflow.modelVersions"]) == [
+        {"name": name, "version": version.number}
+    ]
+    (metric,) = own.metrics
+    assert (metric.key, metric.value, metric.run_id) == ("score/champion", 0.5, run_id)
+    assert (metric.dataset_name, metric.dataset_digest) == ("points", "ffffffff")
+    assert own.source_run_id == run_id
+
+
 def test_the_same_model_of_a_search_is_registered_once(registry, register, name):
     assert register().number == register().number == 1
     assert register("another search").number == 2
@@ -124,7 +140,14 @@ def test_invalid_names_are_refused(registry, model, run_id):
     for bad in ("a/b", "", "ä", "x" * 65, ".hidden", "x.promotion"):
         with pytest.raises(UsageError, match="is not a valid model name"):
             registry.register(
-                model, name=bad, run_id=run_id, tags={}, description="", example=raw_points()[:1]
+                model,
+                name=bad,
+                run_id=run_id,
+                tags={},
+                metrics={},
+                data=("points", "f" * 64),
+                description="",
+                example=raw_points()[:1],
             )
 
 

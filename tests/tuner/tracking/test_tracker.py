@@ -321,7 +321,32 @@ def test_the_outcome_is_written_to_the_search(uri, search, tmp_path):
     assert run.data.tags["tuner.best_trial"] == "3"
     assert history(uri, run, "best/score") == [(0, 0.9)]
     stored = [file.path for file in connect(uri).list_artifacts(parent)]
-    assert stored == ["curves.png", "report.html"]
+    assert stored == ["pictures", "report.html"], "no file is above the report"
+    experiment = run.info.experiment_id
+    assert run.data.tags["mlflow.note.content"].startswith(
+        f"[Report of the search](#/experiments/{experiment}/runs/{parent}/artifacts/report.html)"
+    )
+
+
+def test_every_run_has_its_data(uri, search):
+    parent = write(uri, search, record(), record(key="trial 4", number=4, state="FAIL"))
+    write(uri, search, record())  # what has them gets no others
+    runs = [connect(uri).get_run(parent), *children(uri, parent)]
+    named = [
+        [(i.dataset.name, len(i.dataset.digest)) for i in r.inputs.dataset_inputs] for r in runs
+    ]
+    assert named == 3 * [[("digits", 8)]]
+
+
+def test_a_run_of_an_earlier_version_gets_its_data(uri, search):
+    tracker, parent = opened(uri, search)
+    assert tracker.close(30)
+    client, made = connect(uri), record(state="RUNNING")
+    own = {"tuner.key": made.key, "mlflow.parentRunId": parent}
+    client.create_run(client.get_run(parent).info.experiment_id, tags=own)
+    write(uri, search, record())
+    (run,) = children(uri, parent)
+    assert len(run.inputs.dataset_inputs) == 1
 
 
 def test_artifacts_are_stored_next_to_the_database(uri, tmp_path, monkeypatch, search):

@@ -26,7 +26,7 @@ def read_h5ad(path: Path, labels: str | None, where: str, preparation: Preparati
         import anndata
     except ModuleNotFoundError:
         raise UsageError(
-            f"{where} needs the package anndata, which is not installed: install tuner[h5ad]"
+            f"{where} needs the package anndata, which is not installed: pip install anndata"
         ) from None
     with _reading(where):
         _require_own_data(path, where)

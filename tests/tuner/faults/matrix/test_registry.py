@@ -70,7 +70,14 @@ def register(uri: str, files: Path, search: str) -> int:
     run = client.create_run(experiment).info.run_id
     model, example = fitted_model("gmm"), raw_points()[:3]
     version = Registry(uri).register(
-        model, name=NAME, run_id=run, tags={"search": search}, description="", example=example
+        model,
+        name=NAME,
+        run_id=run,
+        tags={"search": search},
+        metrics={"score/champion": 0.5},
+        data=("blobs", "f" * 64),
+        description="",
+        example=example,
     )
     return int(version.number)
 
