@@ -26,7 +26,6 @@ Command = Callable[..., str]
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build an sdist from a copy of the sources and a wheel from the sdist, in one folder."""
-    pytest.importorskip("build")
     source = tmp_path_factory.mktemp("source")
     for name in NEEDED:
         if (ROOT / name).is_dir():
