@@ -161,8 +161,10 @@ class _Experience:
 
     def like(self, row: "TrialRow", u: float) -> float:
         """Return the seconds of another trial like this one."""
-        share = self._shares_of(row).draw(u)
-        return row.passes * share * self.rate(row) + self.overhead
+        passes = row.passes * self._shares_of(row).draw(u)
+        if row.pace is None or not row.seconds or passes <= row.epoch:
+            return passes * self.rate(row) + self.overhead
+        return row.seconds + (passes - row.epoch) * row.pace + self.overhead
 
     def rest(self, row: "TrialRow", u: float, now: float) -> float:
         """Return the seconds that a running trial still needs."""

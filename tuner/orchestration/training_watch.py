@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, final
 from ..training.evaluations import Evaluation
 from .progress import View
 from .progress.events import Evaluated, Stage, Started
+from .progress.words import times
 from .snapshot import SearchSnapshot, TrialRow
 from .time_left import pace_of
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from ..study.plan import Plan
     from ..training.places import Place
 
-TRAINING = Stage(name="training", text="training")
 DRAWING = Stage(name="pictures", text="testing the models and drawing the best one")
 _SHOWN = ("train/loss", "score/clusters_in_use", "audit/hungarian")
 
@@ -41,8 +41,9 @@ class TrainingWatch:
     def __call__(self, evaluation: Evaluation) -> None:
         """Show an evaluation, and after the last one what follows."""
         self._marks.append((evaluation.epoch, evaluation.seconds))
-        self._view.show(Evaluated(evaluation, evaluation_line(evaluation)))
-        self._tell(evaluation.epoch, evaluation.passes, evaluation)
+        snapshot = self._snapshot(evaluation)
+        text = f"{evaluation_line(evaluation)}; {times(snapshot)}"
+        self._view.show(Evaluated(evaluation, text, snapshot))
         if evaluation.finished:
             self._view.show(DRAWING)
 
@@ -53,7 +54,6 @@ class TrainingWatch:
             view.log(f"note: {note}")
         for warning in data.warnings:
             view.log(f"warning: {warning}")
-        view.log(f"training {self._method} on {data.name} with {replicas} replicas in {folder}")
         view.show(
             Started(
                 name=None,
@@ -64,24 +64,25 @@ class TrainingWatch:
                 folder=str(folder),
             )
         )
-        view.show(TRAINING)
-        self._tell(0, plan.passes, None)
+        what = f"training {self._method} on {data.name} with {replicas} replicas in {folder}"
+        view.show(Stage(name="training", text=what))
 
-    def _tell(self, epoch: int, passes: int, evaluation: Evaluation | None) -> None:
-        now = self._clock() - self._began
+    def _snapshot(self, evaluation: Evaluation) -> SearchSnapshot:
+        now, pace = self._clock() - self._began, pace_of(self._marks)
         row = TrialRow(
             number=0,
             method=self._method,
             state="RUNNING",
-            value=None if evaluation is None else evaluation.value,
-            sd=0.0 if evaluation is None else evaluation.sd,
-            epoch=epoch,
-            passes=passes,
-            seconds=0.0 if evaluation is None else evaluation.seconds,
-            pace=pace_of(self._marks),
+            value=evaluation.value,
+            sd=evaluation.sd,
+            epoch=evaluation.epoch,
+            passes=evaluation.passes,
+            # up to the first evaluation it is not known what was spent on the start
+            seconds=0.0 if pace is None else evaluation.seconds,
+            pace=pace,
             at=now,
         )
-        self._view.update(SearchSnapshot(total=1, rows=(row,), seconds=now, finished_before=0))
+        return SearchSnapshot(total=1, rows=(row,), seconds=now, finished_before=0)
 
 
 def evaluation_line(evaluation: Evaluation) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ...training.evaluations import Evaluation
-    from ..snapshot import TrialRow
+    from ..snapshot import SearchSnapshot, TrialRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +73,14 @@ class Usage:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A training without a search has been evaluated; `text` shows it on a line."""
+    """A training without a search has been evaluated; `text` shows it on a line.
+
+    The training is the only trial of `snapshot`.
+    """
 
     evaluation: "Evaluation"
     text: str
+    snapshot: "SearchSnapshot"
 
 
 Event = Started | Stage | Usage | Evaluated

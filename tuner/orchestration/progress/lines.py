@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO, final
 from ...errors import TunerError
 from ...interrupts import received
 from .base import View
-from .events import Evaluated, Event, Stage, Started, Usage
+from .events import STAGES, Evaluated, Event, Stage, Started, Usage
 from .words import MAX_BEST, line, running_rows, stage_line
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class PlainView(View):
         """Write a stage that begins, and how far it is if a line is due."""
         match event:
             case Stage():
-                if self._pace.is_due_in(event):
+                # the first stage may refuse what it reads, in one sentence that stands alone
+                if self._pace.is_due_in(event) and event.name != STAGES[0]:
                     self.log(stage_line(event, self._pace.seconds_in_stage))
             case Evaluated():
                 self.log(event.text)
@@ -81,7 +82,7 @@ class JsonView(View):
             "ended",
             exit_code=_exit_code(error),
             error=None if error is None else _one_line(error),
-            seconds=round(self._clock() - self._started, 3),
+            seconds=_rounded(self._clock() - self._started),
         )
 
     def update(self, snapshot: "SearchSnapshot") -> None:
@@ -98,8 +99,8 @@ class JsonView(View):
             failures=snapshot.failures(),
             running=[_running(row) for row in running_rows(snapshot)],
             best=[_running(row) for row in snapshot.best(MAX_BEST)],
-            seconds=snapshot.seconds,
-            seconds_left=snapshot.eta,
+            seconds=_rounded(snapshot.seconds),
+            seconds_left=_rounded(snapshot.eta),
             usage=None if self._usage is None else asdict(self._usage),
         )
 
@@ -112,14 +113,19 @@ class JsonView(View):
                 if self._pace.is_due_in(event):
                     self._write_stage(event)
             case Evaluated():
-                self._write("evaluation", **asdict(event.evaluation))
+                left = _rounded(event.snapshot.eta)
+                self._write("evaluation", **asdict(event.evaluation), seconds_left=left)
             case Usage():
                 self._usage = event
 
     def ended(self, row: "TrialRow") -> None:
         """Write how a trial has ended."""
         self._write(
-            "trial", **_running(row), state=row.state, reason=row.reason, seconds=row.seconds
+            "trial",
+            **_running(row),
+            state=row.state,
+            reason=row.reason,
+            seconds=_rounded(row.seconds),
         )
 
     def log(self, text: str) -> None:
@@ -134,8 +140,8 @@ class JsonView(View):
             done=stage.done,
             total=stage.total,
             running=[_running(row) for row in stage.rows],
-            seconds=self._pace.seconds_in_stage,
-            seconds_left=stage.seconds_left,
+            seconds=_rounded(self._pace.seconds_in_stage),
+            seconds_left=_rounded(stage.seconds_left),
         )
 
     def _write(self, event: str, **values: Any) -> None:
@@ -209,6 +215,10 @@ def _running(row: "TrialRow") -> dict[str, Any]:
         "value": row.value,
         "sd": row.sd,
     }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _finite(value: Any) -> Any:

@@ -74,6 +74,7 @@ class LiveView(View):
                 self._usage = event
             case Evaluated():
                 self.log(event.text)
+                self.update(event.snapshot)
 
     def ended(self, row: "TrialRow") -> None:
         """Do nothing: the next snapshot has the trial."""

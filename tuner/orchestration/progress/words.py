@@ -62,12 +62,14 @@ def left(seconds: float | None, elapsed: float = 0.0) -> str:
 
 def usage_text(usage: "Usage") -> str:
     """Return what is in use."""
-    parts = [f"memory {_of(usage.memory, usage.memory_total)}"]
+    parts = [f"memory {_gib(usage.memory, usage.memory_total)}"]
     if usage.gpus:
         name = "GPU" if usage.gpus == 1 else f"{usage.gpus} GPUs"
-        busy = "" if usage.gpu_busy is None else f" {usage.gpu_busy:.0%} busy"
-        parts.append(f"{name} {_of(usage.gpu_memory, usage.gpu_memory_total)}{busy}")
-    parts += [f"{used:g} of {total:g} {kind}s" for kind, (used, total) in usage.cluster.items()]
+        busy = "" if usage.gpu_busy is None else f" at {usage.gpu_busy:.0%}"
+        parts.append(f"{name} {_gib(usage.gpu_memory, usage.gpu_memory_total)}{busy}")
+    if usage.cluster:
+        kinds = [f"{used:g}/{total:g} {kind}s" for kind, (used, total) in usage.cluster.items()]
+        parts.append(f"cluster {' '.join(kinds)}")
     return ", ".join(parts)
 
 
@@ -99,5 +101,5 @@ def _label(row: "TrialRow") -> str:
     return f"{row.number} {row.method}"
 
 
-def _of(used: float, total: float) -> str:
-    return f"{used / _GIB:.1f} of {total / _GIB:.1f} GiB"
+def _gib(used: float, total: float) -> str:
+    return f"{used / _GIB:.3g}/{total / _GIB:.3g} GiB"
