@@ -39,6 +39,7 @@ class _RunningTrial:
     evaluations: list[Evaluation] = field(default_factory=list)
     logged_at: float = -math.inf
     is_resumed: bool = False
+    is_whole: bool = True  # or an earlier attempt made some of the passes, in unknown seconds
     passes: int = 0
     started: float = field(default_factory=time.monotonic)
     marks: list[tuple[int, float]] = field(default_factory=list)
@@ -57,8 +58,7 @@ class _RunningTrial:
     def row(self, state: State, *, at: float, reason: str | None = None) -> TrialRow:
         """Return the row of this trial, `at` seconds after the driver's start."""
         last, spent = self.last, time.monotonic() - self.started
-        # the seconds of a later attempt are those of a part of its passes
-        seconds = 0.0 if last is None or self.spec.attempt else last.seconds
+        seconds = 0.0 if last is None or not self.is_whole else last.seconds
         return TrialRow(
             number=self.spec.number,
             method=self.spec.method,
@@ -250,6 +250,7 @@ class SearchController(TrialController):
         if suggestion.attempt > 0:
             trial.evaluations = read_evaluations(place(trial.spec.folder))
             trial.is_resumed = True
+            trial.is_whole = not trial.evaluations
         return trial.spec
 
     def _spec(self, suggestion: Suggestion) -> TrialSpec:

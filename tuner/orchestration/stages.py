@@ -63,7 +63,8 @@ def finals_of(study: "Study", device: str) -> Finals:
 def expected_finalist(trial: "TrialRecord", plan: "Plan", cost: float) -> TrialRow:
     """Return the row of a finalist that begins, whose trial says what a pass will take."""
     row = TrialRow.from_record(trial, passes=passes_of(plan, trial))
-    pace = row.seconds / row.epoch * cost if row.seconds and row.epoch else None
+    seconds = trial.outcome.get("seconds", 0.0)
+    pace = seconds / row.epoch * cost if seconds and row.epoch else None
     return replace(
         row, state="RUNNING", value=None, sd=0.0, epoch=0, pace=pace, seconds=0.0, reason=None
     )

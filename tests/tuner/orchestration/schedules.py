@@ -103,7 +103,7 @@ class Schedule:
             overhead=self.overhead if has_ended else None,
         )
 
-    def moments(self, n: int = 40) -> Iterator[SearchSnapshot]:
+    def moments(self, n: int = 24) -> Iterator[SearchSnapshot]:
         """Yield the search at moments from its first ended trial to the last one."""
         for k in range(1, n):
             found = self.snapshot(self.trials_end * k / n)

@@ -51,7 +51,7 @@ def by_work(moment):
 def test_of_equal_trials_the_time_left_is_exact(workers, overhead):
     schedule = same(24, workers=workers, overhead=overhead)
     moments = list(schedule.moments())
-    assert len(moments) > 20
+    assert len(moments) > 15
     for moment in moments:
         assert moment.eta == pytest.approx(schedule.end - moment.seconds, abs=1.0 + 1.5 * overhead)
 
@@ -77,7 +77,7 @@ def test_a_slow_last_trial_has_the_time_that_it_takes_itself():
     [
         (lambda s: Schedule(drawn(60, seed=s, methods=ONE, half_pruned=False), 1), 0.1, 0.9),
         (lambda s: Schedule(drawn(60, seed=s, methods=ONE, half_pruned=True), 4, 2.0), 0.12, 0.9),
-        (lambda s: Schedule(drawn(60, seed=s, methods=TWO, half_pruned=True), 4, 2.0), 0.22, 0.9),
+        (lambda s: Schedule(drawn(60, seed=s, methods=TWO, half_pruned=True), 4, 2.0), 0.22, 0.97),
         (lambda s: Schedule(drawn(16, seed=s, methods=TWO, half_pruned=True), 8, 2.0), 0.12, 0.4),
         (
             lambda s: Schedule(drawn(12, seed=s, methods=ONE, half_pruned=True), 4, 2.0, FINALS),
