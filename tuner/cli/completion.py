@@ -18,6 +18,7 @@ import typer
 Completer = Callable[[typer.Context, str], list[str]]
 _PREFIX = "models:/"
 _BREAKS = frozenset(":=@")  # characters at which bash, unlike other shells, divides words
+_OFFERED = "@"  # and the one that it expects to get again
 
 
 def _silent(complete: Completer) -> Completer:
@@ -119,7 +120,7 @@ def bash_words(words: Sequence[str], current: int) -> tuple[list[str], int, str]
         glued = is_break and index > 1
         if index == current:
             position = len(joined) - 1
-    return joined, position, kept
+    return joined, position, kept.removesuffix(_OFFERED)
 
 
 def run_for_bash(run: Callable[[], Any]) -> Any:
