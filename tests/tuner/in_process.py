@@ -62,6 +62,9 @@ class Cluster:
         data = self.dataset
         return functools.partial(cloud_test, data.train, fingerprint=data.fingerprint)
 
+    def in_use(self) -> dict[str, tuple[float, float]]:
+        return {}
+
     def run(self, controller: Any) -> None:
         shared, done = trial_data(self.dataset, self.graph), 0
         while controller.close_reason is None and (spec := controller.next_trial()) is not None:
@@ -75,9 +78,10 @@ class Cluster:
                 signal.raise_signal(signal.SIGINT)
 
     def train_finalists(
-        self, specs: Any, test_graph: Any, *, labels_used: bool
+        self, specs: Any, test_graph: Any, *, labels_used: bool, on_wait: Any
     ) -> Iterator[Finalist]:
         for rank, spec in specs.items():
+            on_wait()
             yield fit_finalist(
                 spec, rank, self.dataset, self.graph, test_graph, labels_used=labels_used
             )

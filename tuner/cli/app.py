@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ import typer
 from ..errors import TunerError, UsageError, did_you_mean
 from ..interrupts import received
 from . import (
+    completion,
     config_file,
     data,
     doctor,
@@ -26,6 +28,7 @@ from . import (
     search_report,
     train,
     ui,
+    viewing,
 )
 from .options import SWITCH
 
@@ -94,11 +97,17 @@ def run(arguments: Sequence[str]) -> int:
     if not _debugs():
         for library in _LOUD:  # an error has its traceback in debugging only
             logging.getLogger(library).setLevel(logging.CRITICAL + 1)
+    command = partial(
+        typer.main.get_command(app).main,
+        list(arguments),
+        prog_name="tuner",
+        standalone_mode=False,
+    )
     try:
-        code = typer.main.get_command(app).main(
-            list(arguments), prog_name="tuner", standalone_mode=False
-        )
+        code = completion.run_for_bash(command) if _completes_for_bash() else command()
         sys.stdout.flush()
+    except viewing.ToldError as error:
+        return error.exit_code
     except TunerError as error:
         output.show_error(str(error))
         return error.exit_code
@@ -123,25 +132,19 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _completes_for_bash() -> bool:
+    return os.environ.get("_TUNER_COMPLETE") == "complete_bash"
+
+
 def _debugs() -> bool:
     return os.environ.get("TUNER_DEBUG") == "1"
 
 
 def _defaults(context: typer.Context) -> tuple[dict[str, dict[str, object]], str]:
     """Return the defaults from the file in the current folder, by command, and its name."""
-    parameters = {
-        name: {
-            option.removeprefix("--").replace("-", "_"): parameter
-            for parameter in command.params
-            for option in parameter.opts
-            if option.startswith("--")
-        }
-        for name, command in context.command.commands.items()  # type: ignore[attr-defined]
-    }
-    flags = {
-        name: {flag: bool(getattr(p, "is_flag", False)) for flag, p in own.items()}
-        for name, own in parameters.items()
-    }
+    commands = context.command.commands  # type: ignore[attr-defined]
+    parameters = config_file.parameters_of(commands)
+    flags = config_file.switches_of(parameters)
     found, source = config_file.read(_current_folder(), flags)
     defaults = {
         command: {parameters[command][flag].name: value for flag, value in own.items()}

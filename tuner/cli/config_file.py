@@ -23,6 +23,27 @@ _MAX_BYTES = 1 << 20
 _REPEATABLE = ("set", "space", "ordinal", "missing_value")
 
 
+def parameters_of(commands: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the parameter behind every flag of every command, as `read` names flags."""
+    return {
+        name: {
+            option.removeprefix("--").replace("-", "_"): parameter
+            for parameter in command.params
+            for option in parameter.opts
+            if option.startswith("--")
+        }
+        for name, command in commands.items()
+    }
+
+
+def switches_of(parameters: Mapping[str, Mapping[str, Any]]) -> Flags:
+    """Return which of these flags are switches."""
+    return {
+        name: {flag: bool(getattr(p, "is_flag", False)) for flag, p in own.items()}
+        for name, own in parameters.items()
+    }
+
+
 def read(folder: Path, flags: Flags) -> tuple[dict[str, dict[str, Any]], str]:
     """Return the defaults of every command, and the file they come from.
 

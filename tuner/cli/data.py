@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from . import values
+from . import completion, values
 from .options import (
     DEFAULTS,
     Categories,
@@ -33,6 +33,7 @@ Source = Annotated[
     Argument(
         metavar="DATA",
         help="File or folder of images, or name of a built-in dataset.",
+        autocompletion=completion.datasets,
         show_default=False,
     ),
 ]

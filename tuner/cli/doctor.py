@@ -1,17 +1,10 @@
 """The command that checks the records of a search."""
 
-from typing import Annotated
-
-from typer import Argument, Exit
+from typer import Exit
 
 from . import values
-from .options import Artifacts, Json, Storage, Tracking
+from .options import AnySearch, Artifacts, Json, Storage, Tracking
 from .output import log, show, show_json, show_table
-
-AnySearch = Annotated[
-    str | None,
-    Argument(metavar="NAME", help="Name of the search.", show_default="all searches"),
-]
 
 
 def doctor(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from . import values
+from . import completion, values
 from .options import SWITCH, Json, Tracking
 from .output import log, show, show_facts, show_json, show_table
 
@@ -13,13 +13,31 @@ if TYPE_CHECKING:
     from ..registry import Version
 
 OneMethod = Annotated[
-    str, Argument(metavar="NAME", help="Name of the method.", show_default=False)
+    str,
+    Argument(
+        metavar="NAME",
+        help="Name of the method.",
+        autocompletion=completion.method,
+        show_default=False,
+    ),
 ]
 AnyMethod = Annotated[
-    str | None, Argument(metavar="NAME", help="Name of the method.", show_default="all methods")
+    str | None,
+    Argument(
+        metavar="NAME",
+        help="Name of the method.",
+        autocompletion=completion.method,
+        show_default="all methods",
+    ),
 ]
 AnyModel = Annotated[
-    str | None, Argument(metavar="NAME", help="Name of the model.", show_default="all models")
+    str | None,
+    Argument(
+        metavar="NAME",
+        help="Name of the model.",
+        autocompletion=completion.models,
+        show_default="all models",
+    ),
 ]
 Markdown = Annotated[
     bool, Option("--markdown", metavar=SWITCH, help="Print the table as Markdown.")

@@ -1,11 +1,12 @@
-"""Flags shared by several commands."""
+"""Flags and arguments shared by several commands."""
 
 from typing import Annotated
 
-from typer import Option
+from typer import Argument, Option
 
 from ..data.preparation import MISSING, SCALES
 from ..study.study import OBJECTIVES, SAMPLERS, SCHEDULERS, Study
+from . import completion
 
 DEFAULTS = Study()
 METHOD = DEFAULTS.methods[0]
@@ -15,14 +16,6 @@ _STUDY, _DATA = "Study options", "Data options"
 _EXECUTION, _STORAGE = "Execution options", "Storage options"
 
 
-def _complete_methods(incomplete: str) -> list[str]:
-    """Complete the last name in a comma-separated list of methods."""
-    from ..methods import catalog
-
-    head, comma, last = incomplete.rpartition(",")
-    return [head + comma + name for name in catalog.names() if name.startswith(last)]
-
-
 Methods = Annotated[
     str,
     Option(
@@ -30,7 +23,7 @@ Methods = Annotated[
         "-m",
         metavar="METHODS",
         help="Comma-separated methods to search, or 'all' (see `tuner methods`).",
-        autocompletion=_complete_methods,
+        autocompletion=completion.methods,
         rich_help_panel=_STUDY,
     ),
 ]
@@ -42,6 +35,7 @@ Data = Annotated[
         metavar="NAME|PATH",
         help="Built-in dataset (see `tuner datasets`), folder of images, or .npy, .npz, .csv, "
         ".parquet, .arrow, .feather or .h5ad file.",
+        autocompletion=completion.datasets,
         rich_help_panel=_STUDY,
     ),
 ]
@@ -97,6 +91,7 @@ Missing = Annotated[
         "--missing",
         metavar="NAME",
         help=f"What to do about missing values: {', '.join(MISSING)}.",
+        autocompletion=completion.one_of(MISSING),
         rich_help_panel=_DATA,
     ),
 ]
@@ -115,6 +110,7 @@ Scale = Annotated[
         "--scale",
         metavar="NAME",
         help=f"How values are scaled: {', '.join(SCALES)}.",
+        autocompletion=completion.one_of(SCALES),
         rich_help_panel=_DATA,
     ),
 ]
@@ -197,6 +193,7 @@ Objective = Annotated[
         "--objective",
         metavar="NAME",
         help=f"Objective to maximise: {', '.join(OBJECTIVES)}.",
+        autocompletion=completion.one_of(OBJECTIVES),
         rich_help_panel=_STUDY,
     ),
 ]
@@ -215,6 +212,7 @@ Sampler = Annotated[
         "--sampler",
         metavar="NAME",
         help=f"Algorithm that proposes trials: {', '.join(SAMPLERS)}.",
+        autocompletion=completion.one_of(SAMPLERS),
         rich_help_panel=_EXECUTION,
     ),
 ]
@@ -224,6 +222,7 @@ Scheduler = Annotated[
         "--scheduler",
         metavar="NAME",
         help=f"Algorithm that stops poor trials early: {', '.join(SCHEDULERS)}.",
+        autocompletion=completion.one_of(SCHEDULERS),
         rich_help_panel=_EXECUTION,
     ),
 ]
@@ -287,6 +286,7 @@ Register = Annotated[
         "--register",
         metavar="NAME",
         help="Name of the registered model.",
+        autocompletion=completion.models,
         show_default="name of the dataset",
         rich_help_panel=_STUDY,
     ),
@@ -334,5 +334,36 @@ Tracking = Annotated[
         show_default="./mlflow.db",
         rich_help_panel=_STORAGE,
     ),
+]
+OneSearch = Annotated[
+    str,
+    Argument(
+        metavar="NAME",
+        help="Name of the search.",
+        autocompletion=completion.searches,
+        show_default=False,
+    ),
+]
+AnySearch = Annotated[
+    str | None,
+    Argument(
+        metavar="NAME",
+        help="Name of the search.",
+        autocompletion=completion.searches,
+        show_default="all searches",
+    ),
+]
+Progress = Annotated[
+    str,
+    Option(
+        "--progress",
+        metavar="MODE",
+        help="How progress is shown: auto, live, plain, json (lines) or quiet.",
+        autocompletion=completion.progress_modes,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    Option("--quiet", "-q", metavar=SWITCH, help="Same as --progress quiet: errors and result."),
 ]
 Json = Annotated[bool, Option("--json", metavar=SWITCH, help="Print the result as JSON.")]

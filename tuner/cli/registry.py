@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from ..errors import UsageError
-from . import values
+from . import completion, values
 from .options import SWITCH, Header, Json, Layer, Storage, Tracking
 from .output import log, show, show_json
 
@@ -17,14 +17,29 @@ if TYPE_CHECKING:
 _BYTES_PER_VALUE = 40  # of a sample: as drawn, in raw units, encoded and in a table
 
 ModelName = Annotated[
-    str, Argument(metavar="NAME", help="Name of the registered model.", show_default=False)
+    str,
+    Argument(
+        metavar="NAME",
+        help="Name of the registered model.",
+        autocompletion=completion.models,
+        show_default=False,
+    ),
 ]
-Number = Annotated[int, Argument(metavar="VERSION", help="Version number.", show_default=False)]
+Number = Annotated[
+    int,
+    Argument(
+        metavar="VERSION",
+        help="Version number.",
+        autocompletion=completion.versions,
+        show_default=False,
+    ),
+]
 Source = Annotated[
     str,
     Argument(
         metavar="MODEL",
         help="Registered model (models:/NAME@champion or models:/NAME/3) or folder of a model.",
+        autocompletion=completion.model_uris,
         show_default=False,
     ),
 ]

@@ -2,10 +2,9 @@
 
 import sys
 from contextlib import redirect_stdout
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 from . import values
 from .options import (
@@ -13,6 +12,7 @@ from .options import (
     METHOD,
     SWITCH,
     Address,
+    AnySearch,
     Artifacts,
     Budget,
     Categories,
@@ -32,7 +32,10 @@ from .options import (
     MissingValue,
     Name,
     Objective,
+    OneSearch,
     Ordinal,
+    Progress,
+    Quiet,
     Register,
     Replicas,
     Sampler,
@@ -49,6 +52,7 @@ from .options import (
     Workers,
 )
 from .output import log, show, show_json
+from .viewing import told_once, viewed
 
 if TYPE_CHECKING:
     from ..execution.cluster import Resources
@@ -76,12 +80,6 @@ AllowUnclustered = Annotated[
 MoreTrials = Annotated[
     int | None,
     Option("--trials", "-n", metavar="N", help="New total number of trials, to add more."),
-]
-OneSearch = Annotated[
-    str, Argument(metavar="NAME", help="Name of the search.", show_default=False)
-]
-AnySearch = Annotated[
-    str | None, Argument(metavar="NAME", help="Name of the search.", show_default="all searches")
 ]
 
 
@@ -122,6 +120,8 @@ def search(
     tracking: Tracking = None,
     allow_unclustered: AllowUnclustered = False,
     dry_run: DryRun = False,
+    progress: Progress = "auto",
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Search for the best model of a dataset and register it.
@@ -131,6 +131,7 @@ def search(
     """
     from ..study.study import Study
 
+    mode = values.progress(progress, quiet=quiet)
     names = values.methods(method)
     study = Study(
         methods=names,
@@ -168,7 +169,7 @@ def search(
         _show_plan(study, locations, resources, json=json)
     else:
         session = _session(locations, resources, limit, allow_unclustered)
-        _run(study, session, json=json)
+        _run(study, session, mode=mode, json=json)
 
 
 def resume(
@@ -184,17 +185,20 @@ def resume(
     artifacts: Artifacts = None,
     tracking: Tracking = None,
     allow_unclustered: AllowUnclustered = False,
+    progress: Progress = "auto",
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Resume a search, or extend it with more trials."""
     from ..ledger.ledger import Ledger
 
+    mode = values.progress(progress, quiet=quiet)
     limit = values.seconds(budget)
     locations = values.locations(storage, tracking, artifacts)
     Ledger.load(locations.storage, name).close()  # fails fast, before Ray is imported
     resources = values.resources(address, workers, cpus, gpus, trial_timeout)
     session = _session(locations, resources, limit, allow_unclustered)
-    _run(name, session, trials=trials, json=json)
+    _run(name, session, trials=trials, mode=mode, json=json)
 
 
 def status(name: AnySearch = None, storage: Storage = None, json: Json = False) -> None:
@@ -250,34 +254,40 @@ def _session(
 
 
 def _run(
-    study_or_name: "Study | str", session: "Session", *, trials: int | None = None, json: bool
+    study_or_name: "Study | str",
+    session: "Session",
+    *,
+    trials: int | None = None,
+    mode: str,
+    json: bool,
 ) -> None:
     """Run or resume a search and show its result, even if MLflow or a champion is missing."""
     from ..errors import InterruptedSearchError, SyncError, UnclusteredError
     from ..orchestration.result import Result
 
-    try:
-        result = _run_with_view(study_or_name, session, trials)
-    except InterruptedSearchError as error:
-        _log_status(error.search, session)
-        raise
-    except (SyncError, UnclusteredError) as error:
-        if isinstance(error.result, Result):
-            _show_result(error.result, json=json)
-        raise
+    with told_once(mode):
+        try:
+            result = _run_with_view(study_or_name, session, trials, mode)
+        except InterruptedSearchError as error:
+            if mode not in ("json", "quiet"):
+                _log_status(error.search, session)
+            raise
+        except (SyncError, UnclusteredError) as error:
+            if isinstance(error.result, Result):
+                _show_result(error.result, json=json)
+            raise
     _show_result(result, json=json)
 
 
 def _run_with_view(
-    study_or_name: "Study | str", session: "Session", trials: int | None
+    study_or_name: "Study | str", session: "Session", trials: int | None, mode: str
 ) -> "Result":
     """Run or resume a search; its progress and what libraries print go to stderr."""
-    from ..orchestration.progress import view
     from ..orchestration.search import resume as resume_search
     from ..orchestration.search import search as start_search
 
-    with redirect_stdout(sys.stderr), view(sys.stderr) as progress:
-        session = replace(session, on_progress=progress.update, on_message=progress.log)
+    with viewed(mode) as progress:
+        session = session.shown_by(progress)
         if isinstance(study_or_name, str):
             return resume_search(study_or_name, session, trials=trials)
         return start_search(study_or_name, session)

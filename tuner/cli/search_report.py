@@ -4,16 +4,13 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 from ..errors import UsageError
 from . import values
-from .options import Artifacts, Storage
+from .options import Artifacts, OneSearch, Storage
 from .output import show
 
-OneSearch = Annotated[
-    str, Argument(metavar="NAME", help="Name of the search.", show_default=False)
-]
 Page = Annotated[
     Path | None,
     Option(

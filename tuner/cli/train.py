@@ -1,12 +1,10 @@
 """The command that trains one configuration."""
 
-import sys
-from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from . import values
+from . import completion, values
 from .options import (
     DEFAULTS,
     METHOD,
@@ -24,18 +22,32 @@ from .options import (
     Missing,
     MissingValue,
     Ordinal,
+    Progress,
+    Quiet,
     Replicas,
     Scale,
     Seed,
     Strict,
 )
-from .output import log, show, show_facts, show_json
+from .output import show, show_facts, show_json
+from .viewing import told_once, viewed
 
 if TYPE_CHECKING:
+    from ..orchestration.locations import Locations
+    from ..orchestration.progress import View
     from ..orchestration.train import TrainingResult
-    from ..training.evaluations import Evaluation
+    from ..study.study import Study
 
-OneMethod = Annotated[str, Option("--method", "-m", metavar="METHOD", help="Method to train.")]
+OneMethod = Annotated[
+    str,
+    Option(
+        "--method",
+        "-m",
+        metavar="METHOD",
+        help="Method to train.",
+        autocompletion=completion.method,
+    ),
+]
 Out = Annotated[
     str | None,
     Option(
@@ -51,6 +63,7 @@ Device = Annotated[
         "--device",
         metavar="cpu|cuda",
         help="Device to train on.",
+        autocompletion=completion.one_of(("cpu", "cuda")),
         show_default="cuda if available",
     ),
 ]
@@ -77,13 +90,15 @@ def train(
     out: Out = None,
     device: Device = None,
     artifacts: Artifacts = None,
+    progress: Progress = "auto",
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Train one configuration on this machine, without a search."""
     from ..errors import UsageError
-    from ..study.plan import prepare
     from ..study.study import Study
 
+    mode = values.progress(progress, quiet=quiet)
     _check_device(device)
     names = values.methods(method)
     if len(names) != 1 or names == ("all",):
@@ -111,9 +126,32 @@ def train(
         fixed=values.fixed(fixed),
     )
     locations = values.locations(None, None, artifacts, used=())
+    with told_once(mode), viewed(mode) as view:
+        result = _trained(study, seed, locations, out, device, view)
+    if json:
+        show_json(result.to_mapping())
+    else:
+        _show_result(result)
+
+
+def _trained(
+    study: "Study",
+    seed: int,
+    locations: "Locations",
+    out: str | None,
+    device: str | None,
+    view: "View",
+) -> "TrainingResult":
+    """Train the one configuration of a study and show how it goes."""
+    from ..orchestration.progress.usage import watched_usage
+    from ..orchestration.stages import READING
+    from ..study.plan import prepare
+
+    view.show(READING)
     plan = prepare(study)
     from ..orchestration import train as training
     from ..orchestration.locations import artifacts_at
+    from ..orchestration.training_watch import TrainingWatch
     from ..training.pretraining_cache import CACHE_FOLDER
 
     folder = (
@@ -122,25 +160,16 @@ def train(
         else artifacts_at(out, flag="--out")
     )
     training.check_folder(folder)
-    log(f"data: {plan.dataset.description}")
-    for note in plan.dataset.notes:
-        log(f"note: {note}")
-    for warning in plan.dataset.warnings:
-        log(f"warning: {warning}")
-    log(f"training {method} on {plan.dataset.name} with {replicas} replicas in {folder}")
-    with redirect_stdout(sys.stderr):
-        result = training.train(
+    watch = TrainingWatch(plan, folder, view)
+    with watched_usage(view.show, gpus=device != "cpu"):
+        return training.train(
             plan,
             seed=seed,
             folder=folder,
             pretraining_cache=locations.artifacts / CACHE_FOLDER,
             device=device,
-            watch=_show_evaluation,
+            watch=watch,
         )
-    if json:
-        show_json(result.to_mapping())
-    else:
-        _show_result(result)
 
 
 def _check_device(device: str | None) -> None:
@@ -155,18 +184,6 @@ def _check_device(device: str | None) -> None:
             raise ResourceError(
                 "--device cuda: torch finds no GPU on this machine: use --device cpu"
             )
-
-
-def _show_evaluation(evaluation: "Evaluation") -> None:
-    score = "no clusters yet" if evaluation.value is None else f"score {evaluation.value:.3f}"
-    figures = [
-        f"{name.split('/')[-1]} {evaluation.metrics[name]:.4g}"
-        for name in ("train/loss", "score/clusters_in_use", "audit/hungarian")
-        if name in evaluation.metrics
-    ]
-    spread = f" ± {evaluation.sd:.3f}" if evaluation.value is not None and evaluation.sd else ""
-    progress = f"epoch {evaluation.epoch}/{evaluation.passes}, {evaluation.stage}"
-    log(f"{progress}: {', '.join([score + spread, *figures])}")
 
 
 def _show_result(result: "TrainingResult") -> None:

@@ -139,6 +139,16 @@ def seconds(text: str | None, flag: str = "--time-budget") -> float | None:
     return total
 
 
+def progress(mode: str, *, quiet: bool) -> str:
+    """Return how progress is shown, from both flags that say so."""
+    from ..orchestration.progress import check_mode
+
+    check_mode(mode, "--progress")
+    if quiet and mode not in ("auto", "quiet"):
+        raise UsageError(f"--quiet and --progress {mode} contradict each other: give one of them")
+    return "quiet" if quiet else mode
+
+
 def locations(
     storage: str | None,
     tracking: str | None,

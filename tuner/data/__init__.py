@@ -6,9 +6,9 @@ Imports only `tuner.small_files` and `tuner.errors`.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .builtin import DatasetInfo as DatasetInfo
+    from .builtin import catalog as catalog
     from .dataset import Dataset as Dataset
-    from .library import DatasetInfo as DatasetInfo
-    from .library import catalog as catalog
     from .library import load as load
     from .preparation import Preparation as Preparation
     from .preprocessor import Preprocessor as Preprocessor
@@ -18,10 +18,10 @@ __all__ = ["Dataset", "DatasetInfo", "Preparation", "Preprocessor", "catalog", "
 # imported on first use, because a study needs no more than its preparation
 _LAZY = {
     "Dataset": "dataset",
-    "DatasetInfo": "library",
+    "DatasetInfo": "builtin",
     "Preparation": "preparation",
     "Preprocessor": "preprocessor",
-    "catalog": "library",
+    "catalog": "builtin",
     "load": "library",
 }
 

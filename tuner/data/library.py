@@ -3,9 +3,8 @@
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 from ..errors import DataError, did_you_mean
 from . import checks
@@ -15,32 +14,6 @@ from .formats import files, images, memory, synthetic
 from .formats.blockwise import Source
 from .large import large_source, load_large
 from .preparation import Preparation
-from .scaling import Shape
-
-
-@final
-@dataclass(frozen=True)
-class DatasetInfo:
-    """Facts about a dataset, known without loading it. `points` counts training and test."""
-
-    name: str
-    points: int
-    shape: Shape
-    classes: int
-    source: str
-
-
-def catalog() -> list[DatasetInfo]:
-    """Return the datasets that `load` knows by name, starting with the default."""
-    return [
-        DatasetInfo("digits", 1797, (8, 8), 10, "included in scikit-learn"),
-        DatasetInfo("arcs", 10_000, (2,), 5, "synthetic: five arcs of circles"),
-        DatasetInfo("half_moons", 5_000, (2,), 5, "synthetic: five interlocked half-moons"),
-        DatasetInfo("mnist", 70_000, (28, 28), 10, "torchvision, in TUNER_DATA_HOME"),
-        DatasetInfo("fashion_mnist", 70_000, (28, 28), 10, "torchvision, in TUNER_DATA_HOME"),
-        DatasetInfo("svhn", 99_289, (3, 32, 32), 10, "torchvision, in TUNER_DATA_HOME"),
-    ]
-
 
 _LOADERS: dict[str, Callable[[], Content]] = {
     "digits": images.digits,

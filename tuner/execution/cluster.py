@@ -173,10 +173,25 @@ class Cluster:
         if self._head_watch is not None:
             self._head_watch.search = search
 
+    def in_use(self) -> dict[str, tuple[float, float]]:
+        """Return what is in use and in all of a cluster of several machines, by kind."""
+        if self.nodes < 2:
+            return {}
+        total, free = ray.cluster_resources(), ray.available_resources()
+        return {k: (total[k] - free.get(k, 0.0), total[k]) for k in ("CPU", "GPU") if k in total}
+
     def train_finalists(
-        self, specs: dict[int, TrialSpec], test_graph: "NeighbourGraph", *, labels_used: bool
+        self,
+        specs: dict[int, TrialSpec],
+        test_graph: "NeighbourGraph",
+        *,
+        labels_used: bool,
+        on_wait: Callable[[], Any] = lambda: None,
     ) -> Iterator[Finalist]:
-        """Train finalists, given by rank, and yield each one as soon as it is done."""
+        """Train finalists, given by rank, and yield each one as soon as it is done.
+
+        `on_wait` is called every few seconds until then.
+        """
         task = ray.remote(train_finalist).options(
             num_cpus=self.resources.cpus_per_trial,
             num_gpus=self.gpus_per_trial,
@@ -188,6 +203,7 @@ class Cluster:
             for rank, spec in specs.items()
         }
         while running:
+            on_wait()
             ready, _ = ray.wait(list(running), timeout=_WAIT_SECONDS)
             for reference in ready:
                 yield finished(reference, *running.pop(reference))

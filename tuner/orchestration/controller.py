@@ -22,6 +22,8 @@ from ..training.trial_inputs import TrialSpec
 from .failures import FailureCount
 from .locations import trial_folder
 from .snapshot import ProgressCallback, SearchSnapshot, TrialCallback, TrialRow
+from .stages import finals_of, passes_of
+from .time_left import pace_of
 
 if TYPE_CHECKING:
     from ..study.plan import Plan
@@ -37,7 +39,10 @@ class _RunningTrial:
     evaluations: list[Evaluation] = field(default_factory=list)
     logged_at: float = -math.inf
     is_resumed: bool = False
+    is_whole: bool = True  # or an earlier attempt made some of the passes, in unknown seconds
+    passes: int = 0
     started: float = field(default_factory=time.monotonic)
+    marks: list[tuple[int, float]] = field(default_factory=list)
 
     @property
     def last(self) -> Evaluation | None:
@@ -47,6 +52,27 @@ class _RunningTrial:
         """Append an evaluation in place of those from its epoch on, which a resume repeats."""
         earlier = [e for e in self.evaluations if e.epoch < evaluation.epoch]
         self.evaluations = [*earlier, evaluation]
+        earlier_marks = [mark for mark in self.marks if mark[0] < evaluation.epoch]
+        self.marks = [*earlier_marks, (evaluation.epoch, evaluation.seconds)]
+
+    def row(self, state: State, *, at: float, reason: str | None = None) -> TrialRow:
+        """Return the row of this trial, `at` seconds after the driver's start."""
+        last, spent = self.last, time.monotonic() - self.started
+        seconds = 0.0 if last is None or not self.is_whole else last.seconds
+        return TrialRow(
+            number=self.spec.number,
+            method=self.spec.method,
+            state=state,
+            value=None if last is None else last.value,
+            sd=0.0 if last is None else last.sd,
+            epoch=0 if last is None else last.epoch,
+            passes=self.passes if last is None else last.passes,
+            reason=reason,
+            seconds=seconds,
+            pace=pace_of(self.marks),
+            at=at,
+            overhead=max(spent - seconds, 0.0) if seconds and state != "RUNNING" else None,
+        )
 
 
 @final
@@ -54,7 +80,8 @@ class SearchController(TrialController):
     """Runs one search from its first open trial to its last.
 
     `error` is what aborted the search, and `failures` counts the failed trials. A trial whose
-    worker dies is run again, and one that takes longer than `trial_timeout` seconds once.
+    worker dies is run again, and one that takes longer than `trial_timeout` seconds once. For the
+    time left, `workers` run trials side by side until the seconds of `time_budget` are over.
     """
 
     def __init__(
@@ -65,7 +92,9 @@ class SearchController(TrialController):
         *,
         folder: Place,
         device: str,
+        workers: int = 1,
         trial_timeout: float | None = None,
+        time_budget: float | None = None,
         on_progress: ProgressCallback | None = None,
         callbacks: Sequence[TrialCallback] = (),
     ) -> None:
@@ -86,7 +115,13 @@ class SearchController(TrialController):
         self._trial_timeout = math.inf if trial_timeout is None else trial_timeout
         self._started = time.monotonic()
         ended = [record for record in ledger.trials() if record.state != "RUNNING"]
-        self._rows = {record.number: TrialRow.from_record(record) for record in ended}
+        self._rows = {
+            record.number: TrialRow.from_record(record, passes=passes_of(plan, record))
+            for record in ended
+        }
+        self._workers = workers
+        self._time_budget = time_budget
+        self._finals = finals_of(plan.study, device)
         self._finished_before = len(ended)
 
     def __reduce__(self) -> tuple[type[object], tuple[()]]:
@@ -110,7 +145,7 @@ class SearchController(TrialController):
         if suggestion is None:
             return None
         spec = self._begin(suggestion)
-        self._update(TrialRow(number=spec.number, method=spec.method, state="RUNNING"))
+        self._update(self._running[spec.number].row("RUNNING", at=self._elapsed()))
         return spec
 
     def on_evaluation(self, number: int, evaluation: Evaluation) -> bool:
@@ -127,7 +162,7 @@ class SearchController(TrialController):
         if not stop and now - trial.logged_at > _LOG_SECONDS:
             trial.logged_at = now
             self._log(trial)
-        self._update(_running_row(trial.spec, evaluation))
+        self._update(trial.row("RUNNING", at=self._elapsed()))
         return stop
 
     def _with_unreported(self, trial: _RunningTrial, evaluation: Evaluation) -> list[Evaluation]:
@@ -198,16 +233,24 @@ class SearchController(TrialController):
         return SearchSnapshot(
             total=int(self.ledger.size),
             rows=tuple(self._rows.values()),
-            seconds=time.monotonic() - self._started,
+            seconds=self._elapsed(),
             finished_before=self._finished_before,
+            workers=self._workers,
+            budget=self._time_budget,
+            finals=self._finals,
         )
 
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._started
+
     def _begin(self, suggestion: Suggestion) -> TrialSpec:
-        trial = _RunningTrial(self._spec(suggestion))
+        spec = self._spec(suggestion)
+        trial = _RunningTrial(spec, passes=passes_of(self.plan, suggestion))
         self._running[suggestion.number] = trial
         if suggestion.attempt > 0:
             trial.evaluations = read_evaluations(place(trial.spec.folder))
             trial.is_resumed = True
+            trial.is_whole = not trial.evaluations
         return trial.spec
 
     def _spec(self, suggestion: Suggestion) -> TrialSpec:
@@ -230,16 +273,13 @@ class SearchController(TrialController):
     def _end(self, number: int, state: State, reason: str | None, detail: str = "") -> None:
         trial = self._running.pop(number)
         last = trial.last
-        value, sd = (None, 0.0) if last is None else (last.value, last.sd)
+        value = None if last is None else last.value
         detail = detail or ("" if last is None else last.detail)
         outcome = _outcome(last, reason, detail) | self._made_by
         self.ledger.tell(number, state, value=value, outcome=outcome)
         self._log(trial)
         self._count(state, reason, detail)
-        method = trial.spec.method
-        row = TrialRow(
-            number=number, method=method, state=state, value=value, sd=sd, reason=reason
-        )
+        row = trial.row(state, at=self._elapsed(), reason=reason)
         self._update(row)
         for callback in self._callbacks:
             callback(row)
@@ -288,15 +328,3 @@ def _outcome(last: Evaluation | None, reason: str | None, detail: str) -> dict[s
         "metrics": dict(last.metrics),
         "seconds": last.seconds,
     }
-
-
-def _running_row(spec: TrialSpec, evaluation: Evaluation) -> TrialRow:
-    return TrialRow(
-        number=spec.number,
-        method=spec.method,
-        state="RUNNING",
-        value=evaluation.value,
-        sd=evaluation.sd,
-        epoch=evaluation.epoch,
-        passes=evaluation.passes,
-    )

@@ -1,6 +1,6 @@
 """The end of a search: trains finalists, registers the challenger and records the result."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from ..training.pretraining_cache import CACHE_FOLDER
 from ..training.saved_model import Model
 from ..training.trial_inputs import TrialSpec
 from .components import components
+from .finalist_watch import FinalistWatch
 from .locations import draw_pictures, finalist_folder, finalist_pictures, trial_folder
 from .registration import registered
 from .result import Result
@@ -42,6 +43,14 @@ from .result_rows import (
 )
 from .run_summary import log_result
 from .snapshot import is_usable, state_counts
+from .stages import (
+    DRAWING,
+    REGISTERING,
+    REPORTING,
+    TESTING,
+    expected_finalist,
+    finals_of,
+)
 
 if TYPE_CHECKING:
     from ..execution.cluster import Cluster
@@ -49,7 +58,7 @@ if TYPE_CHECKING:
     from ..ledger.records import TrialRecord
     from ..study.plan import Plan
     from ..tracking import Tracker
-    from .locations import Locations
+    from .session import Session
 
 
 @final
@@ -58,7 +67,7 @@ class Finalizer:
 
     Every finalist is stored in the ledger as soon as it is trained, so that an interrupted search
     resumes with the remaining ones. Nothing is registered where the data show no clusters, unless
-    `allow_unclustered` is set.
+    the session allows it.
     """
 
     def __init__(
@@ -66,20 +75,18 @@ class Finalizer:
         plan: "Plan",
         ledger: "Ledger",
         tracker: "Tracker",
-        locations: "Locations",
+        session: "Session",
         parent_run: str,
-        on_message: Callable[[str], None],
-        *,
-        allow_unclustered: bool,
     ) -> None:
         self._plan = plan
         self._ledger = ledger
         self._tracker = tracker
-        self._locations = locations
+        self._locations = session.locations
         self._parent_run = parent_run
-        self._on_message = on_message
-        self._allow_unclustered = allow_unclustered
-        self._folder = locations.artifacts / ledger.name
+        self._on_message = session.on_message
+        self._on_event = session.on_event
+        self._allow_unclustered = session.allow_unclustered
+        self._folder = session.locations.artifacts / ledger.name
 
     def run(self, cluster: "Cluster", *, seconds: float) -> Result:
         """Complete the search and return its result; `seconds` is the time that trials took."""
@@ -94,9 +101,11 @@ class Finalizer:
         )
         finalists = self._train_finalists(cluster, best, test_graph)
         candidates = self._candidates(finalists)
+        self._on_event(DRAWING)
         for finalist in finalists:
             self._log_finalist(finalist, best[0], cluster.device)
         model = Model.load(candidates[0].folder)
+        self._on_event(TESTING)
         structure = self._structure(clouds(), model)
         kmeans = kmeans_on_test(dataset, model.n_components, plan.study.seed)
         audit = self._audit(trials, best[0], candidates[0], kmeans)
@@ -139,6 +148,7 @@ class Finalizer:
         """Register the challenger, unless there are no clusters and there must be some."""
         if structure.clustered is False and not self._allow_unclustered:
             return replace(result, pending=None, notes=[unclustered_sentence(structure)])
+        self._on_event(REGISTERING)
         return registered(
             self._plan, self._ledger, result, self._locations, run_id=self._parent_run
         )
@@ -173,15 +183,31 @@ class Finalizer:
             for rank, trial in enumerate(best)
             if str(rank) not in done
         }
-        study = self._plan.study
-        if specs:
-            self._on_message(
-                f"retraining the best {len(best)} on {study.finalist_seeds} fresh seeds each"
-            )
-        for finalist in cluster.train_finalists(specs, test_graph, labels_used=study.use_labels):
+        watch = self._watch(specs, best, cluster)
+        for finalist in cluster.train_finalists(
+            specs,
+            test_graph,
+            labels_used=self._plan.study.use_labels,
+            on_wait=watch.look,
+        ):
             done[str(finalist.rank)] = finalist.to_mapping()
             self._ledger.set_attribute("finalists", done)
+            watch.ended(finalist.rank)
         return [Finalist.from_mapping(done[rank]) for rank in sorted(done, key=int)]
+
+    def _watch(
+        self, specs: dict[int, TrialSpec], best: Sequence["TrialRecord"], cluster: "Cluster"
+    ) -> FinalistWatch:
+        study = self._plan.study
+        cost = finals_of(study, cluster.device).cost
+        return FinalistWatch(
+            specs,
+            {rank: expected_finalist(best[rank], self._plan, cost) for rank in specs},
+            self._on_event,
+            text=f"retraining the best {len(best)} on {study.finalist_seeds} fresh seeds each",
+            total=len(best),
+            workers=cluster.workers,
+        )
 
     def _next_attempt(self) -> int:
         """Count, as the holder of the lease, how often finalists were begun."""
@@ -238,6 +264,7 @@ class Finalizer:
 
     def _record(self, result: Result) -> None:
         """Write the result to MLflow and the ledger, and delete the checkpoints."""
+        self._on_event(REPORTING)
         for fault in log_result(self._tracker, self._ledger, result, self._folder):
             self._on_message(fault)
         delete_checkpoints(self._folder)

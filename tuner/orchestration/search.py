@@ -4,7 +4,6 @@ import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ..errors import (
     DiskError,
@@ -27,15 +26,14 @@ from .creation import created, summary_lines, with_stored_data
 from .finalize import Finalizer
 from .locations import Locations
 from .plans import DATA_FOLDER, plan_of
+from .progress.usage import watched_usage
 from .projection import open_tracker, run_records
 from .registration import is_settled, settled
 from .result import Result
 from .search_report import report_file
 from .session import Session, watched
 from .snapshot import TrialCallback
-
-if TYPE_CHECKING:
-    pass
+from .stages import READING, SENDING, TRIALS, connecting_stage, started
 
 _SYNC_SECONDS = 60.0
 _INTERRUPTED_SYNC_SECONDS = 3.0
@@ -46,7 +44,7 @@ def search(
     session: Session | None = None,
     *,
     callbacks: Sequence[TrialCallback] = (),
-    progress: bool | None = None,
+    progress: bool | str | None = None,
 ) -> Result:
     """Run a study to its end and return what it found; the champion is in the registry.
 
@@ -60,7 +58,8 @@ def search(
         Each is called with every trial that ends; what it raises ends the search.
     progress
         Whether to show the trials while they run, on stderr or below the cell of a notebook; by
-        default wherever somebody can watch.
+        default wherever somebody can watch. The modes of the command line choose how: `auto`,
+        `live`, `plain`, `json` or `quiet`.
 
     Returns
     -------
@@ -99,6 +98,7 @@ def search(
 def _search(study: Study, session: Session) -> Result:
     interrupts = InterruptHandler()
     with interrupts.installed():
+        session.on_event(READING)
         plan = prepare(study)
         session.check()
         with opened(session.locations.storage) as storage:
@@ -111,6 +111,7 @@ def _search(study: Study, session: Session) -> Result:
         plan, ledger = created(plan, taken, session.locations)
         for line in summary_lines(plan, session.locations):
             session.on_message(line)
+        session.on_event(started(plan, session.locations))
         return _clustered(_drive(plan, ledger, session, interrupts), session.locations)
 
 
@@ -120,7 +121,7 @@ def resume(
     *,
     trials: int | None = None,
     callbacks: Sequence[TrialCallback] = (),
-    progress: bool | None = None,
+    progress: bool | str | None = None,
 ) -> Result:
     """Continue a search where it stopped; one that has ended returns its result.
 
@@ -159,6 +160,7 @@ def _resume(name: str, session: Session, trials: int | None) -> Result:
     with interrupts.installed():
         session.check()
         ledger = Ledger.load(session.locations.storage, name)
+        session.on_event(READING)
         plan = plan_of(ledger)
         trials = _checked_size(ledger, trials)
         replace(plan.study, trials=trials)  # raises for more than a search may have
@@ -170,6 +172,7 @@ def _resume(name: str, session: Session, trials: int | None) -> Result:
             return _clustered(result, session.locations)
         if trials > ledger.size:
             _grow(ledger, trials)
+        session.on_event(started(plan, session.locations))
         return _clustered(_drive(plan, ledger, session, interrupts), session.locations)
 
 
@@ -249,6 +252,7 @@ def _drive(plan: Plan, ledger: Ledger, session: Session, interrupts: InterruptHa
         ) from None
     finally:
         if tracker is not None:
+            session.on_event(SENDING)
             is_synced = tracker.close(sync_seconds)
         ledger.close()
     return _synced(result, session.locations, is_synced=is_synced)
@@ -289,6 +293,7 @@ def _run_on_cluster(
     tracker, parent_run = tracking
     locations = session.locations
     ledger.start(plan)
+    session.on_event(connecting_stage(session.resources.address))
     with Cluster(session.resources, on_message=session.on_message) as cluster:
         locations.check_nodes(cluster.nodes)
         cluster.check_machines(locations.artifacts)
@@ -299,28 +304,27 @@ def _run_on_cluster(
             tracker,
             folder=locations.artifacts / ledger.name,
             device=cluster.device,
+            workers=cluster.workers,
             trial_timeout=session.resources.trial_timeout,
+            time_budget=session.time_budget,
             on_progress=session.on_progress,
             callbacks=session.callbacks,
         )
         for record in run_records(plan.outline, ledger, locations.artifacts / ledger.name):
             tracker.log(record)
-        closing = interrupts.closing(controller.close)
-        with closing, _time_limit(controller, session.time_budget):
-            cluster.run(controller)
-        _check_trials(controller)
-        if controller.failures.summary:
-            session.on_message(controller.failures.summary)
-        finalizer = Finalizer(
-            plan,
-            ledger,
-            tracker,
-            locations,
-            parent_run,
-            session.on_message,
-            allow_unclustered=session.allow_unclustered,
+        watched_machines = watched_usage(
+            session.on_event, gpus=cluster.device == "cuda", in_use=cluster.in_use
         )
-        return finalizer.run(cluster, seconds=controller.snapshot().seconds)
+        closing = interrupts.closing(controller.close)
+        with watched_machines:
+            session.on_event(TRIALS)
+            with closing, _time_limit(controller, session.time_budget):
+                cluster.run(controller)
+            _check_trials(controller)
+            if controller.failures.summary:
+                session.on_message(controller.failures.summary)
+            finalizer = Finalizer(plan, ledger, tracker, session, parent_run)
+            return finalizer.run(cluster, seconds=controller.snapshot().seconds)
 
 
 def _check_trials(controller: SearchController) -> None:

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Self, final
+
+from .time_left import Finals, time_left
 
 if TYPE_CHECKING:
     from ..ledger.records import State, TrialRecord
@@ -11,7 +14,12 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class TrialRow:
-    """One trial of a snapshot."""
+    """One trial of a snapshot, which has made `epoch` of its `passes` over the data.
+
+    `seconds` is the time that those took, 0 where unknown, and `overhead` that between its worker
+    being free and its training. `pace` is the seconds of a pass at its last evaluations, the
+    latest of them `at` so many seconds after the driver's start.
+    """
 
     number: int
     method: str
@@ -21,17 +29,25 @@ class TrialRow:
     epoch: int = 0
     passes: int = 0
     reason: str | None = None
+    seconds: float = 0.0
+    pace: float | None = None
+    at: float = 0.0
+    overhead: float | None = None
 
     @classmethod
-    def from_record(cls, record: "TrialRecord") -> Self:
-        """Return the row of a trial that has ended."""
+    def from_record(cls, record: "TrialRecord", *, passes: int = 0) -> Self:
+        """Return the row of a trial that has ended; `passes` is how many it was to make."""
+        whole = record.attempt == 0  # the seconds of a later attempt are those of a part
         return cls(
             number=record.number,
             method=record.method,
             state=record.state,
             value=record.value,
             sd=record.outcome.get("sd", 0.0),
+            epoch=record.outcome.get("epoch", 0),
+            passes=passes,
             reason=record.outcome.get("reason"),
+            seconds=record.outcome.get("seconds", 0.0) if whole else 0.0,
         )
 
 
@@ -41,13 +57,17 @@ class SearchSnapshot:
     """The trials of a search at one moment.
 
     `total` is the number of trials that the search is to run, `finished_before` how many had ended
-    before this driver started, `seconds` the time since then.
+    before this driver started, `seconds` the time since then. `workers` run trials side by side,
+    until the seconds of `budget` are over, and then the finalists.
     """
 
     total: int
     rows: tuple[TrialRow, ...]
     seconds: float
     finished_before: int
+    workers: int = 1
+    budget: float | None = None
+    finals: Finals | None = None
 
     def count(self, state: str) -> int:
         """Return how many trials are in a state."""
@@ -58,11 +78,17 @@ class SearchSnapshot:
         """Number of trials that have ended."""
         return len(self.rows) - self.count("RUNNING")
 
-    @property
+    @cached_property
     def eta(self) -> float | None:
-        """Seconds left at the pace so far, None before the first trial ends."""
-        new = self.done - self.finished_before
-        return None if new < 1 else self.seconds / new * (self.total - self.done)
+        """Seconds left by the work that is left, None before a trial has been evaluated."""
+        return time_left(
+            sorted(self.rows, key=lambda row: row.number),
+            to_come=self.total - len(self.rows),
+            workers=self.workers,
+            now=self.seconds,
+            budget=None if self.budget is None else self.budget - self.seconds,
+            finals=self.finals,
+        )
 
     def best(self, n: int) -> list[TrialRow]:
         """Return the n best complete trials, best first."""

@@ -109,12 +109,12 @@ def test_an_interrupted_training_is_resumed_in_its_folder(tuner, here, monkeypat
     begin += [word for name in small for word in ("--set", f"{name}=3")]
     passes = []
 
-    def cut(evaluation):
+    def cut(_, evaluation):
         passes.append(evaluation.epoch)
         if evaluation.epoch == 10 and passes.count(10) == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("tuner.cli.train._show_evaluation", cut)
+    monkeypatch.setattr("tuner.orchestration.training_watch.TrainingWatch.__call__", cut)
     assert tuner(*begin).code == 130
     assert not (here / "m" / "best").exists()
     ran = tuner(*begin)

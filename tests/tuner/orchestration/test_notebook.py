@@ -10,8 +10,8 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from tests.docs.notebook import environment
-from tuner.orchestration.notebook import NotebookView
 from tuner.orchestration.progress import in_notebook
+from tuner.orchestration.progress.notebook import NotebookView
 from tuner.orchestration.snapshot import SearchSnapshot, TrialRow
 
 SECONDS = 200

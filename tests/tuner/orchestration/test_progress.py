@@ -3,7 +3,12 @@ import io
 import pytest
 from rich.console import Console
 
-from tuner.orchestration.progress import LiveView, PlainView, counts, line, times, view
+from tuner.orchestration.progress import (
+    LiveView,
+    PlainView,
+    view,
+)
+from tuner.orchestration.progress.words import counts, line, times
 from tuner.orchestration.snapshot import SearchSnapshot, TrialRow
 from tuner.reports.words import duration
 
@@ -16,8 +21,17 @@ class Clock:
         return self.now
 
 
-def complete(number, value, sd=0.01):
-    return TrialRow(number=number, method="gmvae", state="COMPLETE", value=value, sd=sd)
+def complete(number, value, sd=0.01, seconds=100.0):
+    return TrialRow(
+        number=number,
+        method="gmvae",
+        state="COMPLETE",
+        value=value,
+        sd=sd,
+        epoch=50,
+        passes=50,
+        seconds=seconds,
+    )
 
 
 def running(number, value=None, epoch=0, passes=0):
@@ -49,7 +63,7 @@ def test_a_line_has_counts_best_running_and_times():
     assert line(MIXED) == (
         "5 of 20 trials: 2 complete, 1 pruned, 2 failed (RuntimeError 1, diverged 1); "
         "best: 1 gmvae 0.800, 0 gmvae 0.700 ± 0.010; "
-        "running: 5 em_vae 12/60 0.612, 6 em_vae; 1 min 40 s, 5 min 0 s left"
+        "running: 5 em_vae 12/60 0.612, 6 em_vae; 1 min 40 s, 12 min left"
     )
 
 
@@ -62,16 +76,16 @@ def test_a_line_lists_at_most_five_best_and_eight_running_trials():
     assert "3 more" in text
 
 
-def test_the_time_left_is_shown_from_the_first_finished_trial_to_the_last():
+def test_the_time_left_is_shown_from_the_first_evaluation_to_the_last_trial():
     assert times(snapshot(running(0))) == "1 min 40 s"
     assert times(snapshot(complete(0, 0.5), total=1)) == "1 min 40 s"
     assert times(snapshot(complete(0, 0.5), total=2), elapsed=30) == "2 min 10 s, 1 min 10 s left"
     assert times(snapshot(complete(0, 0.5), total=2), elapsed=300).endswith("0 s left")
 
 
-def test_trials_of_an_earlier_run_do_not_speed_up_the_time_left():
+def test_trials_of_an_earlier_run_tell_the_time_left_of_a_resumed_one():
     rows = [complete(n, 0.5) for n in range(10)]
-    assert times(snapshot(*rows, before=9, total=11)) == "1 min 40 s, 1 min 40 s left"
+    assert times(snapshot(*rows, before=10, total=11, seconds=1.0)) == "1.0 s, 1 min 40 s left"
 
 
 @pytest.mark.parametrize(
@@ -139,13 +153,14 @@ def rendered(width, given, height=24):
 
 def test_a_view_has_counts_running_and_best_trials():
     lines = rendered(80, MIXED)
-    assert lines[0].rstrip().endswith("5/20  1 min 40 s, 5 min 0 s left")
+    assert lines[0].rstrip().endswith("5/20  1 min 40 s, 12 min left")
     assert lines[1].strip() == "2 complete, 1 pruned, 2 failed (RuntimeError 1, diverged 1)"
-    assert lines[3].split() == ["trial", "method", "epoch", "score"]
-    assert lines[4].split() == ["now", "5", "em_vae", "12/60", "0.612"]
-    assert lines[5].split() == ["6", "em_vae"]
-    assert lines[6].split() == ["best", "1", "gmvae", "0.800"]
-    assert lines[7].split() == ["0", "gmvae", "0.700", "±", "0.010"]
+    assert lines[2].strip() == "starting, 0 s"
+    assert lines[4].split() == ["trial", "method", "epoch", "score"]
+    assert lines[5].split() == ["now", "5", "em_vae", "12/60", "0.612"]
+    assert lines[6].split() == ["6", "em_vae"]
+    assert lines[7].split() == ["best", "1", "gmvae", "0.800"]
+    assert lines[8].split() == ["0", "gmvae", "0.700", "±", "0.010"]
 
 
 @pytest.mark.parametrize("width", [40, 80])
