@@ -92,7 +92,7 @@ class Tracker:
 class Executor:
     """A cluster in this thread."""
 
-    device, nodes = "cpu", 1
+    device, nodes, workers = "cpu", 1, 1
     act: Callable[[SearchController], None] = staticmethod(execute)
 
     def __init__(self, resources: Resources, **_: object) -> None:
@@ -109,6 +109,9 @@ class Executor:
 
     def put_data(self, *_: object, **__: object) -> None:
         pass
+
+    def in_use(self) -> dict[str, tuple[float, float]]:
+        return {}
 
     def run(self, controller: SearchController) -> None:
         type(self).act(controller)
