@@ -13,6 +13,7 @@ import psutil
 from .events import EventCallback, Usage
 
 _PAUSE = 3.0
+_PATIENCE = 1.0
 _TIMEOUT = 10.0  # of nvidia-smi, which takes seconds where its driver is not kept loaded
 _MIB = 2**20
 _QUERY = "--query-gpu=memory.used,memory.total,utilization.gpu"
@@ -44,6 +45,7 @@ def watched_usage(
         yield
     finally:
         stopped.set()
+        thread.join(_PATIENCE)  # a cluster must not be asked once it is closed
 
 
 def sample(command: list[str] | None = None, in_use: InUse = dict) -> Usage:
