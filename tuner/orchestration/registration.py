@@ -60,15 +60,21 @@ def is_settled(result: "Result", locations: "Locations") -> bool:
     )
 
 
-def settled(plan: "Plan", ledger: "Ledger", result: "Result", locations: "Locations") -> "Result":
-    """Register what a search has found, and write its result; the lease must be held."""
+def settled(
+    plan: "Plan", ledger: "Ledger", result: "Result", locations: "Locations"
+) -> tuple["Result", list[str]]:
+    """Register what a search has found, and write its result; the lease must be held.
+
+    Also return why there is no report, if there is none.
+    """
     tracker, run_id = open_tracker(plan.outline, ledger, locations)
     done = registered(plan, ledger, result, locations, run_id=run_id)
+    faults: list[str] = []
     if done.pending is None:
-        log_result(tracker, ledger, done, locations.artifacts / ledger.name)
+        faults = log_result(tracker, ledger, done, locations.artifacts / ledger.name)
         ledger.set_attribute("result", done.to_mapping())
     tracker.close(_SYNC_SECONDS)
-    return done
+    return done, faults
 
 
 def _challenger(candidate: Candidate, plan: "Plan", result: "Result") -> Challenger:

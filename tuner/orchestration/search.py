@@ -168,7 +168,7 @@ def _resume(name: str, session: Session, trials: int | None) -> Result:
         result = None if found is None else Result.from_mapping(found)
         refused = result is not None and result.is_unclustered and session.allow_unclustered
         if result is not None and trials == ledger.size and not refused:
-            result = _settled(plan, ledger, result, session.locations)
+            result = _settled(plan, ledger, result, session)
             return _clustered(result, session.locations)
         if trials > ledger.size:
             _grow(ledger, trials)
@@ -201,19 +201,19 @@ def _grow(ledger: Ledger, trials: int) -> None:
         raise
 
 
-def _settled(plan: Plan, ledger: Ledger, result: Result, locations: Locations) -> Result:
+def _settled(plan: Plan, ledger: Ledger, result: Result, session: Session) -> Result:
     """Return the result of a search that has ended, registered again if MLflow lost its model."""
-    try:
-        if is_settled(result, locations):
-            return result
-        ledger.acquire_lease()
+    with ledger:
         try:
-            result = settled(plan, ledger, result, locations)
-        finally:
-            ledger.close()
-    except ServiceError as error:
-        result = replace(result, pending=str(error))
-    return _synced(result, locations, is_synced=True)
+            if is_settled(result, session.locations):
+                return result
+            ledger.acquire_lease()
+            result, faults = settled(plan, ledger, result, session.locations)
+        except ServiceError as error:
+            result, faults = replace(result, pending=str(error)), []
+    for fault in faults:
+        session.on_message(fault)
+    return _synced(result, session.locations, is_synced=True)
 
 
 def _clustered(result: Result, locations: Locations) -> Result:

@@ -77,7 +77,7 @@ def _register(ledger: Ledger, locations: "Locations") -> None:
         return
     result = Result.from_mapping(found)
     if not is_settled(result, locations):
-        result = settled(plan_of(ledger), ledger, result, locations)
+        result, _ = settled(plan_of(ledger), ledger, result, locations)  # told with the runs
     if result.pending is not None:
         raise _sync_error(ledger.name, locations, f" ({result.pending})")
     if result.champion is not None:
