@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ...ledger.outcomes import is_usable
 from ..words import interval_text, structure_text
 from .blocks import Block, Code, Paragraph, Section
-from .facts import SearchFacts, is_usable
+from .facts import SearchFacts
 
 
 def verdict(facts: SearchFacts) -> str:
