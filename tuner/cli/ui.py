@@ -67,7 +67,7 @@ def _mlflow(uri: str, port: int) -> None:
         return
     _check_file(uri, "--tracking-uri")
     _announce(port, _runs_of_newest_search(uri))
-    log('all other searches are under "Model training", at the top left')
+    log('choose "Model training" at the top left once, and MLflow stays with searches')
     # the URL may hold a password, and other users can see a command line
     os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
     os.environ.setdefault("MLFLOW_REGISTRY_STORE_URI", uri)  # its own default, but without a word
