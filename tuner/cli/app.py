@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,6 +32,7 @@ from . import (
 )
 from .options import SWITCH
 
+_HELP = ["--help", "-h"]
 _INTERNAL, _INTERRUPTED = 70, 130
 _LOUD = ("sqlalchemy", "alembic", "mlflow.store.db.utils")
 _EXPECTED = {
@@ -47,7 +48,7 @@ _EXPECTED = {
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
+    context_settings={"help_option_names": _HELP},
 )
 for panel, commands in {
     "Search": (
@@ -92,13 +93,24 @@ def root(
     context.default_map, context.obj = _defaults(context)
 
 
+def command_line() -> Any:
+    """Return the commands, whose switches are shown without the name of a type."""
+    group: Any = typer.main.get_command(app)
+    for one in (group, *group.commands.values()):
+        context = typer.Context(one, help_option_names=_HELP)
+        for parameter in (*one.params, one.get_help_option(context)):
+            if getattr(parameter, "is_bool_flag", False) and not parameter.secondary_opts:
+                parameter.metavar = SWITCH
+    return group
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; errors are written to stderr."""
     if not _debugs():
         for library in _LOUD:  # an error has its traceback in debugging only
             logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     command = partial(
-        typer.main.get_command(app).main,
+        command_line().main,
         list(arguments),
         prog_name="tuner",
         standalone_mode=False,

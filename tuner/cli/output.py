@@ -4,6 +4,7 @@ import io
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _LONGEST_WORD = 256  # characters, more than the path of a file usually has
+_NARROWEST = 40  # columns, below which words are not kept whole
 _SIGPIPE = 128 + 13  # the exit code of a program that SIGPIPE kills
 
 
@@ -94,7 +96,20 @@ def show_error(message: str) -> None:
     printable = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
     dumb = os.environ.get("TERM", "dumb") in ("dumb", "unknown")
     in_colour = sys.stderr.isatty() and not dumb and not os.environ.get("NO_COLOR")
-    log(f"\033[1;31merror:\033[0m {printable}" if in_colour else f"error: {printable}")
+    start = "\033[1;31merror:\033[0m" if in_colour else "error:"
+    log(f"{start} {_fitted(printable) if sys.stderr.isatty() else printable}")
+
+
+def _fitted(line: str) -> str:
+    """Return a line that follows `error: ` broken between words where the terminal ends."""
+    wrapper = textwrap.TextWrapper(
+        width=max(os.get_terminal_size(sys.stderr.fileno()).columns, _NARROWEST),
+        initial_indent=" " * len("error: "),
+        subsequent_indent=" " * len("error: "),
+        break_long_words=False,  # so that a path can be copied
+        break_on_hyphens=False,
+    )
+    return wrapper.fill(line).lstrip()
 
 
 def _harmless(text: str) -> str:

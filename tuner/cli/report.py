@@ -86,13 +86,14 @@ def show_plan(plan: "Plan", locations: "Locations", resources: "Resources", *, j
         return
     study, data = plan.study, document["data"]
     labels = "with labels for audits" if data["labels"] else "without labels"
+    shape = " × ".join(map(str, data["shape"]))
     facts = [
         ("would run", f"{study.trials} trials of {study.replicas} replicas"),
         ("name", study.name or "METHOD-DATA-n with the first free n"),
         (
             "dataset",
             f"{data['name']}: {data['train']:,} + {data['test']:,} points of shape "
-            f"{data['shape']}, {labels}",
+            f"{shape}, {labels}",
         ),
         ("data", data["description"]),
         *(("note", note) for note in data["notes"]),

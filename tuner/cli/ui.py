@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from contextlib import suppress
 from typing import Annotated, Literal
 
 from typer import Option
@@ -65,12 +66,14 @@ def _mlflow(uri: str, port: int) -> None:
         show(redact(uri))
         return
     _check_file(uri, "--tracking-uri")
-    _announce(port)
-    log('searches are under "Model training", at the top left')
+    _announce(port, _runs_of_newest_search(uri))
+    log('choose "Model training" at the top left once, and MLflow stays with searches')
     # the URL may hold a password, and other users can see a command line
     os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
+    os.environ.setdefault("MLFLOW_REGISTRY_STORE_URI", uri)  # its own default, but without a word
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    server = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", "--workers", "1"]
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of the packages of its processes
+    server = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     quiet = ["--uvicorn-opts", "--log-level=warning"]
     os.execv(sys.executable, [*server, "--host", "127.0.0.1", "--port", str(port), *quiet])
 
@@ -84,10 +87,25 @@ def _check_file(url: str, flag: str) -> None:
         raise UsageError(f"there is no file {path}: run a search first, or set {flag}")
 
 
-def _announce(port: int) -> None:
+def _runs_of_newest_search(uri: str) -> str:
+    """Return the part of MLflow's address that opens the runs of the newest search, "" if none.
+
+    Without it MLflow opens its pages for prompts and traces, whatever the experiment's kind.
+    """
+    from ..tracking.newest import quick_newest_experiment
+
+    experiment = None
+    with suppress(Exception):  # what is wrong with the database, MLflow itself will say
+        experiment = quick_newest_experiment(uri)
+    if experiment is None:
+        return ""
+    return f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
+
+
+def _announce(port: int, path: str = "") -> None:
     from ..errors import UsageError
 
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise UsageError(f"--port {port} is in use: choose another")
-    log(f"http://127.0.0.1:{port} (press Ctrl-C to stop)")
+    log(f"http://127.0.0.1:{port}{path}\npress Ctrl-C to stop")

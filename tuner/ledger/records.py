@@ -48,6 +48,12 @@ class TrialRecord:
     started: float = 0.0
     ended: float | None = None
 
+    @property
+    def reason(self) -> str | None:
+        """Why it ended without a usable result, None if it has one or has not ended."""
+        reason: str | None = self.outcome.get("reason")
+        return reason
+
 
 def trial_record(trial: FrozenTrial, *, only_method: str) -> TrialRecord:
     """Return an Optuna trial as a record.

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .snapshot import is_usable
+from ..ledger.outcomes import is_usable
 
 if TYPE_CHECKING:
     from ..ledger.records import TrialRecord

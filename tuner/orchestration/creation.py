@@ -66,8 +66,9 @@ def summary_lines(plan: Plan, locations: Locations) -> list[str]:
         f"search {study.name}: {', '.join(study.methods)} on {data.name} ({len(data.train):,} + "
         f"{len(data.test):,} points), {study.trials} trials of {study.replicas} replicas",
         f"data: {data.description}",
-        f"ledger {redact(locations.storage)}, MLflow {redact(locations.tracking_uri)}, files "
-        f"{locations.artifacts / str(study.name)}",
+        f"ledger: {redact(locations.storage)}",
+        f"MLflow: {redact(locations.tracking_uri)}",
+        f"files: {locations.artifacts / str(study.name)}",
         *(f"note: {note}" for note in data.notes),
         *(f"warning: {warning}" for warning in data.warnings),
     ]

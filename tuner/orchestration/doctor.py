@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from ..errors import TunerError
 from ..ledger.ledger import Ledger
+from ..ledger.outcomes import is_usable
 from ..registry import CHAMPION, Registry, Version
 from ..registry.bundle import fetch
 from ..registry.promotion import open_registry
@@ -18,7 +19,6 @@ from ..training.checkpoint import WEIGHTS, CheckpointError, read_files
 from ..training.saved_model import DOCUMENT, Model
 from .locations import finalist_folder, finalist_models, trial_folder
 from .lost import incomplete, known_lost
-from .snapshot import is_usable
 
 if TYPE_CHECKING:
     from ..ledger.records import TrialRecord

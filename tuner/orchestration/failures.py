@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import TYPE_CHECKING, final
 
-from .snapshot import failure_kind
+from ..ledger.outcomes import failure_kind
 
 if TYPE_CHECKING:
     from ..ledger.records import State

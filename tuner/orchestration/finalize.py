@@ -19,6 +19,7 @@ from ..evaluation.structureless import (
     Structure,
     scored_graph,
 )
+from ..ledger.outcomes import is_usable
 from ..redaction import redact
 from ..reports import model_pictures
 from ..study.seeds import finalist_seeds
@@ -42,7 +43,7 @@ from .result_rows import (
     unclustered_sentence,
 )
 from .run_summary import log_result
-from .snapshot import is_usable, state_counts
+from .snapshot import state_counts
 from .stages import (
     DRAWING,
     REGISTERING,

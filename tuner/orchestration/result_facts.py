@@ -10,6 +10,7 @@ from ..reports.words import (
     counts_text,
     duration,
     interval_text,
+    plausible_text,
     score_text,
     settings_text,
     structure_text,
@@ -93,11 +94,10 @@ def _components_facts(components: Mapping[str, Any] | None) -> list[tuple[str, s
     """Return the number of clusters with its uncertainty, and the best scores by number."""
     if components is None:
         return []
-    low, high = components["plausible"]
     best = sorted(components["scores"], key=lambda row: -row["score"])[:_SHOWN_COMPONENTS]
     scores = [f"{row['n_components']}: {score_text(row)}" for row in best]
     return [
-        ("K", f"{components['chosen']}, plausible {low} to {high} (one standard error)"),
+        ("K", f"{components['chosen']}; {plausible_text(components['plausible'])}"),
         ("best by K", ", ".join(scores)),
     ]
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import FilesError
 from ..ledger.ledger import Ledger
+from ..ledger.outcomes import by_kind
 from ..small_files import write_atomically
 from ..training.places import scratch
 from .locations import finalist_pictures
 from .projection import finalists_of
 from .result import Result
-from .snapshot import failure_kind
 from .status import status_of
 
 if TYPE_CHECKING:
@@ -110,11 +110,7 @@ def _failures(trials: Sequence["TrialRecord"]) -> list["FailureKind"]:
     """Return the trials without a usable result by kind, the most frequent first."""
     from ..reports.search_page import FailureKind
 
-    kinds: dict[str, list[TrialRecord]] = {}
-    for trial in trials:
-        reason = trial.outcome.get("reason")
-        if trial.state == "FAIL" or (trial.state == "COMPLETE" and reason):
-            kinds.setdefault(failure_kind(reason), []).append(trial)
+    kinds = by_kind(t for t in trials if t.state == "FAIL" or (t.state == "COMPLETE" and t.reason))
     found = [
         FailureKind(
             kind=kind, trials=[trial.number for trial in failed], detail=_explanation(failed)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Self, final
 
+from ..ledger.outcomes import failure_counts, is_usable
 from .time_left import Finals, time_left
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class TrialRow:
             sd=record.outcome.get("sd", 0.0),
             epoch=record.outcome.get("epoch", 0),
             passes=passes,
-            reason=record.outcome.get("reason"),
+            reason=record.reason,
             seconds=record.outcome.get("seconds", 0.0) if whole else 0.0,
         )
 
@@ -97,24 +98,12 @@ class SearchSnapshot:
 
     def failures(self) -> dict[str, int]:
         """Return how many trials failed, by kind of failure."""
-        kinds = [failure_kind(row.reason) for row in self.rows if row.state == "FAIL"]
-        return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+        return failure_counts(self.rows)
 
 
 ProgressCallback = Callable[[SearchSnapshot], None]
 TrialCallback = Callable[[TrialRow], None]
 """Called once for each trial that ends; what it raises ends the search, which can be resumed."""
-
-
-def is_usable(trial: "TrialRow | TrialRecord") -> bool:
-    """Return whether a trial has a value and found clusters, so that it may be the best."""
-    reason = trial.reason if isinstance(trial, TrialRow) else trial.outcome.get("reason")
-    return trial.value is not None and reason is None
-
-
-def failure_kind(reason: str | None) -> str:
-    """Return the reason of a failure without its details, such as the type of an exception."""
-    return (reason or "unknown").split(":")[0]
 
 
 def state_counts(trials: "Iterable[TrialRecord]") -> dict[str, int]:

@@ -1,13 +1,13 @@
 """The status of a search, read from the ledger alone, even while the search runs."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from ..ledger.ledger import Ledger
-from .snapshot import failure_kind, is_usable, state_counts
+from ..ledger.outcomes import failure_counts, is_usable
+from .snapshot import state_counts
 
 if TYPE_CHECKING:
     from ..ledger.records import TrialRecord
@@ -90,9 +90,7 @@ def status_of(ledger: Ledger, *, best: int = 5) -> SearchStatus:
         objective=study["objective"],
         total=ledger.size if cut is None else cut.asked,
         trials={**state_counts(trials), "running": len(running)},
-        failures=dict(
-            Counter(failure_kind(t.outcome.get("reason")) for t in trials if t.state == "FAIL")
-        ),
+        failures=failure_counts(trials),
         running=[_trial_status(trial) for trial in running],
         best=[_trial_status(trial) for trial in usable[:best]],
         driver=driver,
@@ -127,5 +125,5 @@ def _trial_status(trial: "TrialRecord") -> TrialStatus:
         sd=float(trial.outcome.get("sd", 0.0)),
         epoch=int(trial.outcome.get("epoch", last_epoch or 0)),
         params=dict(trial.params),
-        reason=trial.outcome.get("reason"),
+        reason=trial.reason,
     )

@@ -45,6 +45,12 @@ def structure_text(structure: Mapping[str, Any] | None) -> str:
     )
 
 
+def plausible_text(bounds: Sequence[int]) -> str:
+    """Return which numbers of clusters are plausible: the chosen one alone, or a range."""
+    low, high = bounds
+    return "no other is plausible" if low == high else f"{low} to {high} are plausible"
+
+
 def short(value: Any) -> str:
     """Return a value with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -87,7 +87,7 @@ def trial_run_record(
             shared=bool(config.pretraining),
         ),
         state=trial.state,
-        reason=trial.outcome.get("reason"),
+        reason=trial.reason,
         attempt=trial.attempt,
         value=trial.value,
         started=started,

@@ -24,6 +24,8 @@ def test_every_command_has_help(tuner, command):
     ran = tuner(command, "--help")
     assert ran.code == 0
     assert f"tuner {command}" in ran.out
+    (switch,) = (line for line in ran.out.splitlines() if "--help" in line)
+    assert "<bool>" not in switch
 
 
 def test_help_fits_into_40_columns(tuner, monkeypatch):

@@ -1,7 +1,9 @@
 """The command in a subprocess: imports, exit codes and pipes."""
 
+import os
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -40,6 +42,20 @@ def test_errors_set_the_exit_code_without_a_traceback(tmp_path, arguments, code)
     assert "Traceback" not in done.stderr
     assert done.stderr.count("\n") == (code != 0)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_error_breaks_between_words_at_the_edge_of_a_terminal(tmp_path):
+    reader, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 60))
+    environment = os.environ | {"NO_COLOR": "1"}
+    subprocess.run([*TUNER, "space", "gmvea"], cwd=tmp_path, env=environment, stderr=terminal)
+    os.close(terminal)
+    written = os.read(reader, 65536).decode().replace("\r\n", "\n")
+    os.close(reader)
+    in_a_pipe = ran("space", "gmvea", cwd=tmp_path).stderr
+    assert max(map(len, written.splitlines())) <= 60
+    assert len(written.splitlines()) > 2
+    assert written.split() == in_a_pipe.split()
 
 
 @pytest.mark.parametrize("arguments", [["datasets"], ["datasets", "--json"], ["--help"]])

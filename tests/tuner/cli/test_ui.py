@@ -11,6 +11,7 @@ import pytest
 
 from tests.tuner.in_process import finished_search
 from tests.tuner.mlflow_store import OLD_LOADER, wait_for
+from tuner.tracking import connect
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
 
@@ -24,7 +25,12 @@ def execv_calls(monkeypatch):
         calls.append((*call, os.environ.get("MLFLOW_BACKEND_STORE_URI")))
 
     monkeypatch.setattr(os, "execv", execv)
-    for name in ("MLFLOW_BACKEND_STORE_URI", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"):
+    for name in (
+        "MLFLOW_BACKEND_STORE_URI",
+        "MLFLOW_REGISTRY_STORE_URI",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION",
+        "PYTHONWARNINGS",
+    ):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     return calls
@@ -48,6 +54,15 @@ def test_the_ui_listens_on_loopback_and_hides_its_database(tuner, execv_calls, h
     assert line[line.index("--port") + 1] == str(port)
     assert store == f"sqlite:///{here}/mlflow.db"
     assert not any("mlflow.db" in word for word in line)
+
+
+def test_the_ui_opens_at_the_runs_of_the_newest_search(tuner, execv_calls):
+    uri, port = finished_search().locations.tracking_uri, free_port()
+    experiment = connect(uri).get_experiment_by_name("blobs").experiment_id
+    ran = tuner("ui", "--port", port, "--tracking-uri", uri)
+    page = f"#/experiments/{experiment}/runs?workflowType=machine_learning"
+    assert (ran.code, len(execv_calls)) == (0, 1)
+    assert ran.err.startswith(f"http://127.0.0.1:{port}/{page}\npress Ctrl-C to stop\n")
 
 
 def test_the_url_of_a_server_is_printed_without_its_password(tuner, execv_calls):
@@ -123,7 +138,7 @@ def test_the_optuna_dashboard_ends_with_ctrl_c(here):
     finally:
         process.kill()
     assert (process.returncode, out) == (0, "")
-    assert err == f"http://127.0.0.1:{port} (press Ctrl-C to stop)\n"
+    assert err == f"http://127.0.0.1:{port}\npress Ctrl-C to stop\n"
 
 
 def ledger_file():

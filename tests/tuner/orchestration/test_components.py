@@ -5,6 +5,7 @@ import pytest
 from tuner.ledger.records import TrialRecord
 from tuner.orchestration.components import components
 from tuner.reports import plots
+from tuner.reports.words import plausible_text
 
 
 def trial(number: int, k: int | None, value: float | None, sd: float = 0.0) -> TrialRecord:
@@ -37,6 +38,11 @@ def test_plausible_is_within_a_standard_error_of_the_difference(
     found = components(trials, chosen=5, replicas=3)
     assert found is not None
     assert found["plausible"] == plausible
+
+
+def test_a_range_of_one_number_is_not_told_as_a_range() -> None:
+    assert plausible_text([4, 4]) == "no other is plausible"
+    assert plausible_text([4, 6]) == "4 to 6 are plausible"
 
 
 def test_the_chosen_k_is_plausible() -> None:

@@ -12,9 +12,10 @@ import pytest
 from tuner.errors import UsageError
 from tuner.ledger import lease
 from tuner.ledger.ledger import Ledger
+from tuner.ledger.outcomes import is_usable
 from tuner.orchestration.controller import SearchController
 from tuner.orchestration.failures import FailureCount
-from tuner.orchestration.snapshot import SearchSnapshot, TrialRow, is_usable
+from tuner.orchestration.snapshot import SearchSnapshot, TrialRow
 from tuner.study.plan import Plan
 from tuner.training.evaluations import Evaluation
 from tuner.training.trial_inputs import TrialSpec

@@ -53,6 +53,17 @@ def test_the_verdict_says_what_was_chosen_and_why() -> None:
         assert words in text
 
 
+def test_the_main_figures_stand_above_the_verdict() -> None:
+    found = page()
+    heading = " ".join(found.texts[""].split("The search tried")[0].split())
+    assert heading.endswith(
+        "score on the test split 0.660 (0.600 to 0.700) clusters 6 trials 30 of 30 "
+        "time of trials 1 min 0 s"
+    )
+    stopped = page(state="stopped", finalists=[], result=None).texts[""]
+    assert "best trial 0.711 trials 30 of 30" in " ".join(stopped.split())
+
+
 def test_every_section_has_its_content() -> None:
     found = page()
     texts = found.texts
@@ -214,6 +225,7 @@ def test_a_search_that_was_stopped() -> None:
     )
     assert "It ended early: the time budget ran out." in found.texts[""]
     assert "tuner resume shapes continues it" in found.texts[""]
+    assert "code" in {element.tag for element in found.elements if not element.section}
     assert "The best trial so far is" in found.texts[""]
     assert "running" in found.texts["trials"]
 
@@ -321,3 +333,17 @@ def test_what_is_no_picture_is_left_out() -> None:
 @pytest.mark.parametrize("why", ["The pictures could not be read (gone)."])
 def test_pictures_that_cannot_be_read_are_explained(why: str) -> None:
     assert why in page(pictures=[], no_pictures=why).texts["pictures"]
+
+
+def test_the_study_is_told_in_words() -> None:
+    study = {**record()["study"], "fixed": {"epochs": 20, "batch_norm": True}}
+    text = " ".join(page(record=record(study=study)).texts["about"].split())
+    assert "fixed epochs 20, batch_norm yes" in text
+    assert "use labels no" in text
+    assert "preparation drop: row" in text
+
+
+def test_markup_between_backticks_stays_text() -> None:
+    text = render(facts(stopped="`<b>` and `</code><i>`"))
+    assert "<b>" not in text
+    assert "<i>" not in text

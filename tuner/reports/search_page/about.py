@@ -1,6 +1,5 @@
 """The last section: data and preparation, study, search space, versions and dates."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -78,8 +77,14 @@ def _date(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(each)}" for key, each in value.items())
+    return ", ".join(map(_words, value)) if isinstance(value, list) else short(value)
+
+
 def _text(value: Any) -> str:
-    text = (
-        json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else short(value)
-    )
+    text = _words(value)
     return text if len(text) <= _MOST else f"{text[:_MOST]}…"

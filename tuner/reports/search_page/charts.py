@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from ...ledger.outcomes import is_usable
 from ..words import score_text, short
-from .facts import best_so_far, is_usable, known, last_value
+from .facts import best_so_far, known, last_value
 from .scales import Scale, label, spread_over, without_far_values
 from .svg import WIDTH, Canvas, Plot
 

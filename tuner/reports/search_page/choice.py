@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..words import interval_text, score_text
+from ..words import interval_text, plausible_text, score_text
 from . import charts
 from .blocks import Block, Chart, Paragraph, Section, Table
 from .champion import label_pictures
@@ -44,9 +44,9 @@ def _score_by_k(facts: SearchFacts) -> list[Block]:
     headings = ("K", "effective", "score", "trial", "")
     return [
         Paragraph(
-            f"K = {components['chosen']} was chosen; {low} to {high} are plausible, which is "
-            "within one standard error of the best. Effective counts a cluster by its share of "
-            "the points, so that empty ones do not count."
+            f"K = {components['chosen']} was chosen; {plausible_text((low, high))}. Plausible is "
+            "what scores within one standard error of the best. Effective counts a cluster by "
+            "its share of the points, so that empty ones do not count."
         ),
         chart,
         Table(headings, rows, frozenset({0, 1, 2, 3})),

@@ -3,10 +3,11 @@
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from ...ledger.outcomes import is_usable
 from ..words import score_text, settings_text
 from . import charts
 from .blocks import Block, Chart, Code, Paragraph, Section, Table
-from .facts import SearchFacts, best_so_far, is_usable, last_value
+from .facts import SearchFacts, best_so_far, last_value
 
 if TYPE_CHECKING:
     from ...ledger.records import TrialRecord
@@ -125,7 +126,7 @@ def _row(trial: "TrialRecord") -> tuple[str, ...]:
     score = (
         score_text({"score": value, "sd": trial.outcome.get("sd")}) if value is not None else ""
     )
-    reason, state = trial.outcome.get("reason"), _STATES[trial.state]
+    reason, state = trial.reason, _STATES[trial.state]
     reported = max(trial.intermediate_values, default="")
     return (
         str(trial.number),

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
+from ...ledger.outcomes import is_usable
+
 if TYPE_CHECKING:
     from ...ledger.importances import Importances
     from ...ledger.records import TrialRecord
@@ -116,11 +118,6 @@ def last_value(trial: "TrialRecord") -> float | None:
     values = trial.intermediate_values
     last = values[max(values)] if values else None
     return last if known(last) else None
-
-
-def is_usable(trial: "TrialRecord") -> bool:
-    """Return whether a complete trial found clusters, so that it may be the best."""
-    return known(trial.value) and trial.outcome.get("reason") is None
 
 
 def best_so_far(trials: Sequence["TrialRecord"]) -> Iterator["TrialRecord"]:

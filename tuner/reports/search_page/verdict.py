@@ -1,11 +1,15 @@
 """The first part of a page: what was searched, what was chosen and why, and how to load it."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..words import interval_text, structure_text
+from ...ledger.outcomes import is_usable
+from ..words import duration, interval_text, structure_text
 from .blocks import Block, Code, Paragraph, Section
-from .facts import SearchFacts, is_usable
+from .facts import SearchFacts
+
+if TYPE_CHECKING:
+    from ...ledger.records import TrialRecord
 
 
 def verdict(facts: SearchFacts) -> str:
@@ -17,6 +21,22 @@ def verdict(facts: SearchFacts) -> str:
     else:
         sentences += _chosen(result)
     return " ".join(sentences)
+
+
+def figures(facts: SearchFacts) -> list[tuple[str, str]]:
+    """Return the few figures that stand above the paragraph, by what they are."""
+    champion, best = facts.champion, _best_so_far(facts)
+    found: list[tuple[str, str]] = []
+    if champion is not None:
+        score = f"{champion['score']:.3f}{interval_text(champion['interval'])}"
+        found = [("score on the test split", score), ("clusters", str(champion["n_components"]))]
+    elif best is not None:
+        found = [("best trial", f"{best.value:.3f}")]
+    return [
+        *found,
+        ("trials", f"{len(facts.trials):,} of {facts.total:,}"),
+        *([("time of trials", duration(facts.seconds))] if facts.seconds else []),
+    ]
 
 
 def loading(facts: SearchFacts) -> Section:
@@ -58,17 +78,21 @@ def _ended(facts: SearchFacts) -> Iterator[str]:
     if facts.result is None and facts.state == "running":
         yield "It is still running."
     elif facts.result is None:
-        yield f"It has no result yet and is not running: tuner resume {facts.name} continues it."
+        yield f"It has no result yet and is not running: `tuner resume {facts.name}` continues it."
 
 
 def _so_far(facts: SearchFacts) -> str:
-    best = next(filter(is_usable, facts.complete()), None)
+    best = _best_so_far(facts)
     if best is None:
         return "No trial has found clusters so far."
     return (
         f"The best trial so far is {best.number}, {best.method}, with {best.value:.3f}. "
         "Nothing is chosen before all trials have ended."
     )
+
+
+def _best_so_far(facts: SearchFacts) -> "TrialRecord | None":
+    return next(filter(is_usable, facts.complete()), None)
 
 
 def _chosen(result: Mapping[str, Any]) -> Iterator[str]:
@@ -78,7 +102,7 @@ def _chosen(result: Mapping[str, Any]) -> Iterator[str]:
     elif result["pending"] is not None:
         yield (
             f"Its model is not registered yet ({result['pending']}): "
-            f"tuner sync {result['search']} registers it."
+            f"`tuner sync {result['search']}` registers it."
         )
     else:
         yield "Nothing was registered."
