@@ -103,7 +103,6 @@ def test_f13_a_full_folder_of_trials_is_named_and_the_search_resumable(
         assert "bytes" in full.err
         assert len(full.err.strip().splitlines()[-1]) < 500, "no traceback in one line"
         assert "Traceback" not in full.err
-        assert field.ended("full") < 16
         (disk / BALLAST).unlink()
         ended = field.run("resume", "full", "--json")
         entries = check_whole(field, "full", 16, ended)
