@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
 
+from ..ledger.lease import Lease
 from ..ledger.ledger import Ledger
 from .snapshot import failure_kind, is_usable, state_counts
 
@@ -103,10 +104,7 @@ def status_of(ledger: Ledger, *, best: int = 5) -> SearchStatus:
 
 
 def _driver(ledger: Ledger) -> str | None:
-    lease = ledger.attribute("lease")
-    if lease is None or lease["expires"] < time.time():
-        return None
-    return str(lease["owner"])
+    return Lease.driver(ledger.attribute("lease"), time.time())
 
 
 def _duration(trials: "Sequence[TrialRecord]", *, is_running: bool) -> float:
