@@ -94,10 +94,11 @@ def _components_facts(components: Mapping[str, Any] | None) -> list[tuple[str, s
     if components is None:
         return []
     low, high = components["plausible"]
+    plausible = f"plausible {low} to {high}" if low < high else "no other is plausible"
     best = sorted(components["scores"], key=lambda row: -row["score"])[:_SHOWN_COMPONENTS]
     scores = [f"{row['n_components']}: {score_text(row)}" for row in best]
     return [
-        ("K", f"{components['chosen']}, plausible {low} to {high} (one standard error)"),
+        ("K", f"{components['chosen']}, {plausible} (one standard error)"),
         ("best by K", ", ".join(scores)),
     ]
 

@@ -44,13 +44,17 @@ def _score_by_k(facts: SearchFacts) -> list[Block]:
     headings = ("K", "effective", "score", "trial", "")
     return [
         Paragraph(
-            f"K = {components['chosen']} was chosen; {low} to {high} are plausible, which is "
+            f"K = {components['chosen']} was chosen; {_range(low, high)} plausible, which is "
             "within one standard error of the best. Effective counts a cluster by its share of "
             "the points, so that empty ones do not count."
         ),
         chart,
         Table(headings, rows, frozenset({0, 1, 2, 3})),
     ]
+
+
+def _range(low: int, high: int) -> str:
+    return f"{low} to {high} are" if low < high else "no other number is"
 
 
 def _verdict(k: int, chosen: int, low: int, high: int) -> str:
