@@ -186,7 +186,10 @@ def _show_settings(name: str, method: "type[Method]", *, json: bool, markdown: b
     else:
         show_facts([("method", name), ("source", method.source)])
         show("")
-        show_table(headings, rows)
+        show_table(headings, rows, whole=("setting",))
+
+
+_KINDS = {"str": "text", "bool": "true, false", "int": "whole number", "float": "number"}
 
 
 def _setting_row(setting: dict[str, Any]) -> list[str]:
@@ -197,7 +200,9 @@ def _setting_row(setting: dict[str, Any]) -> list[str]:
     return [
         setting["name"],
         str(setting["default"]),
-        ", ".join(map(str, setting["choices"])) or " and ".join(allowed) or setting["type"],
+        ", ".join(map(str, setting["choices"]))
+        or " and ".join(allowed)
+        or _KINDS.get(setting["type"], setting["type"]),
         "" if setting["searched"] is None else range_text(setting["searched"]),
         setting["meaning"] + (f" [{setting['unit']}]" if setting["unit"] else ""),
     ]

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +40,18 @@ def show_json(document: Any) -> None:
     show(json.dumps(document, indent=2))
 
 
-def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write rows under headings to stdout, wrapping long cells instead of cutting them."""
+def show_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, whole: Collection[str] = ()
+) -> None:
+    """Write rows under headings to stdout, wrapping long cells instead of cutting them.
+
+    Cells under the headings in `whole` are never wrapped, because they are names to be copied.
+    """
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading in whole)
     for row in rows:
         table.add_row(*map(_harmless, row))
     _render(table)

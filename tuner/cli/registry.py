@@ -61,6 +61,9 @@ Table = Annotated[
 Proba = Annotated[
     bool, Option("--proba", metavar=SWITCH, help="Also write the probability of each cluster.")
 ]
+Codes = Annotated[
+    bool, Option("--codes", metavar=SWITCH, help="Also write the codes, as embed returns them.")
+]
 LabelColumn = Annotated[
     str | None,
     Option("--labels", metavar="COLUMN", help="Column of FILE to ignore, such as labels."),
@@ -130,20 +133,21 @@ def predict(
     file: File,
     out: Table = Path("predictions.parquet"),
     proba: Proba = False,
+    codes: Codes = False,
     labels: LabelColumn = None,
     layer: Layer = None,
     header: Header = None,
     tracking: Tracking = None,
     json: Json = False,
 ) -> None:
-    """Predict the cluster of each point in a file."""
+    """Predict the cluster of each point in a file, and with --codes embed them."""
     from ..orchestration import prediction
 
     prediction.check_ending(out, prediction.TABLES)
     from ..registry import load
 
     loaded = load(model, tracking_uri=values.tracking_uri(tracking))
-    points, messages = prediction.read_points(
+    read = prediction.read_points(
         file,
         labels=labels,
         layer=layer,
@@ -152,10 +156,16 @@ def predict(
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        clusters = loaded.predict(points)
-    for message in (*messages, *(f"warning: {one.message}" for one in caught)):
+        clusters = loaded.predict(read.points)
+    for message in (*read.messages, *(f"warning: {one.message}" for one in caught)):
         log(message)
-    prediction.write_table(out, clusters, loaded.predict_proba(points) if proba else None)
+    prediction.write_table(
+        out,
+        read,
+        clusters,
+        proba=loaded.predict_proba(read.points) if proba else None,
+        codes=loaded.embed(read.points) if codes else None,
+    )
     counts = [int((clusters == k).sum()) for k in range(loaded.n_components)]
     if json:
         show_json({"out": str(out), "points": len(clusters), "clusters": counts})

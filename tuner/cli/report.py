@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..orchestration.locations import Locations
     from ..orchestration.result import Result
     from ..orchestration.status import SearchStatus, TrialStatus
+    from ..study.branches import Branch
     from ..study.plan import Plan
 
 
@@ -107,11 +108,11 @@ def show_plan(plan: "Plan", locations: "Locations", resources: "Resources", *, j
     show_facts(facts)
     for name, branch in document["methods"].items():
         show("")
-        show(f"{name}, epochs: {branch['passes']}")
+        show(f"{name}, at most {branch['passes']:,} epoch{'s' * (branch['passes'] > 1)}")
         show_table(
             ["setting", "range", "first"],
             [
-                [key, range_text(entry), str(branch["first"].get(key, ""))]
+                [key, range_text(entry), str(branch["first"].get(key, "drawn"))]
                 for key, entry in branch["searched"].items()
             ],
         )
@@ -138,9 +139,9 @@ def plan_document(plan: "Plan", locations: "Locations", resources: "Resources") 
         },
         "methods": {
             name: {
-                "passes": branch.config({}).passes,
+                "passes": branch.most_passes,
                 "searched": {k: p.describe() for k, p in branch.space.parameters.items()},
-                "first": dict(branch.base),
+                "first": {**_unsearched(branch), **branch.first},
             }
             for name, branch in plan.branches.items()
         },
@@ -154,6 +155,10 @@ def plan_document(plan: "Plan", locations: "Locations", resources: "Resources") 
         "tracking_uri": redact(locations.tracking_uri),
         "artifacts": str(locations.artifacts),
     }
+
+
+def _unsearched(branch: "Branch") -> dict[str, Any]:
+    return {k: value for k, value in branch.base.items() if k not in branch.space.parameters}
 
 
 def _trial_row(label: str, trial: "TrialStatus") -> list[str]:

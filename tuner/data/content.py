@@ -21,8 +21,9 @@ class Content:
     for vectors, (N, width). `columns` are the names of the columns if they have any. `unit`
     divides all features if the source knows it, such as the largest value of a pixel.
     `label_column` is the column of labels of a table. `label_names` are names of the sorted
-    classes, if they have other names than their values. `notes` are sentences about what was left
-    out, and `warnings` about what is probably not meant.
+    classes, if they have other names than their values. `row_names` are names of the rows (N,)
+    under a heading, where the source has any, such as the files of images. `notes` are sentences
+    about what was left out, and `warnings` about what is probably not meant.
     """
 
     x: Array | Mapping[str, Any]
@@ -33,6 +34,8 @@ class Content:
     columns: tuple[str, ...] = ()
     label_column: str = ""
     label_names: tuple[str, ...] = ()
+    row_heading: str = ""
+    row_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 

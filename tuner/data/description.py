@@ -82,7 +82,7 @@ def _words(rule: str, scaling: Scaling, feature: str) -> str:
         "standard": f"each {feature} standardised to mean 0 and variance 1",
         "robust": f"each {feature} scaled by median and interquartile range, clipped at ±10",
         "log1p": "log(1 + count) with equal totals, then each column standardised",
-        "range": f"all values by one range, {low:g} to {low + scale:g}, to 0 to 1",
+        "range": f"all values brought from one range, {low:g} to {low + scale:g}, to [0, 1]",
         "unit": f"centred, and all values divided by {scale:.4g}",
         "none": "not scaled",
     }[rule]

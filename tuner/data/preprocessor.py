@@ -1,6 +1,7 @@
 """The one object between raw data and a method, recorded with every model."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, final
@@ -8,6 +9,7 @@ from typing import Any, Self, final
 import numpy as np
 
 from ..errors import DataError
+from . import checks
 from .encoding import ArrayEncoder, Encoder
 from .scaling import Array, Floats, Scaling, Shape
 from .table.encoding import TableEncoder
@@ -36,7 +38,13 @@ class Preprocessor:
         return self.encoder.shape
 
     def encode(self, raw: Any) -> Array:
-        """Return raw points as numbers (N, *shape), not scaled yet, or raise DataError."""
+        """Return raw points as numbers (N, *shape), not scaled yet, or raise DataError.
+
+        A sparse matrix of SciPy is taken as well: what a search reads, its model reads.
+        """
+        if hasattr(raw, "toarray") and hasattr(raw, "dtype"):
+            checks.require_memory(math.prod(raw.shape), raw.dtype.itemsize, "the sparse matrix")
+            raw = raw.toarray()
         return self.encoder.encode(raw)
 
     def apply(self, raw: Any) -> Floats:

@@ -44,6 +44,16 @@ class Lease:
         """Whether this process holds the lease."""
         return self._held is not None
 
+    @staticmethod
+    def driver(stored: Mapping[str, Any] | None, now: float) -> str | None:
+        """Return the owner of a stored lease, None if it may be taken: expired, or its owner gone.
+
+        Whether a process of another machine has exited shows only when its lease expires.
+        """
+        if stored is None or stored["expires"] <= now or has_exited(stored):
+            return None
+        return str(stored["owner"])
+
     def acquire(self) -> None:
         """Take the lease and renew it in the background, or raise LeaseError naming its owner."""
         if self.is_held:
@@ -51,7 +61,7 @@ class Lease:
         text = self._read()
         current = json.loads(text)
         now = self._clock()
-        if current is not None and current["expires"] > now and not has_exited(current):
+        if self.driver(current, now) is not None:
             raise self._held_error(current)
         self._since = now
         if not self._replace(text):

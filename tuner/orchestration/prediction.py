@@ -3,7 +3,7 @@
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,18 @@ SAMPLES = (".png", ".npy", *TABLES)
 _MAX_COLUMNS = 12
 
 
+class FilePoints(NamedTuple):
+    """The raw points of a file, in its order, and messages about how it was read.
+
+    Where the file names its rows, `names` are those of the points under a heading.
+    """
+
+    points: Any
+    messages: tuple[str, ...]
+    heading: str = ""
+    names: tuple[str, ...] = ()
+
+
 def read_points(
     path: Path,
     *,
@@ -32,8 +44,8 @@ def read_points(
     layer: str | None = None,
     header: bool | None = None,
     trained_layer: str | None = None,
-) -> tuple[Any, tuple[str, ...]]:
-    """Return the raw points of a file, in its order, and messages about how it was read.
+) -> FilePoints:
+    """Return the raw points of a file.
 
     `labels` names a column to leave out. The layer of an AnnData file is by default the one that
     the model was trained on.
@@ -46,15 +58,14 @@ def read_points(
         *(f"warning: {warning}" for warning in content.warnings),
     )
     if not isinstance(content.x, np.ndarray):
-        return content.x, messages
+        return FilePoints(content.x, messages)
     where = checks.shown(path)
     checks.require_points(content.x.dtype, content.x.shape, where)
     if len(content.x) == 0:
         raise DataError(f"{where} contains no points: give at least one")
     x = checks.native(content.x)
-    if content.columns:
-        return {name: x[:, i] for i, name in enumerate(content.columns)}, messages
-    return x, messages
+    points = {name: x[:, i] for i, name in enumerate(content.columns)} if content.columns else x
+    return FilePoints(points, messages, content.row_heading, content.row_names)
 
 
 def check_ending(path: Path, endings: tuple[str, ...]) -> None:
@@ -65,13 +76,27 @@ def check_ending(path: Path, endings: tuple[str, ...]) -> None:
         raise UsageError(f"--out {str(path)!r} is a folder: choose a file in it")
 
 
-def write_table(path: Path, clusters: NDArray[np.int64], proba: NDArray[Any] | None) -> None:
-    """Write the column `cluster`, and `probability_k` per cluster, as Parquet or CSV."""
+def write_table(
+    path: Path,
+    read: FilePoints,
+    clusters: NDArray[np.int64],
+    *,
+    proba: NDArray[Any] | None = None,
+    codes: NDArray[Any] | None = None,
+) -> None:
+    """Write a row for each point as Parquet or CSV.
+
+    Its columns are the name of the row where the file has one, `cluster`, `probability_k` per
+    cluster, and `code_d` per dimension of the codes.
+    """
     import pyarrow as pa
 
-    columns = {"cluster": clusters}
-    if proba is not None:
-        columns |= {f"probability_{k}": column for k, column in enumerate(proba.T)}
+    columns: dict[str, Any] = {read.heading: list(read.names)} if read.names else {}
+    columns["cluster"] = clusters
+    for name, values in (("probability", proba), ("code", codes)):
+        if values is not None:
+            flat = values.reshape(len(values), -1)
+            columns |= {f"{name}_{k}": column for k, column in enumerate(flat.T)}
     table, ending = pa.table(columns), path.suffix.lower()
     write_atomically(path, lambda temporary: _write_arrow(table, temporary, ending))
 

@@ -14,7 +14,7 @@ from ..registry.challenger import Challenger, register_challenger
 from ..training.finalist import Candidate, ranked_candidates
 from ..training.saved_model import Model
 from .projection import finalists_of, open_tracker
-from .result_rows import baseline_notes, champion_of
+from .result_rows import baseline_notes, champion_of, finalist_notes
 from .run_summary import log_result
 
 if TYPE_CHECKING:
@@ -47,7 +47,11 @@ def registered(
     champion = champion_of(
         candidates[0].finalist, decision, confidence=_confidence(plan, model, candidates)
     )
-    notes = [decision.reason, *baseline_notes(champion.score, result.baselines)]
+    notes = [
+        decision.reason,
+        *finalist_notes(champion.trial, champion.score, result.finalists),
+        *baseline_notes(champion.score, result.baselines),
+    ]
     return replace(result, champion=champion, notes=notes, pending=None)
 
 

@@ -46,6 +46,22 @@ def baseline_notes(score: float, baselines: Mapping[str, float]) -> list[str]:
     return notes
 
 
+def finalist_notes(trial: int, score: float, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return that a finalist that was not chosen scores far higher on the test split, if one does.
+
+    `trial` and `score` are those of the chosen replica.
+    """
+    others = [row for row in rows if not row["failure"] and row["trial"] != trial]
+    ahead = max(others, key=lambda row: float(row["chosen"]), default=None)
+    if ahead is None or ahead["chosen"] <= score + _FAR:
+        return []
+    return [
+        f"trial {ahead['trial']} scores {ahead['chosen']:.3f} on the test split, trial {trial} "
+        f"{score:.3f}: the choice went by the training points, where trial {trial} is ahead, and "
+        "scores on few test points are uncertain, so look at the clusters, or give more data"
+    ]
+
+
 def complete(trials: Sequence["TrialRecord"]) -> list[CompleteTrial]:
     """Return the complete trials in the form that the audit needs."""
     return [

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
 
+from ..ledger.lease import Lease
 from ..ledger.ledger import Ledger
 from ..ledger.outcomes import failure_counts, is_usable
 from .snapshot import state_counts
@@ -101,10 +102,7 @@ def status_of(ledger: Ledger, *, best: int = 5) -> SearchStatus:
 
 
 def _driver(ledger: Ledger) -> str | None:
-    lease = ledger.attribute("lease")
-    if lease is None or lease["expires"] < time.time():
-        return None
-    return str(lease["owner"])
+    return Lease.driver(ledger.attribute("lease"), time.time())
 
 
 def _duration(trials: "Sequence[TrialRecord]", *, is_running: bool) -> float:

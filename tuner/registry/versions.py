@@ -10,6 +10,7 @@ from typing import Any, TypeVar, final
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from ..environment import quiet_logger
 from ..errors import PromotionConflictError, UsageError, did_you_mean
 from ..methods.config import Scalar
 from ..tracking import connect
@@ -133,16 +134,17 @@ class Registry:
                     lambda: upload(self._client, self.uri, model, work, name, run_id, example)
                 )
         self._call(lambda: self._create_registered_model(name))
-        created = self._call(
-            lambda: self._client.create_model_version(
-                name,
-                source,
-                run_id=run_id,
-                tags=own,
-                description=description,
-                model_id=model_id,
+        with quiet_logger("mlflow.store.model_registry.abstract_store"):  # says that it waits
+            created = self._call(
+                lambda: self._client.create_model_version(
+                    name,
+                    source,
+                    run_id=run_id,
+                    tags=own,
+                    description=description,
+                    model_id=model_id,
+                )
             )
-        )
         self._call(
             lambda: link(
                 self._client, model_id, (name, created.version), run_id, metrics=metrics, data=data

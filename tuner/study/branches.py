@@ -37,6 +37,20 @@ class Branch:
         config = self.config_type.from_mapping({**self.base, **params})
         return config if self.epochs is None else config.capped(self.epochs)
 
+    @property
+    def first(self) -> dict[str, "Scalar"]:
+        """The searched settings of the first trial; the sampler draws those that are not here."""
+        return dict(self.presets[0]) if self.presets else {}
+
+    @property
+    def most_passes(self) -> int:
+        """The most passes over the data that a trial makes, whatever is searched."""
+        chosen: dict[str, Scalar] = {}
+        for name, parameter in self.space.parameters.items():
+            ends = parameter.choices or (parameter.highest,)
+            chosen[name] = max(ends, key=lambda end: self.config({**chosen, name: end}).passes)
+        return self.config(chosen).passes
+
 
 def branches_of(study: Study, data: DataSummary) -> dict[str, Branch]:
     """Return the branch of every method of a study. Raises UsageError if none can be."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..methods.config import Scalar
     from .space import Parameter
 
+_SHOWN_METHODS = 3
 # bounds are comparable only between trials with equal values of these
 _ELBO_SETTINGS = ("n_components", "likelihood", "reconstruction_weight")
 
@@ -107,9 +108,13 @@ def _check_fixed_names(fixed: Mapping[str, "Scalar"], names: tuple[str, ...]) ->
     ]
     for key in fixed:
         if key not in known:
-            allowed = ", ".join(dict.fromkeys(k for k in known if "." not in k))
+            method = key.partition(".")[0]
+            own = [method] if method in names else list(names)
+            shown = " and ".join(f"`tuner methods {name}`" for name in own[:_SHOWN_METHODS])
+            more = "" if len(own) <= _SHOWN_METHODS else ", and so on,"
             raise UsageError(
-                f"--set {key}: no such setting{did_you_mean(key, known)}; allowed: {allowed}"
+                f"--set {key}: no such setting{did_you_mean(key, known)}: allowed are those "
+                f"that {shown}{more} {'list' if len(own) > 1 else 'lists'}"
             )
 
 

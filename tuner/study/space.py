@@ -73,6 +73,11 @@ class Parameter:
             return trial.suggest_int(key, int(self.low), int(self.high), log=self.log)
         return trial.suggest_float(key, self.low, self.high, log=self.log)
 
+    @property
+    def highest(self) -> Scalar:
+        """The upper end of a range."""
+        return int(self.high) if self.kind == "int" else self.high
+
     def admits(self, value: Scalar) -> bool:
         """Return whether a value is in the range or among the choices."""
         if self.kind == "choice":

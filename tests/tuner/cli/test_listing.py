@@ -48,6 +48,13 @@ def test_settings_are_listed_with_default_bounds_and_meaning(tuner):
     assert tuner("methods", "kmeans", "--markdown").out.startswith("| setting |")
 
 
+def test_names_of_settings_are_whole_in_80_columns(tuner, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = tuner("methods", "em_vae").out.splitlines()
+    assert any(line.startswith("pretraining_learning_rate ") for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
 @pytest.mark.parametrize("command", ["methods", "space"])
 def test_an_unknown_method_is_refused(tuner, command):
     ran = tuner(command, "kmens")

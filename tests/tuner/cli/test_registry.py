@@ -2,6 +2,7 @@ import csv
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.tuner.in_process import blobs, finished_search, run_search
@@ -53,6 +54,16 @@ def test_predictions_are_written_as_parquet_by_default(tuner, here, model):
         "points": 20,
         "clusters": np.bincount(table["cluster"], minlength=3).tolist(),
     }
+
+
+def test_codes_are_written_beside_the_clusters(tuner, here, model):
+    raw = points(here)
+    ran = tuner("predict", model, "x.npy", "--codes", "--out", "c.csv")
+    assert ran.code == 0, ran.err
+    table = pd.read_csv("c.csv")
+    codes = load(model).embed(raw)
+    assert list(table) == ["cluster", *(f"code_{d}" for d in range(codes.shape[1]))]
+    np.testing.assert_allclose(table.drop(columns="cluster"), codes, rtol=1e-5)
 
 
 def test_the_label_column_is_ignored(tuner, here, model):

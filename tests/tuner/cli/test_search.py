@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 
 import numpy as np
@@ -184,6 +185,29 @@ def test_an_unknown_search_is_refused_and_nothing_is_written(tuner, here, comman
     assert ran.code == 2
     assert "did you mean 'done'" in ran.error_message
     assert file_names(here) == []
+
+
+def test_a_plan_says_what_the_first_trial_gets_and_what_is_drawn(tuner, here):
+    line = [*DRY, "-m", "em_vae", "-d", "blobs.npz"]
+    blobs(here / "blobs.npz")
+    plan = json.loads(tuner(*line, "--json").out)["methods"]["em_vae"]
+    highest = {name: entry.get("int", [0])[-1] for name, entry in plan["searched"].items()}
+    assert "iterations" not in plan["first"]  # 300 by default, which is not searched
+    assert plan["first"]["latent_size"] == 20
+    assert plan["first"]["output"]  # not searched
+    most = highest["iterations"] * highest["m_step_epochs"] + 15  # a pretrained start
+    assert plan["passes"] == most
+    text = tuner(*line).out
+    assert f"em_vae, at most {most:,} epochs" in text
+    assert re.search(r"^iterations .* drawn$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("key", ["gmm.epochs", "epochs"])
+def test_an_unknown_setting_leads_to_those_of_its_methods(tuner, here, key):
+    ran = tuner(*DRY, "-m", "gmm,kmeans", "--set", f"{key}=3")
+    assert ran.code == 2
+    named = [name for name in ("gmm", "kmeans") if f"`tuner methods {name}`" in ran.error_message]
+    assert named == (["gmm"] if "." in key else ["gmm", "kmeans"])
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(tuner, here):

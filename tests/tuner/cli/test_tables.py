@@ -44,6 +44,7 @@ def test_the_layer_of_the_training_is_the_default(tuner, here, frame):
     model.save(here / "m")
     answers, _ = predicted(tuner, "t.h5ad")
     assert np.array_equal(answers, model.predict(x))
+    assert pd.read_csv("p.csv")["observation"].tolist() == [f"cell {i}" for i in range(80)]
     write_h5ad("other.h5ad", x, names)
     ran = tuner("predict", "m", "other.h5ad")
     assert ran.code == 3

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
 from tuner.data import Preparation, load
 from tuner.data.preprocessor import Preprocessor
@@ -193,6 +194,17 @@ def test_lists_are_arrays():
     assert np.array_equal(preprocessor.apply(x[:, [0, 1, 3]].tolist()), expected)
     dropped = load(x, preparation=Preparation(drop=("0",))).preprocessor
     assert np.array_equal(dropped.apply(x.tolist()), dropped.apply(x))
+
+
+@pytest.mark.parametrize("form", ["csr_matrix", "csc_array", "coo_matrix"])
+def test_a_sparse_matrix_is_an_array(form):
+    counts = np.random.default_rng(0).poisson(1.0, (60, 20))
+    given = getattr(scipy.sparse, form)(counts)
+    for preparation in (Preparation(scale="log1p"), Preparation()):
+        preprocessor = load(counts, preparation=preparation).preprocessor
+        assert np.array_equal(preprocessor.apply(given), preprocessor.apply(counts))
+    with pytest.raises(DataError, match=r"shape \(60, 7\) do not fit the model"):
+        preprocessor.apply(given.tocsr()[:, :7])
 
 
 def test_a_named_model_refuses_an_array_of_all_columns(frame):

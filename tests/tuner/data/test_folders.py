@@ -77,6 +77,22 @@ def test_folders_are_read_as_torchvision_does(classed):
         assert codes[found[bytes(np.ascontiguousarray(point))]] == target
 
 
+def test_every_image_keeps_its_name(classed):
+    (classed / "cat" / "1.png").rename(classed / "cat" / "tab\tin.png")
+    read = read_points(classed, labels=None)
+    assert read.heading == "file"
+    assert read.names[:5] == (
+        "cat/3.png",
+        "cat/5.png",
+        "cat/7.png",
+        "cat/9.png",
+        r"cat/tab\tin.png",
+    )
+    with Image.open(classed / "dog" / "4.png") as image:
+        pixels = np.moveaxis(np.asarray(image), 2, 0)
+    assert np.array_equal(read.points[read.names.index("dog/4.png")], pixels)
+
+
 def test_labels_change_nothing_else(classed, tmp_path):
     for i, file in enumerate(sorted(classed.rglob("*.png"))):
         (tmp_path / "flat").mkdir(exist_ok=True)

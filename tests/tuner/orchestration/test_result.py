@@ -11,7 +11,8 @@ from tests.tuner.in_process import blobs, finished_search, no_ray
 from tests.tuner.mlflow_store import OLD_LOADER
 from tuner.ledger.ledger import Ledger
 from tuner.orchestration.result import Result
-from tuner.orchestration.result_rows import baseline_notes
+from tuner.orchestration.result_facts import result_facts
+from tuner.orchestration.result_rows import baseline_notes, finalist_notes
 from tuner.orchestration.search import search
 from tuner.study.study import Study
 from tuner.tracking import connect
@@ -119,3 +120,28 @@ def test_what_simple_methods_do_better_is_said(score: float, notes: list[str]) -
     said = baseline_notes(score, {"kmeans": 0.5, "louvain": 0.5})
     assert len(said) == len(notes)
     assert all(note in text for note, text in zip(notes, said, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("other", "failure", "said"),
+    [(0.61, None, True), (0.59, None, False), (0.9, "diverged", False)],
+)
+def test_a_finalist_far_ahead_on_the_test_split_is_noted(
+    other: float, failure: str | None, said: bool
+) -> None:
+    rows = [
+        {"trial": 4, "chosen": 0.5, "failure": None},
+        {"trial": 7, "chosen": other, "failure": failure},
+    ]
+    notes = finalist_notes(4, 0.5, rows)
+    assert len(notes) == said
+    assert all("trial 7 scores 0.610" in note and "trial 4 is ahead" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("plausible", "text"), [([5, 5], "5, no other is plausible"), ([4, 6], "5, plausible 4 to 6")]
+)
+def test_one_plausible_number_is_no_range(result: Result, plausible: list[int], text: str) -> None:
+    found = {"chosen": 5, "plausible": plausible, "scores": []}
+    facts = dict(result_facts(replace(result, components=found)))
+    assert facts["K"].startswith(text)

@@ -1,4 +1,7 @@
 import gc
+import socket
+import subprocess
+import sys
 import time
 
 import optuna
@@ -12,6 +15,7 @@ from tuner.errors import ServiceError, UsageError
 from tuner.ledger.ledger import Ledger
 from tuner.ledger.storage import search_names
 from tuner.orchestration.status import load_status, status_of
+from tuner.processes import pid_namespace
 from tuner.sqlite import database_file
 
 pytestmark = pytest.mark.filterwarnings(OLD_LOADER)
@@ -79,6 +83,21 @@ def test_a_driver_counts_until_its_lease_runs_out(tmp_path):
     written.set_user_attr("lease", {**lease, "expires": time.time() - 1})
     seen = status_of(Ledger.load(url, "one"))
     assert (seen.state, seen.driver) == ("stopped", None)
+
+
+def test_a_driver_of_this_machine_that_was_killed_is_none(tmp_path):
+    url, written = begun(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        lease = {
+            "owner": f"{socket.gethostname()}:{process.pid}:a",
+            "processes": pid_namespace(),
+            "since": time.time(),
+            "expires": time.time() + 60,
+        }
+        written.set_user_attr("lease", lease)
+        assert status_of(Ledger.load(url, "one")).state == "running"
+        process.kill()
+    assert status_of(Ledger.load(url, "one")).state == "stopped"
 
 
 def test_a_search_that_has_ended_is_done():

@@ -38,7 +38,15 @@ def read_h5ad(path: Path, labels: str | None, where: str, preparation: Preparati
             y = None if labels is None else _labels(data.obs, labels, where)
             names = tuple(map(str, data.var_names))
             cells.require_unique(names, where)
-            return Content(_dense(matrix), y, columns=names, label_column=labels or "")
+            rows = tuple(map(str, data.obs_names))
+            return Content(
+                _dense(matrix),
+                y,
+                columns=names,
+                label_column=labels or "",
+                row_heading="observation",
+                row_names=rows,
+            )
         finally:
             data.file.close()
 

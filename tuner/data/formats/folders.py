@@ -65,7 +65,8 @@ def read_images(path: Path, labels: str | None, where: str, preparation: Prepara
     stacks = [(_stack(part, shape), classes) for part, classes in parts]
     (x, y), (x_test, y_test) = (*stacks, (None, None))[:2]
     assert x is not None
-    return Content(x, y, x_test, y_test)
+    names = tuple(_printable(file.relative_to(path).as_posix()) for file in parts[0][0])
+    return Content(x, y, x_test, y_test, row_heading="file", row_names=names)
 
 
 def status(path: Path) -> tuple[object, ...]:
@@ -115,8 +116,11 @@ def _find_images(folder: Path) -> _Images:
             f"{shown(folder)} holds a single class, {_quote(folders)}: give the path of that "
             "folder for images without labels, or add folders for at least 2 classes"
         )
-    names = [name if name.isprintable() else ascii(name)[1:-1] for name in classes]
-    return files, np.array(names)
+    return files, np.array(list(map(_printable, classes)))
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def _class(path: Path) -> str:

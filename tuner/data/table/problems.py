@@ -59,8 +59,9 @@ def refuse(
         counts = [f"{gap.column!r} {gap.count:,}" for gap in gaps[:_SHOWN]]
         counts += [f"{len(gaps) - _SHOWN} more"] if len(gaps) > _SHOWN else []
         shown.append(f"{len(gaps)} columns have rows without a value: {', '.join(counts)}")
+    counted = " (rows are counted from 0)" if any("in row" in text for text in shown) else ""
     raise DataError(
-        f"{where} cannot be used as it is (rows are counted from 0): {'; '.join(shown)}: "
+        f"{where} cannot be used as it is{counted}: {'; '.join(shown)}: "
         f"{_way_on(problems, preparation, where, names, labels)}"
     )
 
