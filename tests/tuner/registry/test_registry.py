@@ -340,7 +340,7 @@ def test_the_example_is_stored(registry, champion):
 
 
 @pytest.mark.slow
-def test_a_server_stores_and_loads_what_a_database_does(model, tmp_path):
+def test_a_server_stores_and_loads_what_a_database_does(model, tmp_path, capfd):
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with server(tmp_path, port):
@@ -349,6 +349,7 @@ def test_a_server_stores_and_loads_what_a_database_does(model, tmp_path):
         run = client.create_run(experiment).info.run_id
         for number, search in enumerate("ab", 1):
             assert registered(registry, model, run, "digits", search).number == number
+        assert "Waiting up to" not in capfd.readouterr().err
         registry.set_challenger("digits", 1)
         registry.promote("digits", 1, expected=None)
         with pytest.raises(PromotionRefusedError):
