@@ -1,7 +1,12 @@
+import re
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, metadata
 
 import pytest
+from packaging.specifiers import SpecifierSet
+
+from tests.deploy.manifests import locked
 
 
 def output_of(code):
@@ -48,3 +53,23 @@ def test_study_and_load_are_those_of_their_modules():
 
     assert tuner.Study is Study
     assert tuner.load is load
+
+
+def test_no_locked_version_needs_a_later_python_than_the_project():
+    least = re.fullmatch(r">=(\d+\.\d+)", metadata("tuner")["Requires-Python"])
+    needs = {
+        name: metadata(name).get("Requires-Python") for name in locked() if is_installed(name)
+    }
+    assert len(needs) > 100
+    assert {
+        name: python
+        for name, python in needs.items()
+        if python and f"{least[1]}.0" not in SpecifierSet(python)
+    } == {}
+
+
+def is_installed(name):
+    try:
+        return bool(metadata(name))
+    except PackageNotFoundError:
+        return False
