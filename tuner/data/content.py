@@ -21,9 +21,9 @@ class Content:
     for vectors, (N, width). `columns` are the names of the columns if they have any. `unit`
     divides all features if the source knows it, such as the largest value of a pixel.
     `label_column` is the column of labels of a table. `label_names` are names of the sorted
-    classes, if they have other names than their values. `row_names` are names of the rows (N,)
-    under a heading, where the source has any, such as the files of images. `notes` are sentences
-    about what was left out, and `warnings` about what is probably not meant.
+    classes, if they have other names than their values. `row_names` are names of the rows, those
+    of the test part last, under a heading, where the source has any, such as the files of images.
+    `notes` are sentences about what was left out, and `warnings` about what is probably not meant.
     """
 
     x: Array | Mapping[str, Any]

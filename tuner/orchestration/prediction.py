@@ -45,7 +45,7 @@ def read_points(
     header: bool | None = None,
     trained_layer: str | None = None,
 ) -> FilePoints:
-    """Return the raw points of a file.
+    """Return the raw points of a file, those of a published test part last.
 
     `labels` names a column to leave out. The layer of an AnnData file is by default the one that
     the model was trained on.
@@ -60,12 +60,21 @@ def read_points(
     if not isinstance(content.x, np.ndarray):
         return FilePoints(content.x, messages)
     where = checks.shown(path)
-    checks.require_points(content.x.dtype, content.x.shape, where)
-    if len(content.x) == 0:
+    x = _points(content.x, where)
+    if len(x) == 0:
         raise DataError(f"{where} contains no points: give at least one")
-    x = checks.native(content.x)
+    if content.x_test is not None:
+        test = _points(content.x_test, where)
+        checks.require_compatible(x, test, where)
+        messages = (*messages, f"note: {len(x):,} training points, then {len(test):,} test points")
+        x = np.concatenate([x, test])
     points = {name: x[:, i] for i, name in enumerate(content.columns)} if content.columns else x
     return FilePoints(points, messages, content.row_heading, content.row_names)
+
+
+def _points(x: NDArray[Any], where: str) -> NDArray[Any]:
+    checks.require_points(x.dtype, x.shape, where)
+    return checks.native(x)
 
 
 def check_ending(path: Path, endings: tuple[str, ...]) -> None:

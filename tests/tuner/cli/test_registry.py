@@ -42,6 +42,15 @@ def test_predictions_keep_the_order_of_the_rows(tuner, here, model):
     np.testing.assert_allclose(proba, loaded.predict_proba(raw), atol=1e-6)
 
 
+def test_the_test_part_of_a_file_is_answered_too(tuner, here, model):
+    raw = points(here)
+    np.savez(here / "parts.npz", x=raw[:12], x_test=raw[12:])
+    assert tuner("predict", model, "x.npy", "--out", "whole.csv").code == 0
+    ran = tuner("predict", model, "parts.npz", "--out", "parts.csv")
+    assert "12 training points, then 8 test points" in ran.err
+    assert (here / "parts.csv").read_text() == (here / "whole.csv").read_text()
+
+
 def test_predictions_are_written_as_parquet_by_default(tuner, here, model):
     import pyarrow.parquet as pq
 

@@ -77,6 +77,19 @@ def test_folders_are_read_as_torchvision_does(classed):
         assert codes[found[bytes(np.ascontiguousarray(point))]] == target
 
 
+def test_the_points_of_a_split_are_all_there_with_their_names(tmp_path):
+    for part, names in (("test", "b"), ("train", "ac")):
+        for name in names:
+            write(tmp_path / part / f"{name}.png")
+    read = read_points(tmp_path, labels=None)
+    assert read.names == ("train/a.png", "train/c.png", "test/b.png")
+    assert len(read.points) == 3
+    for name, point in zip(read.names, read.points, strict=True):
+        with Image.open(tmp_path / name) as image:
+            assert np.array_equal(point, np.moveaxis(np.asarray(image), 2, 0))
+    assert read.messages == ("note: 2 training points, then 1 test points",)
+
+
 def test_every_image_keeps_its_name(classed):
     (classed / "cat" / "1.png").rename(classed / "cat" / "tab\tin.png")
     read = read_points(classed, labels=None)

@@ -65,7 +65,7 @@ def read_images(path: Path, labels: str | None, where: str, preparation: Prepara
     stacks = [(_stack(part, shape), classes) for part, classes in parts]
     (x, y), (x_test, y_test) = (*stacks, (None, None))[:2]
     assert x is not None
-    names = tuple(_printable(file.relative_to(path).as_posix()) for file in parts[0][0])
+    names = tuple(_printable(file.relative_to(path).as_posix()) for file in files)
     return Content(x, y, x_test, y_test, row_heading="file", row_names=names)
 
 
