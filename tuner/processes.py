@@ -28,7 +28,10 @@ def has_exited(entry: Mapping[str, Any]) -> bool:
     `entry` holds its `owner` name, the PID namespace `processes`, and `since`, a time in seconds
     since 1970 at which it was running.
     """
-    host, pid, _ = entry["owner"].rsplit(":", 2)
+    parts = str(entry["owner"]).rsplit(":", 2)
+    if len(parts) != 3 or not parts[1].isdigit():
+        return False
+    host, pid, _ = parts
     if host != socket.gethostname() or entry.get("processes", "") != pid_namespace():
         return False
     try:

@@ -107,8 +107,11 @@ def show_error(message: str) -> None:
 
 def _fitted(line: str) -> str:
     """Return a line that follows `error: ` broken between words where the terminal ends."""
+    columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    if columns == 0:  # nobody knows where it ends
+        return line
     wrapper = textwrap.TextWrapper(
-        width=max(os.get_terminal_size(sys.stderr.fileno()).columns, _NARROWEST),
+        width=max(columns, _NARROWEST),
         initial_indent=" " * len("error: "),
         subsequent_indent=" " * len("error: "),
         break_long_words=False,  # so that a path can be copied

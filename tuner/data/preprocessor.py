@@ -1,7 +1,6 @@
 """The one object between raw data and a method, recorded with every model."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, final
@@ -9,7 +8,6 @@ from typing import Any, Self, final
 import numpy as np
 
 from ..errors import DataError
-from . import checks
 from .encoding import ArrayEncoder, Encoder
 from .scaling import Array, Floats, Scaling, Shape
 from .table.encoding import TableEncoder
@@ -43,8 +41,7 @@ class Preprocessor:
         A sparse matrix of SciPy is taken as well: what a search reads, its model reads.
         """
         if hasattr(raw, "toarray") and hasattr(raw, "dtype"):
-            checks.require_memory(math.prod(raw.shape), raw.dtype.itemsize, "the sparse matrix")
-            raw = raw.toarray()
+            raw = _dense(raw)
         return self.encoder.encode(raw)
 
     def apply(self, raw: Any) -> Floats:
@@ -84,6 +81,16 @@ class Preprocessor:
                 "again"
             )
         return cls(found, Scaling.from_arrays(arrays))
+
+
+def _dense(raw: Any) -> Any:
+    try:
+        return raw.toarray()
+    except MemoryError:
+        raise DataError(
+            f"a sparse matrix of shape {raw.shape} does not fit into memory as an array: give its "
+            "rows in parts"
+        ) from None
 
 
 def encoder_from(values: Mapping[str, Any]) -> Encoder:

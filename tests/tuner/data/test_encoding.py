@@ -196,6 +196,12 @@ def test_lists_are_arrays():
     assert np.array_equal(dropped.apply(x.tolist()), dropped.apply(x))
 
 
+def test_a_sparse_matrix_too_large_for_an_array_is_refused():
+    preprocessor = load(np.random.default_rng(0).poisson(1.0, (60, 20))).preprocessor
+    with pytest.raises(DataError, match=r"shape \(1048576, 1073741824\) .* in parts"):
+        preprocessor.apply(scipy.sparse.coo_matrix((2**20, 2**30)))
+
+
 @pytest.mark.parametrize("form", ["csr_matrix", "csc_array", "coo_matrix"])
 def test_a_sparse_matrix_is_an_array(form):
     counts = np.random.default_rng(0).poisson(1.0, (60, 20))

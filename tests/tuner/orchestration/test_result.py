@@ -139,7 +139,8 @@ def test_a_finalist_far_ahead_on_the_test_split_is_noted(
 
 
 @pytest.mark.parametrize(
-    ("plausible", "text"), [([5, 5], "5, no other is plausible"), ([4, 6], "5, plausible 4 to 6")]
+    ("plausible", "text"),
+    [([5, 5], "5; no other is plausible"), ([4, 6], "5; 4 to 6 are plausible")],
 )
 def test_one_plausible_number_is_no_range(result: Result, plausible: list[int], text: str) -> None:
     found = {"chosen": 5, "plausible": plausible, "scores": []}
