@@ -6,6 +6,7 @@ from sklearn.cluster import KMeans as ScikitKMeans
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
+from tuner.models._kit import mixtures
 from tuner.models._kit.mixtures import GaussianMixture
 from tuner.models.kmeans import KMeans, KMeansConfig
 
@@ -69,3 +70,19 @@ def test_a_schedule_of_one_pass() -> None:
     config = KMeansConfig()
     assert config.passes == 1
     assert config.capped(1) == config
+
+
+def test_many_points_are_represented_by_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, _ = blobs()
+    sizes: list[int] = []
+    replica = KMeans.fit_replica
+
+    def counted(self: KMeans, r: int, points: Tensor) -> Tensor:
+        sizes.append(len(points))
+        return replica(self, r, points)
+
+    monkeypatch.setattr(mixtures, "_MANY", 90)
+    monkeypatch.setattr(KMeans, "fit_replica", counted)
+    together = fitted(x).centres
+    assert sizes == [90, 90]
+    torch.testing.assert_close(fitted(x, seeds=(1,)).centres[0], together[1])

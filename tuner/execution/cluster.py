@@ -175,7 +175,7 @@ class Cluster:
 
     def in_use(self) -> dict[str, tuple[float, float]]:
         """Return what is in use and in all of a cluster of several machines, by kind."""
-        if self.nodes < 2 or not ray.is_initialized():  # asking would start a Ray of its own
+        if not ray.is_initialized() or self.nodes < 2:  # asking would start a Ray of its own
             return {}
         total, free = ray.cluster_resources(), ray.available_resources()
         return {k: (total[k] - free.get(k, 0.0), total[k]) for k in ("CPU", "GPU") if k in total}

@@ -1,9 +1,13 @@
 """Starts on a device are those on the CPU, up to their random numbers."""
 
+import numpy as np
+import pytest
 import torch
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
 from torch import Tensor
 
-from tuner.models._kit import starts
+from tuner.models._kit import mixtures, starts
 from tuner.models._kit.starts import kmeans_partition
 
 
@@ -19,3 +23,19 @@ def test_k_means_on_a_device_finds_what_scikit_learn_finds() -> None:
     pairs = torch.stack([ours, theirs], dim=1)
     assert len(pairs.unique(dim=0)) == len(theirs.unique()) == 3
     assert torch.equal(ours, starts._kmeans_on_device(x, 3, 0))
+
+
+def test_many_points_are_partitioned_by_some_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, fit = blobs(), KMeans.fit
+    sizes: list[int] = []
+
+    def counted(self: KMeans, points: NDArray[np.float32]) -> KMeans:
+        sizes.append(len(points))
+        return fit(self, points)
+
+    whole = kmeans_partition(x, 3, 0)
+    monkeypatch.setattr(mixtures, "_MANY", 40)
+    monkeypatch.setattr(KMeans, "fit", counted)
+    labels = kmeans_partition(x, 3, 0)
+    assert sizes == [40]
+    assert len(torch.stack([labels, whole], dim=1).unique(dim=0)) == 3
