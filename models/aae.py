@@ -16,6 +16,7 @@ from torch.distributions import Categorical
 from ..methods.config import setting
 from ..methods.contract import Decodes, Generates, Report, Shape
 from ._kit.adversarial import AdversarialConfig, NoisyMLP, add_noise, frozen
+from ._kit.distributions import symmetric_divergence
 from ._kit.draws import Draws
 from ._kit.layers import MLP, Head, initialise
 from ._kit.loop import adam, batch_indices, gradient_step, in_chunks, train_epoch
@@ -72,6 +73,18 @@ class AAENetwork(StackedNetwork):
         """Return the mean of (x - x̂)² over points and features, (S,), of x (S, B, F)."""
         q, z = self.encoder(x, draws)
         return (self.decode(q.probs, z) - x).square().mean(dim=(1, 2))
+
+    def squared_error_and_inconsistency(
+        self, x: Tensor, copy: Tensor, draws: Draws
+    ) -> tuple[Tensor, Tensor]:
+        """Return `squared_error` and the divergence between q(y | x) and q(y | copy), each (S,).
+
+        Both halves are normalised as one batch.
+        """
+        q, z = self.encoder(torch.cat([x, copy], dim=1), draws)
+        n = x.shape[1]
+        error = (self.decode(q.probs[:, :n], z[:, :n]) - x).square().mean(dim=(1, 2))
+        return error, symmetric_divergence(*q.logits.chunk(2, dim=1)).mean(dim=1)
 
     def predict_log_proba(self, x: Tensor) -> Tensor:
         """Return log q(y | x), shape (S, N, K), of x (N, F)."""
@@ -206,10 +219,20 @@ class AAE(StackedMethod):
         return losses
 
     def reconstruction_step(self, batch: Tensor) -> dict[str, Tensor]:
-        """Update encoder and decoder on the squared error and return it, (R,)."""
+        """Update encoder and decoder on the squared error and return it, (R,).
+
+        The loss also keeps the clusters of points and of their changed copies equal, if so set.
+        """
+        network, config, draws = self.network, self.config, self.draws
+        if not config.invariant(self.shape):
+            with mixed_precision(batch.device, batch.shape[2]):
+                error = network.squared_error(batch, draws)
+            return {"loss": gradient_step(self.reconstruction, error)}
+        copy = config.augmentation.apply(batch, self.shape, draws)
         with mixed_precision(batch.device, batch.shape[2]):
-            error = self.network.squared_error(batch, self.draws)
-        return {"loss": gradient_step(self.reconstruction, error)}
+            error, inconsistency = network.squared_error_and_inconsistency(batch, copy, draws)
+        gradient_step(self.reconstruction, error + config.augmentation_weight * inconsistency)
+        return {"loss": error.detach(), "inconsistency": inconsistency.detach()}
 
     def discrimination_step(self, batch: Tensor) -> dict[str, Tensor]:
         """Update both discriminators to tell codes from draws and return their losses, (R,)."""

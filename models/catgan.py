@@ -16,6 +16,7 @@ from torch.distributions import Categorical
 from ..methods.config import setting
 from ..methods.contract import Report, Shape
 from ._kit.adversarial import AdversarialConfig, NoisyMLP, frozen, leaky_relu
+from ._kit.distributions import symmetric_divergence
 from ._kit.draws import Draws
 from ._kit.layers import MLP, Head, initialise
 from ._kit.loop import batch_indices, gradient_step, in_chunks, train_epoch
@@ -180,18 +181,33 @@ class CatGAN(StackedMethod):
         return self.discriminator_step(batch) | self.generator_step(batch)
 
     def discriminator_step(self, batch: Tensor) -> dict[str, Tensor]:
-        """Update D against points from a fixed generator and return its losses, (R,)."""
+        """Update D against points from a fixed generator and return its losses, (R,).
+
+        The loss also keeps the clusters of points and of their changed copies equal, if so set.
+        """
+        config, batch_size = self.config, batch.shape[1]
+        invariant = config.invariant(self.shape)
+        if invariant:
+            copy = config.augmentation.apply(batch, self.shape, self.draws)
+            batch = torch.cat([batch, copy], dim=1)
         with mixed_precision(batch.device, batch.shape[2]):
             with torch.no_grad():
-                generated = self.generator.generate(batch.shape[1], self.draws)
-            real, fake = self.network.classify_both(batch, generated, self.draws)
-        loss = gradient_step(self.optimiser, discriminator_loss(real, fake))
-        return {
-            "loss": loss,
+                generated = self.generator.generate(batch_size, self.draws)
+            both, fake = self.network.classify_both(batch, generated, self.draws)
+        real = _categorical(both.logits[:, :batch_size])
+        loss = discriminator_loss(real, fake)
+        metrics = {
+            "loss": loss.detach(),
             "marginal_entropy": marginal_entropy(real),
             "conditional_entropy": conditional_entropy(real),
             "forged_entropy": conditional_entropy(fake),
         }
+        if invariant:
+            inconsistency = symmetric_divergence(*both.logits.chunk(2, dim=1)).mean(dim=1)
+            metrics["inconsistency"] = inconsistency.detach()
+            loss = loss + config.augmentation_weight * inconsistency
+        gradient_step(self.optimiser, loss)
+        return metrics
 
     def generator_step(self, batch: Tensor) -> dict[str, Tensor]:
         """Update G against a fixed discriminator and return its loss, (R,)."""

@@ -10,7 +10,8 @@ from torch.distributions import Independent
 
 from ..methods.config import setting
 from ..methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape
-from ._kit.autoencoder import Autoencoder, AutoencoderConfig
+from ._kit.augmentation import InvarianceConfig
+from ._kit.autoencoder import Autoencoder, AutoencoderConfig, pretraining_loss
 from ._kit.bounds import antithetic_bound, antithetic_noise
 from ._kit.distributions import (
     diagonal_normal,
@@ -18,6 +19,7 @@ from ._kit.distributions import (
     log_prob,
     log_scale_normal,
     rsample,
+    symmetric_divergence,
 )
 from ._kit.draws import Draws
 from ._kit.layers import Head, initialise, joined
@@ -32,7 +34,7 @@ from ._kit.trainable_mixture import TrainableMixture
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class VaDEConfig(AutoencoderConfig):
+class VaDEConfig(InvarianceConfig, AutoencoderConfig):
     """Settings of the autoencoder and of its joint training with the mixture."""
 
     scale: float = setting(
@@ -128,6 +130,12 @@ class VaDENetwork(StackedNetwork):
         elbo = reconstruction - kl
         return {"loss": -elbo, "elbo": elbo, "reconstruction": reconstruction, "kl": kl}
 
+    def inconsistency(self, x: Tensor, copy: Tensor) -> Tensor:
+        """Return the mean divergence between the responsibilities of points and copies, (S,)."""
+        z = self.autoencoder.encode(torch.cat([x, copy], dim=1))
+        log_r, log_r_copy = self.mixture.log_responsibilities(z).chunk(2, dim=1)
+        return symmetric_divergence(log_r, log_r_copy).mean(dim=1)
+
     def embed(self, x: Tensor) -> Tensor:
         """Return the means of q(z | x), shape (S, N, D), of x (N, F)."""
         return in_chunks(lambda part: self.autoencoder.encode(self.expand(part)), x)
@@ -206,7 +214,8 @@ class VaDE(StackedMethod, Pretrains):
         self.network = self.stacked(VaDENetwork)
         initialise(self.network.log_variance, self.draws)
         coder = self.network.autoencoder
-        self.pretraining = self.pretraining_of(coder, coder.squared_error, self.config)
+        loss = pretraining_loss(coder, self.config, self.shape)
+        self.pretraining = self.pretraining_of(coder, loss, self.config)
         self.optimiser = adam(self.network.parameters(), self.config.learning_rate, eps=1e-4)
 
     def fit(self, x: Tensor) -> Iterator[Report]:
@@ -223,7 +232,13 @@ class VaDE(StackedMethod, Pretrains):
             yield Report(stage="joint", epoch=self.clock.epoch, metrics=metrics)
 
     def _loss(self, x: Tensor) -> dict[str, Tensor]:
-        return self.network.bound(x, self.draws)
+        metrics, config = self.network.bound(x, self.draws), self.config
+        if not config.invariant(self.shape):
+            return metrics
+        copy = config.augmentation.apply(x, self.shape, self.draws)
+        inconsistency = self.network.inconsistency(x, copy)
+        loss = metrics["loss"] + config.augmentation_weight * inconsistency
+        return {**metrics, "loss": loss, "inconsistency": inconsistency}
 
     @torch.no_grad()
     def _start_mixture(self, points: Tensor) -> None:

@@ -26,9 +26,15 @@ from torch.distributions import Independent
 
 from ..methods.config import setting
 from ..methods.contract import Bounds, Decodes, Generates, Report, Shape
-from ._kit.augmentation import Augmentation
+from ._kit.augmentation import InvarianceConfig
 from ._kit.bounds import antithetic_bound, antithetic_noise
-from ._kit.distributions import diagonal_normal, independent_bernoulli, log_prob, rsample
+from ._kit.distributions import (
+    diagonal_normal,
+    independent_bernoulli,
+    log_prob,
+    rsample,
+    symmetric_divergence,
+)
 from ._kit.draws import Draws
 from ._kit.layers import MLP, GaussianHead, Head, initialise
 from ._kit.loop import adam, batch_indices, gradient_step, in_chunks, train_epoch
@@ -42,7 +48,7 @@ from ._kit.vae import VAEConfig
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class VAEICConfig(VAEConfig):
+class VAEICConfig(InvarianceConfig, VAEConfig):
     """Settings of networks, losses and augmentation; the paper publishes none of them."""
 
     hidden_size: int = setting(500, "units per hidden layer", low=1, high=8192)
@@ -59,19 +65,6 @@ class VAEICConfig(VAEConfig):
     epochs: int = setting(50, "passes over the data", low=1)
     temperature: float = setting(
         0.5, "variance of sampled codes", unit="of their component's variance", low=0.0, high=1.0
-    )
-    shift: float = setting(
-        0.07,
-        "maximum shift of an image; two pixels of 28",
-        unit="of its side",
-        low=0.0,
-        high=1.0,
-    )
-    rotation: float = setting(
-        10.0, "maximum rotation of an image", unit="degrees", low=0.0, high=180.0
-    )
-    zoom: float = setting(
-        0.1, "maximum zoom of an image, in or out", unit="of its size", low=0.0, high=0.9
     )
     jitter: float = setting(
         0.1,
@@ -195,9 +188,7 @@ class VAEIC(StackedMethod):
         initialise(self.network, self.draws)
         self.network.prior.scatter(self.draws)
         self.optimiser = adam(self.network.parameters(), config.learning_rate)
-        self.augmentation = Augmentation(
-            shift=config.shift, rotation=config.rotation, zoom=config.zoom, jitter=config.jitter
-        )
+        self.augmentation = config.augmentation
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train on x, shape (N, *shape); metrics are means over an epoch, in nats."""
@@ -260,11 +251,6 @@ def lower_bound(
         "kl": kl,
         "cluster_kl": cluster_kl,
     }
-
-
-def symmetric_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """Return KL(p || q) + KL(q || p) in nats over the last axis."""
-    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=-1)
 
 
 def imbalance(log_q: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...methods.config import setting
+from .augmentation import InvarianceConfig
 from .draws import Draws
 from .layers import MLP
 from .loop import adam
@@ -19,7 +20,7 @@ from .outputs import OutputConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdversarialConfig(OutputConfig, ABC):
+class AdversarialConfig(InvarianceConfig, OutputConfig, ABC):
     """Settings of every adversarial method that generates or decodes points."""
 
     momentum: float = setting(0.5, "Adam's beta_1 for all adversarial steps", low=0.0, high=0.999)

@@ -1,6 +1,7 @@
 """Small random changes that keep a point's content: affine maps of images, noise on others."""
 
 import math
+from abc import ABC
 from dataclasses import dataclass
 from typing import final
 
@@ -8,8 +9,70 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...methods.config import Config, setting
 from ...methods.contract import Shape
 from .draws import Draws
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig(Config, ABC):
+    """Settings of random changes that should leave the cluster of a point as it is."""
+
+    shift: float = setting(
+        0.07,
+        "maximum shift of an image; two pixels of 28",
+        unit="of its side",
+        low=0.0,
+        high=1.0,
+    )
+    rotation: float = setting(
+        10.0, "maximum rotation of an image", unit="degrees", low=0.0, high=180.0
+    )
+    zoom: float = setting(
+        0.1, "maximum zoom of an image, in or out", unit="of its size", low=0.0, high=0.9
+    )
+    jitter: float = setting(
+        0.0,
+        "standard deviation of the noise on points that are not images",
+        unit="of the scaled data",
+        low=0.0,
+    )
+
+    @property
+    def augmentation(self) -> "Augmentation":
+        """The random changes."""
+        return Augmentation(
+            shift=self.shift, rotation=self.rotation, zoom=self.zoom, jitter=self.jitter
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentedConfig(AugmentationConfig, ABC):
+    """Settings of a method that can train on changed copies in place of the points.
+
+    Deep Embedded Clustering with Data Augmentation (Guo et al., 2018).
+    """
+
+    augmented: bool = setting(True, "train on randomly changed copies of the images")
+
+    def seen(self, x: Tensor, shape: Shape, draws: Draws) -> Tensor:
+        """Return what training sees of points x (S, B, F): changed copies, or the points."""
+        if not self.augmented or not self.augmentation.changes(shape):
+            return x
+        return self.augmentation.apply(x, shape, draws)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvarianceConfig(AugmentationConfig, ABC):
+    """Settings of a method that can keep the assignments of a point and of its copy equal."""
+
+    augmentation_weight: float = setting(
+        1.0, "weight of the divergence between the assignments of a point and its copy", low=0.0
+    )
+
+    def invariant(self, shape: Shape) -> bool:
+        """Return whether assignments of points of this shape are to be kept equal."""
+        return self.augmentation_weight > 0 and self.augmentation.changes(shape)
 
 
 @final
@@ -26,17 +89,22 @@ class Augmentation:
     zoom: float
     jitter: float
 
-    def apply(self, x: Tensor, shape: Shape, draws: Draws) -> Tensor:
-        """Return a copy of x (R, B, F) with an independent random change of every point.
+    def changes(self, shape: Shape) -> bool:
+        """Return whether any point of this shape is changed."""
+        sizes = (self.shift, self.rotation, self.zoom) if is_image(shape) else (self.jitter,)
+        return any(size > 0 for size in sizes)
 
-        Points of shape (H, W) or (C, H, W) are images, with rows and columns as the last axes,
-        unless they have a single row or column: for these, torch's affine grid copies a number
-        from the host, which a GPU cannot record.
+    def apply(self, x: Tensor, shape: Shape, draws: Draws) -> Tensor:
+        """Return a copy of x (S, B, F) with an independent random change of every point.
+
+        S is the number of replicas, or a multiple if each has several networks.
         """
-        if len(shape) not in (2, 3) or 1 in shape[-2:]:
-            return x + self.jitter * draws.normal(*x.shape[1:])
+        networks = len(x) // len(draws)
+        if not is_image(shape):
+            return x + self.jitter * draws.normal(networks, *x.shape[1:]).view_as(x)
         image = (math.prod(shape[:-2]), *shape[-2:])
-        down, right, angle, growth = (2 * draws.uniform(4, x.shape[1]) - 1).unbind(dim=1)
+        changes = 2 * draws.uniform(4, networks * x.shape[1]) - 1
+        down, right, angle, growth = changes.unbind(dim=1)
         height, width = shape[-2:]
         transformed = transform_images(
             x.reshape(-1, *image),
@@ -45,6 +113,15 @@ class Augmentation:
             zoom=1 + self.zoom * growth.flatten(),
         )
         return transformed.view_as(x)
+
+
+def is_image(shape: Shape) -> bool:
+    """Return whether points of shape (H, W) or (C, H, W) have rows and columns to be moved.
+
+    Those with a single row or column have not: for these, torch's affine grid copies a number from
+    the host, which a GPU cannot record.
+    """
+    return len(shape) in (2, 3) and 1 not in shape[-2:]
 
 
 def transform_images(x: Tensor, *, shift: Tensor, rotation: Tensor, zoom: Tensor) -> Tensor:

@@ -71,3 +71,8 @@ def kl_to_standard_normal(q: Independent) -> Tensor:
 def log_prob(p: Distribution, x: Tensor) -> Tensor:
     """Return log p(x), with a static type that torch does not declare."""
     return p.log_prob(x)
+
+
+def symmetric_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Return KL(p ‖ q) + KL(q ‖ p) in nats over the last axis."""
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=-1)

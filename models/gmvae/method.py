@@ -18,13 +18,14 @@ from torch import Tensor
 
 from ...methods.config import MetricInfo, setting
 from ...methods.contract import Bounds, Decodes, Generates, Report, Traverses
+from .._kit.augmentation import InvarianceConfig
 from .._kit.distributions import diagonal_normal, log_prob, rsample
 from .._kit.draws import Draws
 from .._kit.layers import initialise
 from .._kit.loop import adam, batch_indices, descent, in_chunks, train_epoch
 from .._kit.outputs import validate_and_flatten
 from .._kit.stack import NetworkClusterer, StackedMethod
-from .bound import Terms, lower_bound
+from .bound import Terms, invariant_lower_bound, lower_bound
 from .networks import CHUNK_SIZE, GMVAENetwork, GMVAENetworkConfig
 
 BOUND_SAMPLES = 16
@@ -36,7 +37,7 @@ STYLE_RANGE = 2.0
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class GMVAEConfig(GMVAENetworkConfig):
+class GMVAEConfig(InvarianceConfig, GMVAENetworkConfig):
     """The settings of section 4 and Appendix A of the paper, with fully connected layers.
 
     `warm_up` is the other remedy of section 3.4 against merging clusters. The reconstruction
@@ -186,8 +187,15 @@ class GMVAE(StackedMethod):
             yield Report(stage="train", epoch=self.clock.epoch, metrics=metrics)
 
     def _loss(self, y: Tensor, weight: Tensor) -> dict[str, Tensor]:
-        terms = lower_bound(self.network, y, self.draws, self.config.mc_samples).means()
-        return {"loss": self._objective(terms, weight), **terms.metrics()}
+        config, network, draws = self.config, self.network, self.draws
+        if not config.invariant(self.shape):
+            terms = lower_bound(network, y, draws, config.mc_samples).means()
+            return {"loss": self._objective(terms, weight), **terms.metrics()}
+        copy = config.augmentation.apply(y, self.shape, draws)
+        bound, inconsistency = invariant_lower_bound(network, y, copy, draws, config.mc_samples)
+        terms = bound.means()
+        loss = self._objective(terms, weight) + config.augmentation_weight * inconsistency
+        return {"loss": loss, **terms.metrics(), "inconsistency": inconsistency}
 
     def _objective(self, terms: Terms, weight: Tensor | float) -> Tensor:
         """Return minus the bound of mean terms (R,), the z term raised to at least lambda (Eq. 7).
