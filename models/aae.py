@@ -23,6 +23,7 @@ from ._kit.loop import adam, batch_indices, gradient_step, in_chunks, train_epoc
 from ._kit.outputs import validate_and_flatten
 from ._kit.precision import mixed_precision
 from ._kit.recording import Step
+from ._kit.smoothness import virtual_adversarial_divergence
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
 
@@ -69,22 +70,18 @@ class AAENetwork(StackedNetwork):
         x = self.output(self.decoder(torch.cat([y, z], dim=-1)))
         return self.config.output_activation(x)
 
-    def squared_error(self, x: Tensor, draws: Draws) -> Tensor:
-        """Return the mean of (x - x̂)² over points and features, (S,), of x (S, B, F)."""
-        q, z = self.encoder(x, draws)
-        return (self.decode(q.probs, z) - x).square().mean(dim=(1, 2))
-
-    def squared_error_and_inconsistency(
+    def squared_error(
         self, x: Tensor, copy: Tensor, draws: Draws
-    ) -> tuple[Tensor, Tensor]:
-        """Return `squared_error` and the divergence between q(y | x) and q(y | copy), each (S,).
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean of (x - x̂)² over points and features, (S,), of x (S, B, F).
 
-        Both halves are normalised as one batch.
+        Also return log q(y | x) and log q(y | copy), (S, B, K), of changed copies (S, B or 0, F),
+        which are normalised with the points as one batch.
         """
-        q, z = self.encoder(torch.cat([x, copy], dim=1), draws)
         n = x.shape[1]
+        q, z = self.encoder(torch.cat([x, copy], dim=1), draws)
         error = (self.decode(q.probs[:, :n], z[:, :n]) - x).square().mean(dim=(1, 2))
-        return error, symmetric_divergence(*q.logits.chunk(2, dim=1)).mean(dim=1)
+        return error, q.logits[:, :n], q.logits[:, n:]
 
     def predict_log_proba(self, x: Tensor) -> Tensor:
         """Return log q(y | x), shape (S, N, K), of x (N, F)."""
@@ -207,32 +204,44 @@ class AAE(StackedMethod):
         """On every batch reconstruct, discriminate codes from draws, then confuse."""
         config = self.config
         points = validate_and_flatten(x, config)
-        step = Step(lambda index: self._step(points[index]), self.draws)
+        radius = config.radius(points)
+        step = Step(lambda index, radius: self._step(points[index], radius), self.draws)
         for _ in self.clock.count("game", config.epochs):
-            metrics = train_epoch(step, batch_indices(len(points), config.batch_size, self.draws))
+            batches = batch_indices(len(points), config.batch_size, self.draws)
+            metrics = train_epoch(step, batches, radius)
             yield Report(stage="game", epoch=self.clock.epoch, metrics=metrics)
 
-    def _step(self, batch: Tensor) -> dict[str, Tensor]:
-        losses = self.reconstruction_step(batch)
+    def _step(self, batch: Tensor, radius: Tensor) -> dict[str, Tensor]:
+        losses = self.reconstruction_step(batch, radius)
         losses |= self.discrimination_step(batch)
         losses |= self.confusion_step(batch)
         return losses
 
-    def reconstruction_step(self, batch: Tensor) -> dict[str, Tensor]:
+    def reconstruction_step(self, batch: Tensor, radius: Tensor) -> dict[str, Tensor]:
         """Update encoder and decoder on the squared error and return it, (R,).
 
         The loss also keeps the clusters of points and of their changed copies equal, if so set.
         """
         network, config, draws = self.network, self.config, self.draws
-        if not config.invariant(self.shape):
-            with mixed_precision(batch.device, batch.shape[2]):
-                error = network.squared_error(batch, draws)
-            return {"loss": gradient_step(self.reconstruction, error)}
-        copy = config.augmentation.apply(batch, self.shape, draws)
+        invariant = config.invariant(self.shape)
+        copy = config.augmentation.apply(batch, self.shape, draws) if invariant else batch[:, :0]
         with mixed_precision(batch.device, batch.shape[2]):
-            error, inconsistency = network.squared_error_and_inconsistency(batch, copy, draws)
-        gradient_step(self.reconstruction, error + config.augmentation_weight * inconsistency)
-        return {"loss": error.detach(), "inconsistency": inconsistency.detach()}
+            error, log_q, log_q_copy = network.squared_error(batch, copy, draws)
+            metrics, loss = {"loss": error}, error
+            if invariant:
+                metrics["inconsistency"] = symmetric_divergence(log_q, log_q_copy).mean(dim=1)
+                loss = loss + config.augmentation_weight * metrics["inconsistency"]
+            if config.vat_weight > 0:
+                metrics["roughness"] = virtual_adversarial_divergence(
+                    lambda points: network.encoder(points, draws)[0].logits,
+                    batch,
+                    log_q,
+                    radius,
+                    draws,
+                )
+                loss = loss + config.vat_weight * metrics["roughness"]
+        gradient_step(self.reconstruction, loss)
+        return {name: value.detach() for name, value in metrics.items()}
 
     def discrimination_step(self, batch: Tensor) -> dict[str, Tensor]:
         """Update both discriminators to tell codes from draws and return their losses, (R,)."""

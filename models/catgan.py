@@ -23,6 +23,7 @@ from ._kit.loop import batch_indices, gradient_step, in_chunks, train_epoch
 from ._kit.outputs import validate_and_flatten
 from ._kit.precision import mixed_precision
 from ._kit.recording import Step
+from ._kit.smoothness import virtual_adversarial_divergence
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
 
@@ -172,42 +173,54 @@ class CatGAN(StackedMethod):
         """Update both players on every batch, the classifier first."""
         config = self.config
         points = validate_and_flatten(x, config)
-        step = Step(lambda index: self._step(points[index]), self.draws)
+        radius = config.radius(points)
+        step = Step(lambda index, radius: self._step(points[index], radius), self.draws)
         for _ in self.clock.count("game", config.epochs):
-            metrics = train_epoch(step, batch_indices(len(points), config.batch_size, self.draws))
+            batches = batch_indices(len(points), config.batch_size, self.draws)
+            metrics = train_epoch(step, batches, radius)
             yield Report(stage="game", epoch=self.clock.epoch, metrics=metrics)
 
-    def _step(self, batch: Tensor) -> dict[str, Tensor]:
-        return self.discriminator_step(batch) | self.generator_step(batch)
+    def _step(self, batch: Tensor, radius: Tensor) -> dict[str, Tensor]:
+        return self.discriminator_step(batch, radius) | self.generator_step(batch)
 
-    def discriminator_step(self, batch: Tensor) -> dict[str, Tensor]:
+    def discriminator_step(self, batch: Tensor, radius: Tensor) -> dict[str, Tensor]:
         """Update D against points from a fixed generator and return its losses, (R,).
 
         The loss also keeps the clusters of points and of their changed copies equal, if so set.
         """
-        config, batch_size = self.config, batch.shape[1]
+        config, network, draws = self.config, self.network, self.draws
         invariant = config.invariant(self.shape)
-        if invariant:
-            copy = config.augmentation.apply(batch, self.shape, self.draws)
-            batch = torch.cat([batch, copy], dim=1)
+        copy = config.augmentation.apply(batch, self.shape, draws) if invariant else batch[:, :0]
         with mixed_precision(batch.device, batch.shape[2]):
             with torch.no_grad():
-                generated = self.generator.generate(batch_size, self.draws)
-            both, fake = self.network.classify_both(batch, generated, self.draws)
-        real = _categorical(both.logits[:, :batch_size])
-        loss = discriminator_loss(real, fake)
-        metrics = {
-            "loss": loss.detach(),
-            "marginal_entropy": marginal_entropy(real),
-            "conditional_entropy": conditional_entropy(real),
-            "forged_entropy": conditional_entropy(fake),
-        }
-        if invariant:
-            inconsistency = symmetric_divergence(*both.logits.chunk(2, dim=1)).mean(dim=1)
-            metrics["inconsistency"] = inconsistency.detach()
-            loss = loss + config.augmentation_weight * inconsistency
+                generated = self.generator.generate(batch.shape[1], draws)
+            fakes = torch.cat([copy, generated], dim=1)
+            real, others = network.classify_both(batch, fakes, draws)
+            log_q_copy, forged = others.logits.tensor_split([copy.shape[1]], dim=1)
+            fake = _categorical(forged)
+            loss = discriminator_loss(real, fake)
+            metrics = {
+                "loss": loss.detach(),
+                "marginal_entropy": marginal_entropy(real),
+                "conditional_entropy": conditional_entropy(real),
+                "forged_entropy": conditional_entropy(fake),
+            }
+            if invariant:
+                metrics["inconsistency"] = symmetric_divergence(real.logits, log_q_copy).mean(
+                    dim=1
+                )
+                loss = loss + config.augmentation_weight * metrics["inconsistency"]
+            if config.vat_weight > 0:
+                metrics["roughness"] = virtual_adversarial_divergence(
+                    lambda points: network.classify_both(points, fakes, draws)[0].logits,
+                    batch,
+                    real.logits,
+                    radius,
+                    draws,
+                )
+                loss = loss + config.vat_weight * metrics["roughness"]
         gradient_step(self.optimiser, loss)
-        return metrics
+        return {name: value.detach() for name, value in metrics.items()}
 
     def generator_step(self, batch: Tensor) -> dict[str, Tensor]:
         """Update G against a fixed discriminator and return its loss, (R,)."""

@@ -41,6 +41,10 @@ from ._kit.loop import adam, batch_indices, gradient_step, in_chunks, train_epoc
 from ._kit.outputs import validate_and_flatten
 from ._kit.precision import mixed_precision
 from ._kit.recording import Step
+from ._kit.smoothness import (
+    SmoothnessConfig,
+    virtual_adversarial_divergence,
+)
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 from ._kit.trainable_mixture import TrainableMixture
 from ._kit.vae import VAEConfig
@@ -48,18 +52,21 @@ from ._kit.vae import VAEConfig
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class VAEICConfig(InvarianceConfig, VAEConfig):
+class VAEICConfig(InvarianceConfig, SmoothnessConfig, VAEConfig):
     """Settings of networks, losses and augmentation; the paper publishes none of them."""
 
     hidden_size: int = setting(500, "units per hidden layer", low=1, high=8192)
     batch_norm: bool = setting(True, "normalise the hidden layers of encoder and decoder")
     augmentation_weight: float = setting(
-        50.0, "weight of the divergence between the assignments of a point and its copy", low=0.0
+        200.0, "weight of the divergence between the assignments of a point and its copy", low=0.0
+    )
+    vat_weight: float = setting(
+        200.0, "weight of the divergence under the small change that matters most", low=0.0
     )
     balance_weight: float = setting(
-        50.0, "weight of the gap between the mean assignment's entropy and its maximum", low=0.0
+        200.0, "weight of the gap between the mean assignment's entropy and its maximum", low=0.0
     )
-    certainty_weight: float = setting(20.0, "weight of the entropy of each assignment", low=0.0)
+    certainty_weight: float = setting(80.0, "weight of the entropy of each assignment", low=0.0)
     learning_rate: float = setting(1e-3, "Adam's learning rate", low=0.0)
     batch_size: int = setting(100, "points per step", low=1)
     epochs: int = setting(50, "passes over the data", low=1)
@@ -193,23 +200,26 @@ class VAEIC(StackedMethod):
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train on x, shape (N, *shape); metrics are means over an epoch, in nats."""
         points = validate_and_flatten(x, self.config)
-        step = Step(lambda index: self._step(points[index]), self.draws)
+        radius = self.config.radius(points)
+        step = Step(lambda index, radius: self._step(points[index], radius), self.draws)
         for _ in self.clock.count("train", self.config.epochs):
             self.network.train()
-            metrics = train_epoch(
-                step, batch_indices(len(points), self.config.batch_size, self.draws)
-            )
+            batches = batch_indices(len(points), self.config.batch_size, self.draws)
+            metrics = train_epoch(step, batches, radius)
             yield Report(stage="train", epoch=self.clock.epoch, metrics=metrics)
 
-    def _step(self, batch: Tensor) -> dict[str, Tensor]:
+    def _step(self, batch: Tensor, radius: Tensor) -> dict[str, Tensor]:
         copy = self.augmentation.apply(batch, self.shape, self.draws)
         with mixed_precision(batch.device, batch.shape[2]):
-            metrics = self.losses(batch, copy)
+            metrics = self.losses(batch, copy, radius)
         gradient_step(self.optimiser, metrics["loss"])
         return metrics
 
-    def losses(self, x: Tensor, copy: Tensor) -> dict[str, Tensor]:
-        """Return the loss of points and their augmented copies (R, B, F) and its terms, (R,)."""
+    def losses(self, x: Tensor, copy: Tensor, radius: Tensor) -> dict[str, Tensor]:
+        """Return the loss of points and their augmented copies (R, B, F) and its terms, (R,).
+
+        `radius` is the length of the small changes of virtual adversarial training.
+        """
         network, config = self.network, self.config
         h = network.encoder(torch.cat([x, copy], dim=1))
         log_q, log_q_copy = network.assign(h).chunk(2, dim=1)
@@ -217,18 +227,29 @@ class VAEIC(StackedMethod):
         inconsistency = symmetric_divergence(log_q, log_q_copy).mean(dim=1)
         unevenness = imbalance(log_q)
         uncertainty = -(log_q.exp() * log_q).sum(dim=2).mean(dim=1)
+        roughness = self._roughness(x, log_q, radius)
         loss = (
             config.augmentation_weight * inconsistency
+            + config.vat_weight * roughness
             + config.balance_weight * unevenness
             + config.certainty_weight * uncertainty
             - terms["elbo"]
         )
         penalties = {
             "inconsistency": inconsistency,
+            "roughness": roughness,
             "imbalance": unevenness,
             "uncertainty": uncertainty,
         }
         return {"loss": loss, **terms, **penalties}
+
+    def _roughness(self, x: Tensor, log_q: Tensor, radius: Tensor) -> Tensor:
+        if self.config.vat_weight == 0:
+            return log_q.new_zeros(len(x))
+        network = self.network
+        return virtual_adversarial_divergence(
+            lambda points: network.assign(network.encoder(points)), x, log_q, radius, self.draws
+        )
 
 
 def lower_bound(
