@@ -21,7 +21,9 @@ class Evaluation:
 
     `value` is what the search maximises, the mean over replicas. It is None while a pretraining
     stage has no clusters and when no replica is usable. `metrics` are named `train/…`, `score/…`
-    and `audit/…`. `failure` is the reason why the trial ended without a usable result.
+    and `audit/…`. `failure` is the reason why the trial ended without a usable result. With
+    restarts all of this is of the leading candidate of each replica: `candidates` says how many go
+    on after this evaluation, and `seeds` which the leading ones are, empty without restarts.
     """
 
     epoch: int
@@ -35,6 +37,8 @@ class Evaluation:
     metrics: Mapping[str, float] = field(default_factory=dict)
     replicas: tuple[float, ...] = ()
     seconds: float = 0.0
+    candidates: int = 1
+    seeds: tuple[int, ...] = ()
 
 
 @final
@@ -110,7 +114,8 @@ def parsed(text: str) -> list[Evaluation]:
     for line in text.splitlines():
         try:
             values = json.loads(line)
-            evaluation = Evaluation(**{**values, "replicas": tuple(values["replicas"])})
+            replicas, seeds = tuple(values["replicas"]), tuple(values.get("seeds", ()))
+            evaluation = Evaluation(**{**values, "replicas": replicas, "seeds": seeds})
         except (ValueError, TypeError, KeyError):
             continue
         found[evaluation.epoch] = evaluation

@@ -52,6 +52,7 @@ class Finalist:
     `audits` are those of each replica on the test split, `guards` the means of `PartitionScores`
     there, and `found` says which replicas found clusters there, whatever their score. `number` is
     the trial whose configuration this is. `folder`, that of an attempt, holds a model per replica.
+    With restarts, replicas and `seeds` are the candidates that are left at the end.
     """
 
     rank: int
@@ -153,6 +154,7 @@ def fit_finalist(
     finalist = replace(
         failed_finalist(spec, rank, last.failure),
         settings=trial.config.to_mapping(),  # not those of spec: batches may have been halved
+        seeds=last.seeds or spec.seeds,
         folder=str(trial.folder),
         started=started,
         note=trial.note,
