@@ -69,7 +69,7 @@ def _selected(part: object, replicas: Sequence[int], of: int) -> Mapping[str, Te
             name: rows(value, replicas, of) if isinstance(value, Tensor) else value
             for name, value in _state_of(part).items()
         }
-    return part.selected(replicas)  # type: ignore[attr-defined, no-any-return]
+    return part.selected(replicas)  # type: ignore[attr-defined]
 
 
 def _flat(states: Mapping[str, Mapping[str, Tensor | Scalar]]) -> State:

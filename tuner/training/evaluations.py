@@ -1,6 +1,7 @@
 """The evaluations of a trial and the file of an attempt that records them, one JSON line each."""
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,14 @@ from .attempts import METRICS_FILE, attempts
 
 if TYPE_CHECKING:
     from .places import Place
+
+
+MAX_EVALUATIONS = 20
+
+
+def interval(passes: int) -> int:
+    """Return after how many passes each a training of so many is evaluated."""
+    return max(1, math.ceil(passes / MAX_EVALUATIONS))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
+from .evaluations import interval
+
 if TYPE_CHECKING:
     from ..evaluation.objective import PartitionScores
     from .trial_inputs import TrialSpec
@@ -49,13 +51,23 @@ def left_at(restarts: int, epoch: int, passes: int) -> int:
     return left
 
 
-def work(restarts: int) -> float:
-    """Return the passes of all candidates of a replica, in terms of those of a single one."""
-    count, total, left = cuts(restarts), 0.0, restarts
-    for _ in range(count):
-        total += left / (CUT_WITHIN * count)
+def halvings(restarts: int, passes: int) -> list[int]:
+    """Return after which passes candidates are halved if there are clusters from the start."""
+    every = interval(passes)
+    return sorted({min(-(-due // every) * every, passes) for due in cut_passes(restarts, passes)})
+
+
+def mean_left(restarts: int, epoch: int, passes: int) -> float:
+    """Return how many candidates of a replica make a pass after `epoch`, on average.
+
+    It is what restarts cost: from the start, 1.67 passes of a single candidate for each pass of
+    four. A training that has no clusters yet costs more, since nothing can be cut before.
+    """
+    left, extra = restarts, 0
+    for due in cut_passes(restarts, passes):
+        extra += (left - -(-left // 2)) * max(due - epoch, 0)
         left = -(-left // 2)
-    return total + (1 - 1 / CUT_WITHIN if count else 1.0)
+    return 1.0 + extra / (passes - epoch) if epoch < passes else 1.0
 
 
 def standing(scores: "PartitionScores") -> Standing:

@@ -4,7 +4,6 @@ Labels serve the audit only, unless the objective needs them.
 """
 
 import gc
-import math
 import time
 import traceback
 import warnings
@@ -24,14 +23,13 @@ from ..methods.contract import Method, Pretrains, Report
 from ..models._kit.recording import RECORDINGS, RecordingError
 from . import checkpoint
 from .attempt_files import AttemptFiles
-from .evaluations import Evaluation
+from .evaluations import Evaluation, interval
 from .evaluator import TrialEvaluator, all_diverged
 from .places import Place, place
 from .pretraining_cache import SharedPretraining
 from .restarts import Candidates, Positions, leading, left_at, survivors
 from .trial_inputs import TrialData, TrialSpec
 
-_MAX_EVALUATIONS = 20
 _CHECKPOINT_SECONDS = 30.0
 _MIN_BATCH_SIZE = 8
 _MAX_HALVINGS = 3
@@ -56,7 +54,7 @@ class Trial:
         self._evaluator = TrialEvaluator(shared, points, spec.objective)
         self._method_type = catalog.method(spec.method)
         self.config = self._method_type.config_type.from_mapping(spec.settings)
-        self._interval = max(1, math.ceil(self.config.passes / _MAX_EVALUATIONS))
+        self._interval = interval(self.config.passes)
         self._left = Candidates.of(spec)
         self._kept: Positions | None = None
         self._epoch = self._halvings = 0

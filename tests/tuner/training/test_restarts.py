@@ -18,11 +18,12 @@ from tuner.training.restarts import (
     Candidates,
     cut_passes,
     cuts,
+    halvings,
     leading,
     left_at,
+    mean_left,
     standing,
     survivors,
-    work,
 )
 from tuner.training.trial import Trial
 from tuner.training.trial_inputs import TrialData, TrialSpec, trial_data
@@ -73,12 +74,21 @@ def test_half_of_the_candidates_rounded_up_go_on_until_one_is_left() -> None:
 @pytest.mark.parametrize(
     ("restarts", "times"), [(1, 1.0), (2, 4 / 3), (3, 1.5), (4, 5 / 3), (8, 2 / 3 + 14 / 9)]
 )
-def test_the_work_of_restarts_is_that_of_the_candidates_until_their_cut(
+def test_restarts_cost_what_their_candidates_do_until_they_are_cut(
     restarts: int, times: float
 ) -> None:
-    assert work(restarts) == pytest.approx(times)
+    assert mean_left(restarts, 0, 900) == pytest.approx(times)
     left = [left_at(restarts, epoch, 900) for epoch in range(900)]
-    assert np.mean(left) == pytest.approx(times, abs=0.01)
+    for done in (0, 100, 200, 600, 899):
+        assert mean_left(restarts, done, 900) == pytest.approx(np.mean(left[done:]))
+    assert mean_left(restarts, 900, 900) == 1.0
+
+
+def test_candidates_are_halved_at_evaluations() -> None:
+    assert halvings(4, 12) == [2, 4]
+    assert halvings(4, 100) == [20, 35]
+    assert halvings(64, 1) == [1]
+    assert halvings(1, 100) == []
 
 
 def test_only_candidates_of_the_same_replica_compete() -> None:
