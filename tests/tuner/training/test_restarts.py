@@ -1,5 +1,6 @@
 """Restarts: which candidates go on, and that they go on as if they had been alone."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tuner.evaluation.objective import evaluate
 from tuner.study.space import method_space
 from tuner.training import checkpoint
 from tuner.training.evaluations import Evaluation, read_evaluations
-from tuner.training.finalist import fit_finalist
+from tuner.training.finalist import Finalist, fit_finalist
 from tuner.training.restarts import (
     Candidates,
     cut_passes,
@@ -295,5 +296,7 @@ def test_a_finalist_is_of_the_candidates_that_are_left(tmp_path: Path) -> None:
     assert finalist.seeds == last[-1].seeds
     assert len(finalist.values) == len(finalist.scores) == len(finalist.audits) == 2
     assert finalist.values == last[-1].replicas
+    assert (finalist.restarts, finalist.halved) == (4, (2, 4))
+    assert Finalist.from_mapping(json.loads(json.dumps(finalist.to_mapping()))) == finalist
     assert finalist.model_folder(1).exists()
     assert not finalist.model_folder(2).exists()
