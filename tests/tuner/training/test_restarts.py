@@ -1,6 +1,7 @@
 """Restarts: which candidates go on, and that they go on as if they had been alone."""
 
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -300,3 +301,13 @@ def test_a_finalist_is_of_the_candidates_that_are_left(tmp_path: Path) -> None:
     assert Finalist.from_mapping(json.loads(json.dumps(finalist.to_mapping()))) == finalist
     assert finalist.model_folder(1).exists()
     assert not finalist.model_folder(2).exists()
+
+
+def test_the_memory_of_candidates_that_are_cut_is_released_at_once(
+    shared: TrialData, tmp_path: Path
+) -> None:
+    one = Trial(restarted(tmp_path), shared)
+    one.advance()
+    held = [weakref.ref(parameter) for _, parameter in one.method.parameters()]  # type: ignore[attr-defined]
+    assert one.advance().candidates == 2
+    assert {ref() for ref in held} == {None}
