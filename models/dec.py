@@ -1,6 +1,6 @@
 """Deep embedded clustering: self-training that sharpens the clusters of an autoencoder's codes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self, final
 
@@ -13,6 +13,7 @@ from ..methods.contract import Clusterer, Decodes, Pretrains, Report, Shape, Sta
 from ._kit.autoencoder import Autoencoder, AutoencoderConfig, pretraining_loss
 from ._kit.loop import adam, batch_indices, gradient_step, in_chunks
 from ._kit.mixtures import fit_kmeans, random_subset
+from ._kit.parts import rows
 from ._kit.precision import mixed_precision
 from ._kit.pretraining import NetworkPretraining
 from ._kit.recording import Step
@@ -186,6 +187,14 @@ class Target:
         """Return `changed`, `following` and, after the first update, log q."""
         state: State = {"changed": self.changed, "following": self.following}
         return state if self.log_q is None else {**state, "log_q": self.log_q}
+
+    def selected(self, replicas: Sequence[int]) -> State:
+        """Return the state of these replicas."""
+        return {
+            name: rows(value, replicas, len(value))
+            for name, value in self.state().items()
+            if isinstance(value, Tensor)
+        }
 
     def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
         """Restore a state."""

@@ -13,9 +13,9 @@ from torch import Tensor
 from ..methods.config import setting
 from ..methods.contract import Bounds, Clusterer, Generates, Shape
 from ._kit.draws import Draws
+from ._kit.fitted import FitConfig, FittedMethod
 from ._kit.loop import in_chunks
 from ._kit.mixtures import GaussianMixture
-from ._kit.stack import FitConfig, FittedMethod
 
 
 @final

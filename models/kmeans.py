@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..methods.config import setting
 from ..methods.contract import Clusterer, Shape
-from ._kit.stack import FitConfig, FittedMethod
+from ._kit.fitted import FitConfig, FittedMethod
 
 
 @final

@@ -58,6 +58,10 @@ class Draws:
         """Return the state of every generator."""
         return {str(r): g.get_state() for r, g in enumerate(self.generators)}
 
+    def selected(self, replicas: Sequence[int]) -> dict[str, Tensor]:
+        """Return the state of the generators of these replicas."""
+        return {str(i): self.generators[r].get_state() for i, r in enumerate(replicas)}
+
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Restore the state of every generator."""
         for r, generator in enumerate(self.generators):

@@ -1,12 +1,10 @@
-"""Parts of a training loop: epochs, batches, optimiser steps, metrics, resumable state."""
+"""Parts of a training loop: epochs, batches, optimiser steps, metrics."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from ...methods.config import Scalar
-from ...methods.contract import State
 from .draws import Draws
 from .precision import mixed_precision
 from .recording import Metrics, Step
@@ -37,6 +35,11 @@ class Clock:
     def state(self) -> dict[str, int]:
         """Return the epochs of every stage."""
         return dict(self.passes)
+
+    def selected(self, replicas: Sequence[int]) -> dict[str, int]:
+        """Return the epochs of every stage, which all replicas share."""
+        del replicas
+        return self.state()
 
     def restore(self, state: Mapping[str, int]) -> None:
         """Restore the epochs of every stage."""
@@ -147,71 +150,3 @@ def chunk_size(device: torch.device, size: int = 4096) -> int:
         return size
     memory = torch.cuda.get_device_properties(device).total_memory
     return size * max(1, memory // _MEMORY_PER_CHUNK)
-
-
-def pack(**parts: object) -> State:
-    """Return the state of several parts as one flat mapping.
-
-    A part is a network, an optimiser, a tensor, or an object with `state` and `restore`.
-    """
-    state: State = {}
-    for name, part in parts.items():
-        for key, value in _state_of(part).items():
-            state[f"{name}/{key}"] = value.detach().clone() if isinstance(value, Tensor) else value
-    return state
-
-
-def unpack(state: Mapping[str, Tensor | Scalar], **parts: object) -> None:
-    """Restore every part from a state that `pack` made with the same names."""
-    for name, part in parts.items():
-        prefix = f"{name}/"
-        own = {key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)}
-        _restore(part, own)
-
-
-def _state_of(part: object) -> Mapping[str, Tensor | Scalar]:
-    if isinstance(part, nn.Module):
-        return part.state_dict()
-    if isinstance(part, torch.optim.Optimizer):
-        saved = part.state_dict()
-        moments = {
-            f"{index}/{key}": value
-            for index, values in saved["state"].items()
-            for key, value in values.items()
-        }
-        rates = {f"lr/{i}": float(g["lr"]) for i, g in enumerate(saved["param_groups"])}
-        return moments | rates
-    if isinstance(part, Tensor):
-        return {"": part}
-    return part.state()  # type: ignore[attr-defined]
-
-
-def _restore(part: object, state: Mapping[str, Tensor | Scalar]) -> None:
-    if isinstance(part, nn.Module):
-        part.load_state_dict(state)
-    elif isinstance(part, torch.optim.Optimizer):
-        _restore_optimiser(part, state)
-    elif isinstance(part, Tensor):
-        saved = state[""]
-        assert isinstance(saved, Tensor)
-        part.data.copy_(saved)
-    else:
-        part.restore(state)  # type: ignore[attr-defined]
-
-
-def _restore_optimiser(
-    optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor | Scalar]
-) -> None:
-    saved = optimiser.state_dict()
-    saved["state"] = {}
-    for name, value in state.items():
-        index, key = name.split("/")
-        if index == "lr":
-            rate = saved["param_groups"][int(key)]["lr"]
-            is_tensor = isinstance(rate, Tensor)
-            saved["param_groups"][int(key)]["lr"] = (
-                torch.full_like(rate, float(value)) if is_tensor else value
-            )
-        else:
-            saved["state"].setdefault(int(index), {})[key] = value
-    optimiser.load_state_dict(saved)

@@ -10,7 +10,8 @@ from ...methods.config import Scalar
 from ...methods.contract import Pretraining, Report, State
 from .draws import Draws
 from .layers import initialise
-from .loop import Clock, adam, batch_indices, descent, pack, train_epoch, unpack
+from .loop import Clock, adam, batch_indices, descent, train_epoch
+from .parts import pack, pack_selected, unpack
 
 STAGE = "pretraining"
 
@@ -76,9 +77,16 @@ class NetworkPretraining(Pretraining):
 
     def state(self) -> State:
         """Return the state of optimiser and draws, empty once pretraining is complete."""
-        if self.clock.passes.get(STAGE, 0) == self.config.pretraining_epochs:
-            return {}
-        return pack(optimiser=self.optimiser, draws=self.draws)
+        return {} if self._is_done else pack(optimiser=self.optimiser, draws=self.draws)
+
+    def selected(self, replicas: Sequence[int]) -> State:
+        """Return the state of these replicas, empty once pretraining is complete."""
+        parts = {} if self._is_done else {"optimiser": self.optimiser, "draws": self.draws}
+        return pack_selected(replicas, len(self.draws), **parts)
+
+    @property
+    def _is_done(self) -> bool:
+        return self.clock.passes.get(STAGE, 0) == self.config.pretraining_epochs
 
     def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
         """Restore a state."""

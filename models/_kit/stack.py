@@ -1,19 +1,18 @@
-"""Base classes that implement most of the contract, for stacked networks and for plain fits."""
+"""Base classes that implement most of the contract for stacked networks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar, final
 
 import torch
 from torch import Tensor, nn
 
 from ...methods.config import Config, Scalar
-from ...methods.contract import Clusterer, Method, Random, Report, Shape, State, Trains
+from ...methods.contract import Clusterer, Method, Random, Shape, State, Trains
 from .draws import Draws
 from .layers import replica
-from .loop import Clock, chunk_size, pack, unpack
-from .mixtures import some_of_many
+from .loop import Clock, chunk_size
+from .parts import pack, pack_selected, parts_of, unpack
 from .pretraining import Loss, NetworkPretraining, PretrainingConfig
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -117,7 +116,7 @@ class StackedMethod(Method, Trains, Random, ABC):
     """A method that trains one stack of networks.
 
     Subclasses write `build` and `fit`. Training resumes from the attributes of the method that are
-    networks, optimisers or tensors, or have both `state` and `restore`.
+    networks, optimisers or tensors (with a leading axis of R or R·m), or a `Part`.
     """
 
     clusterer_type: ClassVar[type[NetworkClusterer]]
@@ -176,122 +175,51 @@ class StackedMethod(Method, Trains, Random, ABC):
     @final
     def clusterers(self) -> list[Clusterer]:
         """Return the replicas in their current state."""
-        return _clusterers(self, self.network.state_dict(), len(self.draws), self.draws.device)
+        return stacked_clusterers(
+            self.clusterer_of(self.config),
+            self.config,
+            self.shape,
+            self.network.state_dict(),
+            replicas=len(self.draws),
+            device=self.draws.device,
+        )
 
     @final
     def parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the parameters of every network."""
-        for name, part in _parts(self).items():
+        for name, part in parts_of(self).items():
             if isinstance(part, nn.Module):
                 yield from part.named_parameters(name)
 
     @final
     def state(self) -> State:
         """Return the state of every part."""
-        return pack(**_parts(self))
+        return pack(**parts_of(self))
 
     @final
     def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
         """Restore the state of every part."""
-        unpack(state, **_parts(self))
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitConfig(Config, ABC):
-    """Settings of a method that is fitted at once, not epoch by epoch."""
-
-    @property
-    @final
-    def passes(self) -> int:
-        """One: a fit counts as a single epoch."""
-        return 1
+        unpack(state, **parts_of(self))
 
     @final
-    def capped(self, epochs: int) -> Self:
-        """Return this configuration: a single epoch cannot be shortened."""
-        del epochs
-        return self
+    def select(self, replicas: Sequence[int]) -> Self:
+        """Return a method that continues with only these replicas."""
+        seeds = [self.seeds[r] for r in replicas]
+        chosen = type(self)(self.config, self.shape, seeds, device=self.draws.device)
+        chosen.restore(pack_selected(replicas, len(self.seeds), **parts_of(self)))
+        return chosen
 
 
-class FittedMethod(Method, Random, ABC):
-    """A method without gradients: every replica is fitted once, one after another."""
-
-    stage: ClassVar[str]
-    metric: ClassVar[str]
-    config: Config
-    shape: Shape
-
-    @final
-    def __init__(
-        self,
-        config: Any,
-        shape: Shape,
-        seeds: Sequence[int],
-        *,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.config, self.shape, self.seeds = config, tuple(shape), tuple(seeds)
-        self.device = torch.device(device)
-        self.build(len(seeds), torch.Size(shape).numel())
-        self.clock = Clock()
-
-    @abstractmethod
-    def build(self, replicas: int, features: int) -> None:
-        """Create the fitted tensors or modules, with a leading axis of replicas."""
-
-    @abstractmethod
-    def fit_replica(self, r: int, points: Tensor) -> Tensor:
-        """Fit replica r to points (N, F) and return its `metric`, a scalar."""
-
-    @abstractmethod
-    def tensors(self) -> Mapping[str, Tensor]:
-        """Return the tensors that make up the clusterers, each with a leading axis of replicas."""
-
-    @final
-    def fit(self, x: Tensor) -> Iterator[Report]:
-        """Fit every replica to at most 200,000 of the points x, and report once."""
-        points = x.flatten(1)
-        for _ in self.clock.count(self.stage, 1):
-            values = [
-                self.fit_replica(r, some_of_many(points, seed))
-                for r, seed in enumerate(self.seeds)
-            ]
-            metrics = {self.metric: torch.stack(values)}
-            yield Report(stage=self.stage, epoch=self.clock.epoch, metrics=metrics)
-
-    @final
-    def clusterers(self) -> list[Clusterer]:
-        """Return one clusterer per seed."""
-        return _clusterers(self, self.tensors(), len(self.seeds), self.device)
-
-    @final
-    def state(self) -> State:
-        """Return the fitted tensors and the clock."""
-        return pack(**_parts(self))
-
-    @final
-    def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
-        """Restore the fitted tensors and the clock."""
-        unpack(state, **_parts(self))
-
-
-def _clusterers(
-    method: StackedMethod | FittedMethod,
+def stacked_clusterers(
+    kind: type[Clusterer],
+    config: Config,
+    shape: Shape,
     tensors: Mapping[str, Tensor],
+    *,
     replicas: int,
     device: torch.device,
 ) -> list[Clusterer]:
-    kind = method.clusterer_of(method.config)
+    """Return a clusterer for each replica of stacked tensors (R·m, …)."""
     return [
-        kind(method.config, method.shape, replica(tensors, r, replicas), device=device)
-        for r in range(replicas)
+        kind(config, shape, replica(tensors, r, replicas), device=device) for r in range(replicas)
     ]
-
-
-def _parts(method: Method) -> dict[str, object]:
-    return {name: value for name, value in vars(method).items() if _has_state(value)}
-
-
-def _has_state(value: object) -> bool:
-    kinds = (nn.Module, torch.optim.Optimizer, Tensor)
-    return isinstance(value, kinds) or (hasattr(value, "state") and hasattr(value, "restore"))

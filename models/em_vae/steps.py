@@ -5,7 +5,7 @@ Algorithm 1. In the paper's algorithm every network processes every point in bot
 them with a weight near zero.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ...methods.config import Scalar
 from ...methods.contract import State
 from .._kit.draws import Draws
+from .._kit.parts import rows
 from .networks import EMVAENetwork, expand_to_stack, unstack_clusters
 
 DECISIVE_MARGIN = 20.0
@@ -36,6 +37,10 @@ class Responsibilities:
     def state(self) -> State:
         """Return u, or an empty state before the first epoch."""
         return {} if self.u is None else {"u": self.u}
+
+    def selected(self, replicas: Sequence[int]) -> State:
+        """Return u of these replicas, or an empty state before the first epoch."""
+        return {} if self.u is None else {"u": rows(self.u, replicas, len(self.u))}
 
     def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
         """Restore u."""

@@ -168,6 +168,19 @@ class SharesItsBatches(Toy):
         return [index[:1].expand_as(index) for index in batch_indices(n, 7, self.draws)]
 
 
+@breaks("selected_replicas_continue")
+class SelectsTheFirst(Toy):
+    def select(self, replicas: Sequence[int]) -> Self:
+        return super().select(range(len(replicas)))
+
+
+@breaks("selected_replicas_continue")
+class SelectsAnew(Toy):
+    def select(self, replicas: Sequence[int]) -> Self:
+        seeds = [self.seeds[r] for r in replicas]
+        return type(self)(self.config, self.shape, seeds, device=self.device)
+
+
 @breaks("recorded_steps_equal_called_ones")
 class ClosesOverANumber(Toy):
     def update(self, batch: Tensor) -> dict[str, Tensor]:

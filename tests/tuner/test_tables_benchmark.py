@@ -71,6 +71,17 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(
     assert parts == whole
 
 
+def test_restarts_are_another_result_and_shown(tmp_path: Path, run: Run) -> None:
+    run("both", "--replicas", "2")
+    printed = run("both", "--replicas", "2", "--restarts", "2")
+    plain, restarted = sorted(results(tmp_path / "both"), key=lambda one: one.get("restarts", 1))
+    assert "restarts" not in plain
+    assert restarted["restarts"] == 2
+    assert [len(one["test"]["hungarian"]) for one in (plain, restarted)] == [2, 2]
+    table = printed[printed.index("| data |") :]
+    assert table.count("| 2, best of 2 |") == table.count("| 2 |") == 1
+
+
 def test_nothing_begins_after_the_deadline(tmp_path: Path, run: Run) -> None:
     printed = run("late", "--deadline", "0")
     assert printed == "vade on digits stopped before it began: call again to go on\n"

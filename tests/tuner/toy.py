@@ -26,7 +26,8 @@ from tuner.methods.contract import (
 )
 from tuner.models._kit.draws import Draws
 from tuner.models._kit.layers import replica
-from tuner.models._kit.loop import Clock, adam, batch_indices, gradient_step, pack, unpack
+from tuner.models._kit.loop import Clock, adam, batch_indices, gradient_step
+from tuner.models._kit.parts import pack, pack_selected, unpack
 from tuner.models._kit.recording import Step
 
 
@@ -138,7 +139,7 @@ class Toy(Method, Trains, Random, Pretrains):
         *,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.config, self.shape, self.device = config, shape, device
+        self.config, self.shape, self.seeds, self.device = config, shape, tuple(seeds), device
         self.draws, self.clock = self.draws_of(seeds), Clock()
         self.apart = self.draws_of(seeds, "pretraining")
         self.pretraining: Middle = Middle(self, min(1, config.epochs), math.prod(shape))
@@ -199,6 +200,12 @@ class Toy(Method, Trains, Random, Pretrains):
 
     def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
         unpack(state, **self.parts())
+
+    def select(self, replicas: Sequence[int]) -> Self:
+        seeds = [self.seeds[r] for r in replicas]
+        chosen = type(self)(self.config, self.shape, seeds, device=self.device)
+        chosen.restore(pack_selected(replicas, len(self.seeds), **self.parts()))
+        return chosen
 
     def parts(self) -> dict[str, object]:
         loop = {"draws": self.draws, "clock": self.clock, "adam": self.optimiser}

@@ -173,6 +173,15 @@ Replicas = Annotated[
         rich_help_panel=_STUDY,
     ),
 ]
+Restarts = Annotated[
+    int,
+    Option(
+        "--restarts",
+        metavar="N",
+        help="Candidates per replica, halved early by their score until one is left.",
+        rich_help_panel=_STUDY,
+    ),
+]
 Epochs = Annotated[
     int | None,
     Option(

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..orchestration.result_facts import result_facts
 from ..redaction import redact
-from ..reports.words import counts_text, duration, range_text, score_text, settings_text
+from ..reports.words import (
+    counts_text,
+    duration,
+    range_text,
+    restarts_text,
+    score_text,
+    settings_text,
+)
+from ..training.restarts import halvings
 from .output import show, show_facts, show_json, show_table
 
 if TYPE_CHECKING:
@@ -89,7 +97,7 @@ def show_plan(plan: "Plan", locations: "Locations", resources: "Resources", *, j
     labels = "with labels for audits" if data["labels"] else "without labels"
     shape = " × ".join(map(str, data["shape"]))
     facts = [
-        ("would run", f"{study.trials} trials of {study.replicas} replicas"),
+        ("would run", f"{study.trials} trials of {study.replicas_text}"),
         ("name", study.name or "METHOD-DATA-n with the first free n"),
         (
             "dataset",
@@ -108,7 +116,9 @@ def show_plan(plan: "Plan", locations: "Locations", resources: "Resources", *, j
     show_facts(facts)
     for name, branch in document["methods"].items():
         show("")
-        show(f"{name}, at most {branch['passes']:,} epoch{'s' * (branch['passes'] > 1)}")
+        passes = f"{name}, at most {branch['passes']:,} epoch{'s' * (branch['passes'] > 1)}"
+        halved = halvings(study.restarts, branch["passes"])
+        show(", ".join(filter(None, (passes, restarts_text(study.restarts, halved)))))
         show_table(
             ["setting", "range", "first"],
             [

@@ -25,6 +25,7 @@ from .options import (
     Progress,
     Quiet,
     Replicas,
+    Restarts,
     Scale,
     Seed,
     Strict,
@@ -85,6 +86,7 @@ def train(
     strict: Strict = False,
     fixed: Fixed = None,
     replicas: Replicas = DEFAULTS.replicas,
+    restarts: Restarts = DEFAULTS.restarts,
     epochs: Epochs = None,
     seed: Seed = DEFAULTS.seed,
     out: Out = None,
@@ -121,6 +123,7 @@ def train(
         ),
         trials=1,
         replicas=replicas,
+        restarts=restarts,
         epochs=epochs,
         seed=seed,
         fixed=values.fixed(fixed),
@@ -160,7 +163,8 @@ def _trained(
         else artifacts_at(out, flag="--out")
     )
     training.check_folder(folder)
-    watch = TrainingWatch(plan, folder, view)
+    device = training.default_device() if device is None else device
+    watch = TrainingWatch(plan, folder, view, device=device)
     with watched_usage(view.show, gpus=device != "cpu"):
         return training.train(
             plan,
@@ -187,12 +191,14 @@ def _check_device(device: str | None) -> None:
 
 
 def _show_result(result: "TrainingResult") -> None:
-    from ..reports.words import audit_text, duration, settings_text
+    from ..reports.words import audit_text, duration, restarts_text, settings_text
 
     facts = [
         ("method", f"{result.method} on {result.dataset}, {duration(result.seconds)}"),
         ("settings", settings_text(result.settings)),
     ]
+    if result.restarts > 1:
+        facts.append(("restarts", restarts_text(result.restarts, result.halved)))
     for r, seed in enumerate(result.seeds):
         best = ", best" if r == result.best and len(result.seeds) > 1 else ""
         scores = f"score {result.values[r]:.3f}, on the test split {result.scores[r]:.3f}"

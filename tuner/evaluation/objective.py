@@ -6,9 +6,9 @@ and favours neither spherical nor balanced clusters. `modularity` was the defaul
 versions. Only the objectives `acc`, `nmi`, `ami` and `ari` use labels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import combinations
-from typing import final
+from typing import Self, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -76,6 +76,10 @@ class PartitionScores:
     def best(self) -> int:
         """The replica with the highest score."""
         return int(self.score.argmax())
+
+    def of(self, replicas: NDArray[np.int64]) -> Self:
+        """Return the scores of some replicas, by index."""
+        return type(self)(*(getattr(self, each.name)[replicas] for each in fields(self)))
 
     def agreement(self) -> float:
         """Return the mean AMI between replicas."""

@@ -6,6 +6,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from ..study.record import upgraded
+from ..study.study import replicas_text
 from .labels import K, trial_labels
 from .records import trial_record
 from .storage import RECORD
@@ -35,7 +36,8 @@ def readable_search(attributes: Mapping[str, Any]) -> dict[str, str]:
     for rank, finalist in enumerate(_finalists(attributes), 1):
         words[f"finalist {rank}"] = finalist
     return words | {
-        "asked for": f"{record['trials']} trials of {study['replicas']} replicas",
+        "asked for": f"{record['trials']} trials of "
+        + replicas_text(study["replicas"], study.get("restarts", 1)),
         "value": f"{study['objective']}, higher is better",
         "sampler, early stopping": f"{study['sampler']}, {study['scheduler']}",
     }

@@ -15,8 +15,8 @@ an entry point instead, as described in `tuner.methods.catalog`.
    so that each replica receives exactly its own gradient.
 
 3. Write its `fit` as a generator that yields a `Report` after every pass over the data. The caller
-   may stop at any yield and continue later from `state()`, with exactly the same result. `fit`
-   should read like the algorithm in the paper.
+   may stop at any yield and continue later from `state()`, with exactly the same result, or go on
+   with some of the replicas by `select`. `fit` should read like the algorithm in the paper.
 
 4. Write a `Clusterer`: one trained replica, which assigns points to clusters. It can be rebuilt
    from its `Config` and a flat mapping of tensors, and it is deterministic: only functions that
@@ -47,7 +47,7 @@ the parts of a training loop. `models/ae_gmm.py` is a short example.
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Self, final
 
 import torch
 from torch import Tensor
@@ -201,6 +201,14 @@ class Method(ABC):
     @abstractmethod
     def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
         """Load a state, so that a new `fit` continues at the next epoch."""
+
+    @abstractmethod
+    def select(self, replicas: Sequence[int]) -> Self:
+        """Return a method that continues with only these replicas, by index and in this order.
+
+        Call it at a yield. A new `fit` of the result continues at the next epoch, and each of its
+        replicas exactly as it would have continued among the others. This method is not changed.
+        """
 
 
 class Trains(ABC):

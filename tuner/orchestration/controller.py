@@ -23,7 +23,7 @@ from .failures import FailureCount
 from .locations import trial_folder
 from .snapshot import ProgressCallback, SearchSnapshot, TrialCallback, TrialRow
 from .stages import finals_of, passes_of
-from .time_left import pace_of
+from .time_left import Mark, pace_ahead, pace_of
 
 if TYPE_CHECKING:
     from ..study.plan import Plan
@@ -42,7 +42,7 @@ class _RunningTrial:
     is_whole: bool = True  # or an earlier attempt made some of the passes, in unknown seconds
     passes: int = 0
     started: float = field(default_factory=time.monotonic)
-    marks: list[tuple[int, float]] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
 
     @property
     def last(self) -> Evaluation | None:
@@ -52,8 +52,8 @@ class _RunningTrial:
         """Append an evaluation in place of those from its epoch on, which a resume repeats."""
         earlier = [e for e in self.evaluations if e.epoch < evaluation.epoch]
         self.evaluations = [*earlier, evaluation]
-        earlier_marks = [mark for mark in self.marks if mark[0] < evaluation.epoch]
-        self.marks = [*earlier_marks, (evaluation.epoch, evaluation.seconds)]
+        earlier_marks = [mark for mark in self.marks if mark.epoch < evaluation.epoch]
+        self.marks = [*earlier_marks, Mark.of(evaluation, self.spec.device)]
 
     def row(self, state: State, *, at: float, reason: str | None = None) -> TrialRow:
         """Return the row of this trial, `at` seconds after the driver's start."""
@@ -69,7 +69,7 @@ class _RunningTrial:
             passes=self.passes if last is None else last.passes,
             reason=reason,
             seconds=seconds,
-            pace=pace_of(self.marks),
+            pace=pace_of(self.marks, rest=pace_ahead(last, self.spec.restarts, self.spec.device)),
             at=at,
             overhead=max(spent - seconds, 0.0) if seconds and state != "RUNNING" else None,
         )
@@ -261,8 +261,12 @@ class SearchController(TrialController):
             method=suggestion.method,
             settings=config.to_mapping(),
             seeds=trial_seeds(
-                study.seed, suggestion.number, study.replicas, shared=bool(config.pretraining)
+                study.seed,
+                suggestion.number,
+                study.replicas * study.restarts,
+                shared=bool(config.pretraining),
             ),
+            restarts=study.restarts,
             objective=study.objective,
             folder=str(trial_folder(self._folder, suggestion.number)),
             attempt=suggestion.attempt,
@@ -327,4 +331,5 @@ def _outcome(last: Evaluation | None, reason: str | None, detail: str) -> dict[s
         "replicas": [value if math.isfinite(value) else None for value in last.replicas],
         "metrics": dict(last.metrics),
         "seconds": last.seconds,
+        **({"seeds": list(last.seeds)} if last.seeds else {}),
     }

@@ -64,7 +64,7 @@ def summary_lines(plan: Plan, locations: Locations) -> list[str]:
     study, data = plan.study, plan.dataset
     return [
         f"search {study.name}: {', '.join(study.methods)} on {data.name} ({len(data.train):,} + "
-        f"{len(data.test):,} points), {study.trials} trials of {study.replicas} replicas",
+        f"{len(data.test):,} points), {study.trials} trials of {study.replicas_text}",
         f"data: {data.description}",
         f"ledger: {redact(locations.storage)}",
         f"MLflow: {redact(locations.tracking_uri)}",

@@ -13,7 +13,7 @@ def search_description(outline: "Outline") -> str:
     epochs = "" if study.epochs is None else f", at most {study.epochs} epochs"
     return (
         f"Search of {', '.join(study.methods)} for clusters in **{data.name}** ({data.train:,} + "
-        f"{data.test:,} points): {study.trials} trials of {study.replicas} replicas{epochs}, "
+        f"{data.test:,} points): {study.trials} trials of {study.replicas_text}{epochs}, "
         f"objective {study.objective}, sampler {study.sampler}, early stopping "
         f"{study.scheduler}. Trials and finalists are its child runs.\n\n"
         f"`tuner status {study.name}` shows where it is, `tuner resume {study.name}` continues it."

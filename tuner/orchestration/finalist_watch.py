@@ -12,7 +12,7 @@ from ..training.places import place
 from ..training.trial_inputs import TrialSpec
 from .progress.events import EventCallback, Stage
 from .snapshot import TrialRow
-from .time_left import makespan, pace_of, running_left
+from .time_left import Mark, makespan, pace_ahead, pace_of, running_left
 
 Clock = Callable[[], float]
 
@@ -65,7 +65,8 @@ class FinalistWatch:
         if not evaluations or evaluations[-1].epoch == row.epoch:
             return row
         last = evaluations[-1]
-        pace = pace_of([(each.epoch, each.seconds) for each in evaluations])
+        marks = [Mark.of(each, spec.device) for each in evaluations]
+        pace = pace_of(marks, rest=pace_ahead(last, spec.restarts, spec.device))
         return replace(
             row,
             value=last.value,

@@ -205,7 +205,8 @@ class Finalizer:
             specs,
             {rank: expected_finalist(best[rank], self._plan, cost) for rank in specs},
             self._on_event,
-            text=f"retraining the best {len(best)} on {study.finalist_seeds} fresh seeds each",
+            text=f"retraining the best {len(best)} on {study.finalist_seeds} fresh seeds each"
+            + f", the best of {study.restarts} restarts" * (study.restarts > 1),
             total=len(best),
             workers=cluster.workers,
         )
@@ -222,7 +223,8 @@ class Finalizer:
             number=trial.number,
             method=trial.method,
             settings=self._plan.branches[trial.method].config(trial.params).to_mapping(),
-            seeds=finalist_seeds(study.seed, trial.number, study.finalist_seeds),
+            seeds=finalist_seeds(study.seed, trial.number, study.finalist_seeds * study.restarts),
+            restarts=study.restarts,
             objective=study.objective,
             folder=str(finalist_folder(self._folder, rank)),
             attempt=attempt,

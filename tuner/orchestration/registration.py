@@ -11,6 +11,7 @@ from ..errors import ServiceError
 from ..evaluation.comparison import MIN_POINTS, compare
 from ..registry import Registry
 from ..registry.challenger import Challenger, register_challenger
+from ..reports.words import restarts_text
 from ..training.finalist import Candidate, ranked_candidates
 from ..training.saved_model import Model
 from .projection import finalists_of, open_tracker
@@ -83,12 +84,14 @@ def settled(
 
 def _challenger(candidate: Candidate, plan: "Plan", result: "Result") -> Challenger:
     study, finalist = plan.study, candidate.finalist
+    text = restarts_text(finalist.restarts, finalist.halved)
+    restarts = f" ({text})" if text else ""
     return Challenger(
         search=result.search,
         finalist=finalist,
         replica=finalist.best,
         selection=(
-            f"The best of {len(finalist.seeds)} fresh seeds of trial {finalist.number}, "
+            f"The best of {len(finalist.seeds)} fresh seeds{restarts} of trial {finalist.number}, "
             f"which is one of the {study.finalists} best of {result.counts['total']} trials, by "
             f"the objective {study.objective} on the training points, its value and the mean over "
             f"the seeds counting half each. The score on the test split "

@@ -11,6 +11,7 @@ from ..reports.words import (
     duration,
     interval_text,
     plausible_text,
+    restarts_text,
     score_text,
     settings_text,
     structure_text,
@@ -33,6 +34,7 @@ def result_facts(result: Result) -> list[tuple[str, str]]:
         ("best", f"trial {best['number']}, {best['method']}: {score_text(best)}"),
         ("settings", settings_text(best["params"])),
         *_finalist_facts(result.finalists),
+        ("restarts", _restarts_text(result)),
         ("baselines", ", ".join(f"{k} {v:.3f}" for k, v in result.baselines.items())),
         ("structure", structure_text(result.structure)),
         ("champion", _champion_text(result)),
@@ -100,6 +102,14 @@ def _components_facts(components: Mapping[str, Any] | None) -> list[tuple[str, s
         ("K", f"{components['chosen']}; {plausible_text(components['plausible'])}"),
         ("best by K", ", ".join(scores)),
     ]
+
+
+def _restarts_text(result: Result) -> str:
+    """Return the restarts of the finalist that is shown, nothing without any."""
+    if not result.finalists:
+        return ""
+    row = result.finalists[result.shown]
+    return restarts_text(row.get("restarts", 1), row.get("halved", ()))
 
 
 def _finalist_facts(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -119,6 +119,8 @@ def finalist_row(finalist: "Finalist") -> dict[str, Any]:
         "chosen": finalist.scores[finalist.best] if finalist.is_usable else 0.0,
         "failure": finalist.failure,
     }
+    if finalist.restarts > 1:
+        row |= {"restarts": finalist.restarts, "halved": list(finalist.halved)}
     hungarian = [audit["hungarian"] for audit in finalist.audits]
     if hungarian:
         row |= {"hungarian": sum(hungarian) / len(hungarian), "hungarian_each": hungarian}

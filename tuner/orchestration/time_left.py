@@ -15,11 +15,14 @@ import random
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from statistics import fmean, median
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NamedTuple, Self, final
+
+from ..training.restarts import mean_left
 
 if TYPE_CHECKING:
+    from ..training.evaluations import Evaluation
     from .snapshot import TrialRow
 
 _RECENT = 200  # trials to learn from: sampler and early stopping change as a search goes on
@@ -75,15 +78,38 @@ def running_left(row: "TrialRow", *, now: float) -> float:
     return max((row.passes - row.epoch) * pace - (now - row.at), 0.0)
 
 
-def pace_of(marks: Sequence[tuple[int, float]]) -> float | None:
-    """Return the seconds of a pass from the last of (pass, seconds), None from a single one.
+@final
+class Mark(NamedTuple):
+    """When a training had made so many passes, and how many candidates make the next ones."""
 
-    What came before the first of them, such as a network taken from a cache, does not count.
+    epoch: int
+    seconds: float
+    candidates: int = 1
+
+    @classmethod
+    def of(cls, evaluation: "Evaluation", device: str) -> Self:
+        """Return the mark of an evaluation; a GPU has room for a few more candidates."""
+        candidates = 1 if device == "cuda" else evaluation.candidates
+        return cls(evaluation.epoch, evaluation.seconds, candidates)
+
+
+def pace_of(marks: Sequence[Mark], *, rest: float = 1.0) -> float | None:
+    """Return the seconds of a pass from the last marks, None from a single one.
+
+    What came before the first of them, such as a network taken from a cache, does not count. A
+    pass takes time in proportion to its candidates, of which those to come have `rest`.
     """
-    if len(marks) < 2:
-        return None
-    (first, began), (last, ended) = marks[max(len(marks) - _MARKS, 0)], marks[-1]
-    return (ended - began) / (last - first) if last > first and ended > began else None
+    recent = marks[-_MARKS:]
+    passes = sum((b.epoch - a.epoch) * a.candidates for a, b in pairwise(recent))
+    seconds = recent[-1].seconds - recent[0].seconds if recent else 0.0
+    return rest * seconds / passes if passes > 0 and seconds > 0 else None
+
+
+def pace_ahead(last: "Evaluation | None", restarts: int, device: str) -> float:
+    """Return how many candidates make a pass from here on, on average, as `Mark` counts them."""
+    if last is None or device == "cuda":
+        return 1.0
+    return mean_left(restarts, last.epoch, last.passes)
 
 
 def makespan(durations: Iterable[float], workers: int) -> float:

@@ -35,7 +35,8 @@ class TrainingResult:
 
     `seeds`, `values`, `scores` and `audits` have one entry per replica: `values` are scores on the
     training points, `scores` and `audits` come from the test split. `best` is the replica with
-    the highest value, `model` the folder of its model, `pictures` that of its plots.
+    the highest value, `model` the folder of its model, `pictures` that of its plots. With
+    `restarts` a replica is the best of so many candidates, which were `halved` after these passes.
     """
 
     method: str
@@ -51,6 +52,8 @@ class TrainingResult:
     pictures: str
     seconds: float
     notes: Sequence[str]
+    restarts: int = 1
+    halved: Sequence[int] = ()
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the result as JSON values."""
@@ -81,10 +84,11 @@ def train(
         number=0,
         method=branch.method,
         settings=branch.config({}).to_mapping(),
-        seeds=tuple(range(seed, seed + study.replicas)),
+        seeds=tuple(range(seed, seed + study.replicas * study.restarts)),
+        restarts=study.restarts,
         objective="separation",
         folder=str(folder),
-        device=_default_device() if device is None else device,
+        device=default_device() if device is None else device,
         pretraining_cache="" if pretraining_cache is None else str(pretraining_cache),
     )
     graph = scored_graph(dataset.train, fingerprint=dataset.fingerprint)
@@ -111,11 +115,13 @@ def train(
         settings=trained.settings,
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
-        seeds=spec.seeds,
+        seeds=trained.seeds,
         values=trained.values,
         scores=trained.scores,
         audits=trained.audits,
         best=trained.best,
+        restarts=trained.restarts,
+        halved=trained.halved,
         model=str(folder / "best"),
         pictures=str(pictures),
         seconds=time.monotonic() - started,
@@ -158,5 +164,6 @@ def _check_disk(folder: Path) -> None:
         ) from None
 
 
-def _default_device() -> str:
+def default_device() -> str:
+    """Return the device that a training without a search takes."""
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -9,7 +9,7 @@ from .progress import View
 from .progress.events import Evaluated, Stage, Started
 from .progress.words import times
 from .snapshot import SearchSnapshot, TrialRow
-from .time_left import pace_of
+from .time_left import Mark, pace_ahead, pace_of
 
 if TYPE_CHECKING:
     from ..study.plan import Plan
@@ -29,18 +29,20 @@ class TrainingWatch:
         folder: "Place",
         view: View,
         *,
+        device: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         (self._method,) = plan.branches
         self._view = view
+        self._device, self._restarts = device, plan.study.restarts
         self._clock = clock
         self._began = clock()
-        self._marks: list[tuple[int, float]] = []
+        self._marks: list[Mark] = []
         self._begin(plan, folder)
 
     def __call__(self, evaluation: Evaluation) -> None:
         """Show an evaluation, and after the last one what follows."""
-        self._marks.append((evaluation.epoch, evaluation.seconds))
+        self._marks.append(Mark.of(evaluation, self._device))
         snapshot = self._snapshot(evaluation)
         text = f"{evaluation_line(evaluation)}; {times(snapshot)}"
         self._view.show(Evaluated(evaluation, text, snapshot))
@@ -48,7 +50,7 @@ class TrainingWatch:
             self._view.show(DRAWING)
 
     def _begin(self, plan: "Plan", folder: "Place") -> None:
-        data, replicas, view = plan.dataset, plan.study.replicas, self._view
+        data, study, view = plan.dataset, plan.study, self._view
         view.log(f"data: {data.description}")
         for note in data.notes:
             view.log(f"note: {note}")
@@ -60,15 +62,19 @@ class TrainingWatch:
                 methods=(self._method,),
                 dataset=data.name,
                 trials=1,
-                replicas=replicas,
+                replicas=study.replicas,
                 folder=str(folder),
             )
         )
-        what = f"training {self._method} on {data.name} with {replicas} replicas in {folder}"
+        what = f"training {self._method} on {data.name} with {study.replicas_text} in {folder}"
         view.show(Stage(name="training", text=what))
 
     def _snapshot(self, evaluation: Evaluation) -> SearchSnapshot:
-        now, pace = self._clock() - self._began, pace_of(self._marks)
+        now, rest = (
+            self._clock() - self._began,
+            pace_ahead(evaluation, self._restarts, self._device),
+        )
+        pace = pace_of(self._marks, rest=rest)
         row = TrialRow(
             number=0,
             method=self._method,

@@ -68,6 +68,21 @@ def audit_text(audit: Mapping[str, Any] | None) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
 
 
+def restarts_text(restarts: int, halved: Sequence[int] = ()) -> str:
+    """Return of how many restarts a replica is the best, and after which passes they were halved.
+
+    Without passes the rule is named; nothing is returned without restarts.
+    """
+    if restarts == 1:
+        return ""
+    when = "within the first third of the passes"
+    if halved:
+        *first, last = map(str, halved)
+        passes = f"passes {', '.join(first)} and" if first else "pass"
+        when = f"after {passes} {last}"
+    return f"best of {restarts} restarts per replica, halved {when}"
+
+
 def duration(seconds: float) -> str:
     """Return a duration in at most two units."""
     minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400

@@ -40,7 +40,9 @@ class Outline:
             for name, branch in self.branches.items()
         }
         data = {"data": self.data.fingerprint, "spaces": spaces}
-        return {**{key: study[key] for key in kept}, **data}
+        # searches of versions without restarts have none in their identity
+        restarts = {"restarts": self.study.restarts} if self.study.restarts > 1 else {}
+        return {**{key: study[key] for key in kept}, **restarts, **data}
 
 
 @dataclass(frozen=True, kw_only=True)

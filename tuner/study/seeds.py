@@ -7,9 +7,10 @@ _SHARED_STREAM = 1 << 30
 
 
 def trial_seeds(seed: int, number: int, replicas: int, *, shared: bool = False) -> tuple[int, ...]:
-    """Return the seeds of the replicas of the trial with this number.
+    """Return the seeds of the replicas, or of all candidates, of the trial with this number.
 
     With `shared`, for trials that share a pretrained network, they do not depend on the number.
+    Fewer seeds are the first ones of more.
     """
     return _seeds(seed, _SHARED_STREAM if shared else number, replicas)
 

@@ -21,6 +21,7 @@ LABEL_OBJECTIVES = OBJECTIVES[3:]
 _BOUNDS = {
     "trials": (1, 1_000_000),
     "replicas": (1, 1_000),
+    "restarts": (1, 64),
     "finalists": (1, 1_000),
     "finalist_seeds": (1, 1_000),
     "epochs": (1, 1_000_000_000),
@@ -46,6 +47,9 @@ class Study:
         How many configurations are tried.
     replicas
         How many seeds each trial trains side by side; its score is their mean.
+    restarts
+        How many candidates each replica begins with, finalists included. Within a third of the
+        passes they are halved by their score without labels until one is left.
     epochs
         The most passes of a trial over the data, by default what the method sets.
     objective
@@ -96,6 +100,7 @@ class Study:
     labels: Any = None
     trials: int = 100
     replicas: int = 3
+    restarts: int = 1
     epochs: int | None = None
     objective: str = "separation"
     use_labels: bool = False
@@ -127,6 +132,11 @@ class Study:
         if not self.methods:
             raise UsageError("no method is named: name at least one, or all")
 
+    @property
+    def replicas_text(self) -> str:
+        """How many replicas a trial trains, in words."""
+        return replicas_text(self.replicas, self.restarts)
+
     def to_mapping(self) -> dict[str, Any]:
         """Return the study as JSON values."""
         if not isinstance(self.dataset, str):
@@ -146,6 +156,11 @@ class Study:
                 f"the study is not one that this version can have written ({error}): upgrade "
                 "tuner, or restore the ledger from a backup"
             ) from None
+
+
+def replicas_text(replicas: int, restarts: int) -> str:
+    """Return how many replicas are trained, and of how many restarts each is the best."""
+    return f"{replicas} replicas" + (f", each the best of {restarts} restarts" * (restarts > 1))
 
 
 def _within(name: str, value: int | None, low: int, high: int) -> None:

@@ -12,7 +12,7 @@ from ..methods.contract import (
     Trains,
     Traverses,
 )
-from . import outputs, pretraining, recording, training
+from . import outputs, pretraining, recording, selection, training
 from .subject import Subject
 
 Check = Callable[[Subject], None]
@@ -33,6 +33,7 @@ CHECKS: Mapping[type, tuple[Check, ...]] = {
         training.a_state_is_a_copy,
         training.weights_exist_before_training,
         training.replicas_are_independent,
+        selection.selected_replicas_continue,
         outputs.predictions_are_log_probabilities,
         outputs.codes_have_one_row_per_point,
         outputs.outputs_do_not_depend_on_the_batch,

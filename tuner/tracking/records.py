@@ -12,6 +12,7 @@ from ..study.seeds import trial_seeds
 if TYPE_CHECKING:
     from ..ledger.records import TrialRecord
     from ..study.plan import Outline
+    from ..study.study import Study
     from ..training.evaluations import Evaluation
     from ..training.finalist import Finalist
 
@@ -24,7 +25,8 @@ class RunRecord:
     the score that the search maximises. `started`, `ended` and `times` are milliseconds since
     1970. `history` holds one epoch and its metrics (train/…, score/…, audit/…) per evaluation,
     and `times` the time of each evaluation. Without `times`, metrics are stamped in the order of
-    their epochs. The files in `artifacts` are logged to the run.
+    their epochs. The files in `artifacts` are logged to the run. `seeds` is empty while they are
+    not known.
     """
 
     key: str
@@ -50,11 +52,13 @@ _MADE_BY = ("device", "code_version")
 
 def plan_tags(outline: "Outline") -> dict[str, str]:
     """Return the tags that all runs of a search share."""
-    return {
-        "objective": outline.study.objective,
-        "use_labels": str(outline.study.use_labels).lower(),
+    study = outline.study
+    tags = {
+        "objective": study.objective,
+        "use_labels": str(study.use_labels).lower(),
         "data_fingerprint": outline.data.fingerprint,
     }
+    return {**tags, "restarts": str(study.restarts)} if study.restarts > 1 else tags
 
 
 def made_by(device: str) -> dict[str, str]:
@@ -80,12 +84,7 @@ def trial_run_record(
         number=trial.number,
         method=trial.method,
         params=config.to_mapping(),
-        seeds=trial_seeds(
-            study.seed,
-            trial.number,
-            study.replicas,
-            shared=bool(config.pretraining),
-        ),
+        seeds=_seeds(study, trial, shared=bool(config.pretraining)),
         state=trial.state,
         reason=trial.reason,
         attempt=trial.attempt,
@@ -101,6 +100,13 @@ def trial_run_record(
         times=[started + _milliseconds(e.seconds) for e in evaluations],
         artifacts=artifacts,
     )
+
+
+def _seeds(study: "Study", trial: "TrialRecord", *, shared: bool) -> Sequence[int]:
+    """Return the seeds of a trial's replicas, none while restarts have not decided them."""
+    if study.restarts > 1:
+        return trial.outcome.get("seeds", ())  # type: ignore[no-any-return]
+    return trial_seeds(study.seed, trial.number, study.replicas, shared=shared)
 
 
 def finalist_run_record(

@@ -28,9 +28,12 @@ def run_name(record: RunRecord) -> str:
 
 
 def params(record: RunRecord) -> dict[str, str]:
-    """Return the configuration, the method and the seeds as text."""
-    seeds = ",".join(map(str, record.seeds))
-    return as_text({**record.params, "method": record.method, "seeds": seeds})
+    """Return the configuration, the method and the seeds as text.
+
+    Seeds that are not known yet are left out, because MLflow never changes a param.
+    """
+    seeds = {"seeds": ",".join(map(str, record.seeds))} if record.seeds else {}
+    return as_text({**record.params, "method": record.method, **seeds})
 
 
 def tags(record: RunRecord, *, search: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The evaluations of a trial and the file of an attempt that records them, one JSON line each."""
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,13 +16,23 @@ if TYPE_CHECKING:
     from .places import Place
 
 
+MAX_EVALUATIONS = 20
+
+
+def interval(passes: int) -> int:
+    """Return after how many passes each a training of so many is evaluated."""
+    return max(1, math.ceil(passes / MAX_EVALUATIONS))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """What a trial reports at one of its evaluations.
 
     `value` is what the search maximises, the mean over replicas. It is None while a pretraining
     stage has no clusters and when no replica is usable. `metrics` are named `train/…`, `score/…`
-    and `audit/…`. `failure` is the reason why the trial ended without a usable result.
+    and `audit/…`. `failure` is the reason why the trial ended without a usable result. With
+    restarts all of this is of the leading candidate of each replica: `candidates` says how many go
+    on after this evaluation, and `seeds` which the leading ones are, empty without restarts.
     """
 
     epoch: int
@@ -35,6 +46,8 @@ class Evaluation:
     metrics: Mapping[str, float] = field(default_factory=dict)
     replicas: tuple[float, ...] = ()
     seconds: float = 0.0
+    candidates: int = 1
+    seeds: tuple[int, ...] = ()
 
 
 @final
@@ -110,7 +123,8 @@ def parsed(text: str) -> list[Evaluation]:
     for line in text.splitlines():
         try:
             values = json.loads(line)
-            evaluation = Evaluation(**{**values, "replicas": tuple(values["replicas"])})
+            replicas, seeds = tuple(values["replicas"]), tuple(values.get("seeds", ()))
+            evaluation = Evaluation(**{**values, "replicas": replicas, "seeds": seeds})
         except (ValueError, TypeError, KeyError):
             continue
         found[evaluation.epoch] = evaluation

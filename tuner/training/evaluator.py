@@ -15,6 +15,7 @@ from ..evaluation.objective import PartitionScores, audit_name, evaluate, needs_
 from ..methods.contract import Bounds, Method, Report
 from ..study.study import GRAPH_OBJECTIVES
 from .evaluations import Evaluation
+from .restarts import Candidates, Positions, Standing, leading, standing
 from .trial_inputs import TrialData
 
 Audits = Mapping[str, NDArray[np.float64]]
@@ -33,9 +34,15 @@ class TrialEvaluator:
         self._objective = objective
 
     def evaluate(
-        self, method: Method, report: Report, *, passes: int, finished: bool
-    ) -> Evaluation:
-        """Return the evaluation of a method that has just yielded a report."""
+        self, method: Method, report: Report, *, passes: int, finished: bool, left: Candidates
+    ) -> tuple[Evaluation, Standing]:
+        """Return the evaluation of a method that has just yielded a report, and a standing.
+
+        The evaluation is of the leading candidate of each replica, the standing of all `left`.
+        """
+        log_proba, scores = self._scores(method) if report.clusters else (None, None)
+        found = np.zeros(len(left.left)) if scores is None else standing(scores)
+        lead = leading(found, left.replicas)
         evaluation = Evaluation(
             epoch=report.epoch,
             passes=passes,
@@ -43,25 +50,34 @@ class TrialEvaluator:
             value=None,
             finished=finished,
             failure="no clusters" if finished else None,
-            metrics=_train_metrics(report),
+            metrics=_train_metrics(report, lead),
         )
-        if report.clusters:
-            evaluation = self._score(evaluation, method)
+        if log_proba is not None and scores is not None:
+            evaluation = self._scored(evaluation, method, log_proba[lead], scores.of(lead), lead)
         if all_diverged(report):
             evaluation = replace(evaluation, value=None, sd=0.0, failure="diverged")
         finite = {name: v for name, v in evaluation.metrics.items() if math.isfinite(v)}
-        return replace(evaluation, metrics=finite)
+        return replace(evaluation, metrics=finite), found
 
-    def _score(self, evaluation: Evaluation, method: Method) -> Evaluation:
-        """Return the evaluation completed with value, scores and audit of the clusters."""
+    def _scores(self, method: Method) -> tuple[NDArray[np.float32], PartitionScores]:
         log_proba = method.predict_log_proba(self._points).float().cpu().numpy()
-        scores = evaluate(self._graph, log_proba)
+        return log_proba, evaluate(self._graph, log_proba)
+
+    def _scored(
+        self,
+        evaluation: Evaluation,
+        method: Method,
+        log_proba: NDArray[np.float32],
+        scores: PartitionScores,
+        lead: Positions,
+    ) -> Evaluation:
+        """Return the evaluation completed with value, scores and audit of the clusters."""
         audits = self._audit(log_proba, scores.diverged)
         metrics = {f"score/{name}": v for name, v in scores.metrics().items()}
         if evaluation.finished and not scores.diverged.any():
             metrics["score/agreement"] = scores.agreement()
         metrics |= {f"audit/{name}": float(values.mean()) for name, values in audits.items()}
-        replicas = self._replica_values(method, scores, audits)
+        replicas = self._replica_values(method, scores, audits, lead)
         value, sd = self._mean_and_sd(replicas, _usable(scores))
         return replace(
             evaluation,
@@ -73,14 +89,16 @@ class TrialEvaluator:
         )
 
     def _replica_values(
-        self, method: Method, scores: PartitionScores, audits: Audits
+        self, method: Method, scores: PartitionScores, audits: Audits, lead: Positions
     ) -> NDArray[np.float64]:
         """Return the objective of each replica, shape (R,)."""
         if self._objective in GRAPH_OBJECTIVES:
             return scores.score
         if needs_labels(self._objective):
             return audits[audit_name(self._objective)]
-        bounds = [c.elbo(self._points) for c in method.clusterers() if isinstance(c, Bounds)]
+        clusterers = method.clusterers()
+        leaders = [clusterers[position] for position in lead]
+        bounds = [c.elbo(self._points) for c in leaders if isinstance(c, Bounds)]
         return np.array([bound.mean().item() for bound in bounds])
 
     def _audit(self, log_proba: NDArray[np.float32], diverged: NDArray[np.bool_]) -> Audits:
@@ -117,10 +135,11 @@ def all_diverged(report: Report) -> bool:
     return bool(finite) and not bool(torch.stack(finite).all())  # one wait for a GPU
 
 
-def _train_metrics(report: Report) -> dict[str, float]:
+def _train_metrics(report: Report, lead: Positions) -> dict[str, float]:
     """Return the mean over replicas of each metric that training reports."""
     return {
-        f"train/{name}": tensor.float().mean().item() for name, tensor in report.metrics.items()
+        f"train/{name}": tensor.float()[lead.tolist()].mean().item()
+        for name, tensor in report.metrics.items()
     }
 
 

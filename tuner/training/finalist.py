@@ -17,7 +17,7 @@ import torch
 from ..evaluation.graph import NeighbourGraph
 from ..evaluation.metrics import audit
 from ..evaluation.objective import evaluate
-from .evaluations import Evaluation
+from .evaluations import Evaluation, recorded_in
 from .places import Place, place
 from .saved_model import Model
 from .trial import Trial
@@ -52,6 +52,8 @@ class Finalist:
     `audits` are those of each replica on the test split, `guards` the means of `PartitionScores`
     there, and `found` says which replicas found clusters there, whatever their score. `number` is
     the trial whose configuration this is. `folder`, that of an attempt, holds a model per replica.
+    With `restarts`, replicas and `seeds` are the candidates that are left at the end, after they
+    were `halved` after these passes.
     """
 
     rank: int
@@ -69,6 +71,8 @@ class Finalist:
     ended: float
     failure: str | None = None
     note: str = ""
+    restarts: int = 1
+    halved: tuple[int, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -122,8 +126,8 @@ class Finalist:
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
         """Build a finalist from the result of `to_mapping`."""
         # older versions did not store `found`; there, a score of 0 means no clusters
-        values = {"found": [score > 0 for score in values["scores"]], **values}
-        names = ("seeds", "values", "scores", "found", "audits")
+        values = {"found": [score > 0 for score in values["scores"]], "halved": (), **values}
+        names = ("seeds", "values", "scores", "found", "audits", "halved")
         return cls(**{**values, **{name: tuple(values[name]) for name in names}})
 
 
@@ -153,9 +157,11 @@ def fit_finalist(
     finalist = replace(
         failed_finalist(spec, rank, last.failure),
         settings=trial.config.to_mapping(),  # not those of spec: batches may have been halved
+        seeds=last.seeds or spec.seeds,
         folder=str(trial.folder),
         started=started,
         note=trial.note,
+        halved=_halved(trial),
     )
     if last.failure in (None, "collapsed"):
         _save_replicas(trial, dataset, finalist, labels_used=labels_used)
@@ -182,7 +188,20 @@ def failed_finalist(spec: TrialSpec, rank: int, failure: str | None) -> Finalist
         started=now,
         ended=now,
         failure=failure,
+        restarts=spec.restarts,
     )
+
+
+def _halved(trial: Trial) -> tuple[int, ...]:
+    """Return after which passes the candidates of a training were halved."""
+    if trial.spec.restarts == 1:
+        return ()
+    before, halved = trial.spec.restarts, []
+    for evaluation in recorded_in(trial.folder) or []:
+        if evaluation.candidates < before:
+            halved.append(evaluation.epoch)
+        before = evaluation.candidates
+    return tuple(halved)
 
 
 def _train(trial: Trial, watch: Watch | None) -> Evaluation:

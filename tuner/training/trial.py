@@ -4,7 +4,6 @@ Labels serve the audit only, unless the objective needs them.
 """
 
 import gc
-import math
 import time
 import traceback
 import warnings
@@ -24,13 +23,13 @@ from ..methods.contract import Method, Pretrains, Report
 from ..models._kit.recording import RECORDINGS, RecordingError
 from . import checkpoint
 from .attempt_files import AttemptFiles
-from .evaluations import Evaluation
+from .evaluations import Evaluation, interval
 from .evaluator import TrialEvaluator, all_diverged
 from .places import Place, place
 from .pretraining_cache import SharedPretraining
+from .restarts import Candidates, Positions, leading, left_at, survivors
 from .trial_inputs import TrialData, TrialSpec
 
-_MAX_EVALUATIONS = 20
 _CHECKPOINT_SECONDS = 30.0
 _MIN_BATCH_SIZE = 8
 _MAX_HALVINGS = 3
@@ -55,7 +54,9 @@ class Trial:
         self._evaluator = TrialEvaluator(shared, points, spec.objective)
         self._method_type = catalog.method(spec.method)
         self.config = self._method_type.config_type.from_mapping(spec.settings)
-        self._interval = max(1, math.ceil(self.config.passes / _MAX_EVALUATIONS))
+        self._interval = interval(self.config.passes)
+        self._left = Candidates.of(spec)
+        self._kept: Positions | None = None
         self._epoch = self._halvings = 0
         self._unrecorded = ""
         self.finished = False
@@ -92,6 +93,8 @@ class Trial:
             return
         tensors, scalars = checkpoint.split_state(self.method.state())
         document = {"job": _identity(self.spec), "epoch": self._epoch, "scalars": scalars}
+        if self.spec.restarts > 1:
+            document["left"] = list(self._left.left)
         self._attempt_files().save(self._epoch, tensors, document, patience=patience)
         self._saved = time.monotonic()
 
@@ -112,8 +115,9 @@ class Trial:
         """
         self._fault: type[Exception] | None = None
         try:
-            reports = self._start() if self._reports is None else self._reports
-            return self._train(reports)
+            evaluation = self._train(self._start() if self._reports is None else self._reports)
+            self._cut()
+            return evaluation
         except FilesError:
             raise
         except Exception as error:  # a faulty method must not end the other trials
@@ -124,8 +128,7 @@ class Trial:
             return self._failed(reason, traceback.format_exc())
 
     def _start(self) -> Iterator[Report]:
-        """Build the method, restore what an earlier attempt left, and start training."""
-        self.method = self._build_method()
+        """Build the method as an earlier attempt has left it, and start training."""
         evaluations = self._restore()
         if self._epoch == 0:
             self._share_pretraining()
@@ -140,24 +143,31 @@ class Trial:
 
     def _build_method(self) -> Method:
         shape = tuple(self._shared.x.shape[1:])
-        return self._method_type(self.config, shape, self.spec.seeds, device=self.spec.device)
+        return self._method_type(self.config, shape, self._left.seeds, device=self.spec.device)
 
     def _restore(self) -> list[Evaluation]:
-        """Restore the newest valid checkpoint of the same configuration, and note what is unusual.
+        """Build the method as the newest valid checkpoint of the same configuration has left it.
 
-        Return the evaluations of the attempt that wrote it.
+        Note what is unusual, and return the evaluations of the attempt that wrote it.
         """
         found, self.note, evaluations = self._attempt_files().latest_checkpoint()
+        if found is not None and found[1]["job"] != _identity(self.spec):
+            self.note, found = (
+                "the checkpoint belongs to another configuration and was ignored",
+                None,
+            )
+        self._left, self._kept = Candidates.of(self.spec), None
         if found is None:
+            self.method = self._build_method()
             return []
         tensors, document = found
-        if document["job"] != _identity(self.spec):
-            self.note = "the checkpoint belongs to another configuration and was ignored"
-            return []
         on_device = {name: tensor.to(self.spec.device) for name, tensor in tensors.items()}
         try:
+            self._left = replace(self._left, left=tuple(document.get("left", self._left.left)))
+            self.method = self._build_method()
             self.method.restore({**on_device, **document["scalars"]})
         except Exception as error:  # another version of the method wrote it
+            self._left = Candidates.of(self.spec)
             self.method = self._build_method()  # the failed one may be half restored
             failed = f"the checkpoint does not fit ({error}), so training restarted"
             self.note = f"{self.note} {failed}".strip()
@@ -195,11 +205,28 @@ class Trial:
         return self._evaluate(report, finished=True)
 
     def _evaluate(self, report: Report, *, finished: bool) -> Evaluation:
-        passes = self.config.passes
-        evaluation = self._evaluator.evaluate(
-            self.method, report, passes=passes, finished=finished
+        """Return an evaluation, and note which candidates are left after it."""
+        left, passes = self._left, self.config.passes
+        evaluation, found = self._evaluator.evaluate(
+            self.method, report, passes=passes, finished=finished, left=left
         )
+        count = left.count
+        if finished or report.clusters:
+            count = 1 if finished else left_at(self.spec.restarts, report.epoch, passes)
+        self._kept = survivors(found, left.replicas, count) if count < left.count else None
+        if self.spec.restarts > 1:
+            seeds = left.at(leading(found, left.replicas)).seeds
+            evaluation = replace(evaluation, candidates=count, seeds=seeds)
         return replace(evaluation, detail=self.note, seconds=time.monotonic() - self._started)
+
+    def _cut(self) -> None:
+        """Go on with the candidates that the last evaluation has left."""
+        if self._kept is None:
+            return
+        self._reports = self._shared_pretraining = None  # and with them the memory of the others
+        self.method = self.method.select(self._kept.tolist())
+        self._left, self._kept = self._left.at(self._kept), None
+        self._reports = self.method.fit(self._x)
 
     def _failed(self, reason: str, detail: str) -> Evaluation:
         return Evaluation(
@@ -260,4 +287,5 @@ def _shared_tensor(x: NDArray[np.float32], device: str) -> Tensor:
 
 def _identity(spec: TrialSpec) -> dict[str, Any]:
     """Return what a trial and a checkpoint must have in common for it to be restored."""
-    return {"method": spec.method, "settings": dict(spec.settings), "seeds": list(spec.seeds)}
+    trained = {"method": spec.method, "settings": dict(spec.settings), "seeds": list(spec.seeds)}
+    return trained if spec.restarts == 1 else {**trained, "restarts": spec.restarts}

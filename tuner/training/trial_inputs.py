@@ -21,6 +21,7 @@ class TrialSpec:
     `folder` is that of the trial, in which each attempt has files of its own, and `attempt` how
     often the ledger has handed the trial out before. `pretraining_cache` is the folder in which
     trials share pretrained networks, "" for none. Folders are paths, or URLs of object stores.
+    `seeds` has those of all `restarts` of every replica, in the order of `training.restarts`.
     """
 
     number: int
@@ -32,6 +33,12 @@ class TrialSpec:
     attempt: int = 0
     device: str = "cpu"
     pretraining_cache: str = ""
+    restarts: int = 1
+
+    @property
+    def replicas(self) -> int:
+        """The number of replicas."""
+        return len(self.seeds) // self.restarts
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the fields by name."""

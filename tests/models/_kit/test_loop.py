@@ -16,9 +16,6 @@ from tuner.models._kit.loop import (
     chunk_size,
     gradient_step,
     in_chunks,
-    pack,
-    set_learning_rate,
-    unpack,
 )
 
 
@@ -87,48 +84,6 @@ def test_descend_lowers_the_loss() -> None:
     optimiser = adam(network.parameters(), 0.05)
     losses = torch.stack([step(network, optimiser, draws) for _ in range(60)])
     assert (losses[-10:].mean(dim=0) < 0.7 * losses[:10].mean(dim=0)).all()
-
-
-def test_a_packed_state_goes_on_exactly_and_stands_still() -> None:
-    network, draws = stack([0, 1])
-    optimiser, clock, weights = adam(network.parameters(), 0.05), Clock(), torch.ones(2)
-    parts = {"network": network, "optimiser": optimiser, "draws": draws, "clock": clock}
-    for _ in clock.count("train", 2):
-        step(network, optimiser, draws)
-    set_learning_rate(optimiser, 0.01)
-    weights *= 3
-    state = pack(**parts, weights=weights)
-    before = {key: v.clone() for key, v in state.items() if isinstance(v, Tensor)}
-    expected = [step(network, optimiser, draws) for _ in range(3)]
-    for key, value in before.items():
-        assert torch.equal(state[key], value), key  # type: ignore[arg-type]
-
-    again, fresh = stack([7, 8])
-    rate, other, tensor = adam(again.parameters(), 1.0), Clock(), torch.zeros(2)
-    unpack(state, network=again, optimiser=rate, draws=fresh, clock=other, weights=tensor)
-    assert float(rate.param_groups[0]["lr"]) == pytest.approx(0.01)
-    assert torch.equal(tensor, torch.full((2,), 3.0))
-    assert other.epoch == 2
-    for value in expected:
-        assert torch.equal(step(again, rate, fresh), value)
-
-
-def test_a_state_is_flat_tensors_and_scalars() -> None:
-    network, draws = stack([0, 1])
-    optimiser = adam(network.parameters(), 0.05)
-    step(network, optimiser, draws)
-    state = pack(network=network, optimiser=optimiser, draws=draws, clock=Clock())
-    assert all(isinstance(value, (Tensor, bool, int, float, str)) for value in state.values())
-    assert all("/" in name for name in state)
-
-
-def test_a_state_taken_before_the_first_step_can_be_restored() -> None:
-    network, draws = stack([0, 1])
-    optimiser = adam(network.parameters(), 0.05)
-    state = pack(network=network, optimiser=optimiser)
-    step(network, optimiser, draws)
-    unpack(state, network=network, optimiser=optimiser)
-    assert not optimiser.state_dict()["state"]
 
 
 @pytest.mark.parametrize("size", [3, 10, 100])

@@ -48,6 +48,29 @@ def test_a_search_prints_its_result_as_json(tuner, here):
     assert "tuner resume first" in again.error_message
 
 
+def test_a_search_with_restarts_says_what_is_left_of_them(tuner, here):
+    blobs(here / "blobs.npz")
+    line = ["search", "-m", "kmeans", "-d", "blobs.npz", "-n", 2, "--replicas", 2, "--name", "s"]
+    with no_ray():
+        ran = tuner(*line, "--restarts", 3, "--set", "n_components=3")
+    assert ran.code == 0, ran.err
+    assert "2 trials of 2 replicas, each the best of 3 restarts" in ran.err
+    assert "on 5 fresh seeds each, the best of 3 restarts" in ran.err
+    assert "restarts   best of 3 restarts per replica, halved after pass 1" in ran.out
+    client = connect(f"sqlite:///{here}/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'blobs'")
+    runs = client.search_runs([experiment.experiment_id])
+    seeds = {
+        run.data.tags["tuner.key"]: run.data.params["seeds"].split(",")
+        for run in runs
+        if run.data.tags.get("tuner.restarts") == "3" and "seeds" in run.data.params
+    }
+    counts = {key: len(found) for key, found in seeds.items()}
+    assert counts == {"trial 0": 2, "trial 1": 2, "finalist 0": 5}, "both trials have one setting"
+    with no_ray():
+        assert tuner("resume", "s", "--trials", 3).code == 0, "it has the same identity"
+
+
 def test_data_without_clusters_exit_with_1_and_print_the_result(tuner, here):
     np.save(here / "cloud.npy", np.random.default_rng(0).normal(size=(200, 3)))
     line = ["search", "-m", "kmeans", "-d", "cloud.npy", "-n", 3, "--replicas", 1, "--name", "s"]
@@ -223,6 +246,18 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tuner, here):
     assert "starts" not in plan["methods"]["gmm"]["searched"]
     assert "starts" in plan["methods"]["kmeans"]["searched"]
     assert file_names(here) == []
+
+
+def test_a_dry_run_says_when_restarts_are_halved(tuner, here):
+    (here / "tuner.toml").write_text("restarts = 4\n")
+    ran = tuner(*DRY, "-m", "gmvae", "--set", "epochs=100")
+    assert "trials of 3 replicas, each the best of 4 restarts" in ran.out
+    halved = (
+        "gmvae, at most 100 epochs, best of 4 restarts per replica, halved after passes 20 and 35"
+    )
+    assert halved in ran.out
+    plan = json.loads(tuner(*DRY, "-m", "gmvae", "--restarts", 2, "--json").out)
+    assert plan["study"]["restarts"] == 2
 
 
 def test_a_dry_run_accepts_every_flag_and_masks_passwords(tuner, here):

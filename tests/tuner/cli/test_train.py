@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -23,6 +24,23 @@ def test_training_saves_models_that_predict(tuner, here):
     best = load(document["model"]).predict(x)
     replica = here / "tuner-artifacts" / "train-kmeans-blobs-1" / f"replica-{document['best']}"
     np.testing.assert_array_equal(best, load(replica).predict(x))
+
+
+def test_restarts_leave_one_candidate_of_each_replica(tuner, here):
+    small = ["hidden_size", "prior_hidden_size", "code_size", "style_size", "n_components"]
+    sizes = [word for name in small for word in ("--set", f"{name}=3")]
+    blobs(here / "blobs.npz")
+    line = ["train", "-m", "gmvae", "-d", "blobs.npz", "--set", "epochs=6", *sizes, "--out", "m"]
+    ran = tuner(*line, "--replicas", 2, "--restarts", 4, "--seed", 5)
+    assert ran.code == 0, ran.err
+    assert "gmvae on blobs with 2 replicas, each the best of 4 restarts in" in ran.err
+    assert "best of 4 restarts per replica, halved after passes 1 and 2" in ran.out
+    seeds = [int(seed) for seed in re.findall(r"replica \d  seed (\d+):", ran.out)]
+    assert len(seeds) == 2
+    for replica, seed in enumerate(seeds):
+        assert seed in range(5 + replica, 13, 2)
+    folders = {path.name for path in (here / "m").glob("replica-*")}
+    assert folders == {"replica-0", "replica-1"}
 
 
 def test_training_draws_pictures_of_the_best_model(tuner, here):

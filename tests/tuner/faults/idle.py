@@ -112,6 +112,12 @@ class Idle(Method):
     def state(self) -> State:
         return {"centres": self.tensors["centres"], "epoch": self.epoch}
 
+    def select(self, replicas: Sequence[int]) -> Self:
+        seeds = [self.seeds[r] for r in replicas]
+        chosen = type(self)(self.config, self.shape, seeds, device=self.device)
+        chosen.restore(self.state())
+        return chosen
+
     def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
         centres = state["centres"]
         assert isinstance(centres, Tensor)

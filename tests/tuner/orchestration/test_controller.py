@@ -17,6 +17,7 @@ from tuner.orchestration.controller import SearchController
 from tuner.orchestration.failures import FailureCount
 from tuner.orchestration.snapshot import SearchSnapshot, TrialRow
 from tuner.study.plan import Plan
+from tuner.study.seeds import trial_seeds
 from tuner.training.evaluations import Evaluation
 from tuner.training.trial_inputs import TrialSpec
 
@@ -392,6 +393,35 @@ def test_a_spec_holds_all_that_a_worker_needs(begun: Open, tmp_path: Path) -> No
     assert spec.settings["width"] == 1.0
     assert spec.settings["epochs"] == 9
     assert spec.folder == str(tmp_path / "trial-00000")
+
+
+def test_restarts_have_seeds_and_the_seeds_of_those_left_are_recorded(begun: Open) -> None:
+    study = plan("plain", trials=1, scheduler="none")
+    controller = begun(replace(study, study=replace(study.study, restarts=3)))
+    spec = controller.next_trial()
+    assert spec is not None
+    replicas = study.study.replicas
+    assert (spec.restarts, spec.replicas) == (3, replicas)
+    assert len(set(spec.seeds)) == 3 * replicas
+    assert spec.seeds[:replicas] == trial_seeds(study.study.seed, 0, replicas)
+    *first, last = evaluations(spec)
+    controller.on_evaluation(0, replace(first[0], seeds=spec.seeds[: spec.replicas]))
+    running = tracker(controller).records["trial 0"]
+    assert (running.seeds, running.tags["restarts"]) == ((), "3")
+    left = spec.seeds[-spec.replicas :]
+    controller.on_evaluation(0, replace(last, seeds=left))
+    controller.on_end(0, pruned=False)
+    assert tuple(tracker(controller).records["trial 0"].seeds) == left
+    assert controller.ledger.trial(0).outcome["seeds"] == list(left)
+
+
+def test_without_restarts_nothing_is_recorded_of_them(begun: Open) -> None:
+    controller = begun(plan("plain", trials=1, scheduler="none"))
+    execute(controller)
+    record = tracker(controller).records["trial 0"]
+    assert "restarts" not in record.tags
+    assert record.seeds
+    assert "seeds" not in controller.ledger.trial(0).outcome
 
 
 def test_on_progress_gets_every_step(begun: Open) -> None:

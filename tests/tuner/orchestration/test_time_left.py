@@ -3,7 +3,16 @@ from statistics import fmean
 import pytest
 
 from tuner.orchestration.snapshot import TrialRow
-from tuner.orchestration.time_left import Finals, makespan, pace_of, running_left, time_left
+from tuner.orchestration.time_left import (
+    Finals,
+    Mark,
+    makespan,
+    pace_ahead,
+    pace_of,
+    running_left,
+    time_left,
+)
+from tuner.training.evaluations import Evaluation
 
 from .schedules import Planned, Schedule, drawn, mean_pace
 
@@ -147,6 +156,12 @@ def test_nothing_is_known_before_an_evaluation():
     assert time_left([run(0, epoch=0)], to_come=10, workers=1, now=5.0) is None
 
 
+def evaluation(epoch, *, candidates, seconds):
+    return Evaluation(
+        epoch=epoch, passes=12, stage="", value=0.5, candidates=candidates, seconds=seconds
+    )
+
+
 def test_many_trials_are_dealt_in_parts():
     rows = [run(n, epoch=100, state="COMPLETE") for n in range(500)]
     left = time_left(rows, to_come=100_000, workers=10, now=0.0)
@@ -154,13 +169,33 @@ def test_many_trials_are_dealt_in_parts():
 
 
 def test_the_pace_is_that_of_the_last_evaluations():
-    assert pace_of([(5, 50.0)]) is None
-    assert pace_of([(55, 10.0), (60, 15.0)]) == 1.0  # 50 passes came from a cache
-    stages = [(n, float(n)) for n in range(1, 11)] + [
-        (n, 10 + 5.0 * (n - 10)) for n in range(11, 17)
+    assert pace_of([Mark(5, 50.0)]) is None
+    assert pace_of([Mark(55, 10.0), Mark(60, 15.0)]) == 1.0  # 50 passes came from a cache
+    stages = [Mark(n, float(n)) for n in range(1, 11)] + [
+        Mark(n, 10 + 5.0 * (n - 10)) for n in range(11, 17)
     ]
     assert pace_of(stages) == 5.0
-    assert pace_of([(3, 30.0), (5, 1.0)]) is None  # another attempt began
+    assert pace_of([Mark(3, 30.0), Mark(5, 1.0)]) is None  # another attempt began
+
+
+def test_the_pace_ahead_is_that_of_the_candidates_that_are_left():
+    seconds, told = 0.0, []
+    for epoch, before, after in [(2, 4, 2), (4, 2, 1), (6, 1, 1), (8, 1, 1)]:
+        seconds += 2 * before  # a second for each candidate and pass
+        told.append(evaluation(epoch, candidates=after, seconds=seconds))
+    for device, paces in (("cpu", (1.0, 1.0, 1.0)), ("cuda", (2.0, 1.5, 4 / 3))):
+        marks = [Mark.of(each, device) for each in told]
+        found = [pace_of(marks[: n + 1], rest=pace_ahead(told[n], 4, device)) for n in range(1, 4)]
+        assert found == pytest.approx(paces), device
+
+
+def test_passes_before_the_cuts_count_for_all_their_candidates():
+    first = evaluation(1, candidates=4, seconds=10.0)
+    marks = [Mark.of(each, "cpu") for each in (first, evaluation(2, candidates=2, seconds=14.0))]
+    rest = pace_ahead(first, 4, "cpu")
+    assert rest == pytest.approx((4 + 2 * 2 + 8) / 11)  # passes 2, 3 and 4, and the others
+    assert pace_of(marks, rest=rest) == pytest.approx(rest)
+    assert pace_ahead(None, 4, "cpu") == pace_ahead(first, 1, "cpu") == 1.0
 
 
 def test_what_nothing_stops_early_is_left_in_full():

@@ -343,6 +343,23 @@ def test_the_study_is_told_in_words() -> None:
     assert "preparation drop: row" in text
 
 
+def test_restarts_are_told_in_words() -> None:
+    assert "restart" not in render(facts())
+    made = record()
+    made = {**made, "study": {**made["study"], "restarts": 4}}
+    halved = [
+        finalist(0, 4, restarts=4, halved=(6, 10)),
+        finalist(1, 9, restarts=4, halved=(6, 10)),
+    ]
+    text = render(facts(record=made, finalists=halved))
+    rule = "(best of 4 restarts per replica, halved within the first third of the passes)"
+    assert rule in text
+    assert "Each is the best of 4 restarts per replica, halved after passes 6 and 10." in text
+    halved[1] = finalist(1, 9, restarts=4, halved=(3, 5))
+    text = render(facts(record=made, finalists=halved))
+    assert "Each is the best of 4 restarts per replica, halved within the first third" in text
+
+
 def test_markup_between_backticks_stays_text() -> None:
     text = render(facts(stopped="`<b>` and `</code><i>`"))
     assert "<b>" not in text

@@ -22,8 +22,13 @@ KMEANS = Study(methods=("kmeans",))
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        *(({name: 0}, f"{name}=0") for name in ("trials", "replicas", "epochs", "finalists")),
+        *(
+            ({name: 0}, f"{name}=0")
+            for name in ("trials", "replicas", "restarts", "epochs", "finalists")
+        ),
         ({"trials": -1}, "trials=-1"),
+        ({"restarts": 65}, "restarts=65 is not usable: give at most 64"),
+        ({"restarts": 2.0}, "restarts=2.0"),
         ({"trials": 1.5}, "trials=1.5"),
         ({"trials": "3"}, "trials='3'"),
         ({"trials": True}, "trials=True"),
@@ -75,7 +80,9 @@ def test_any_text_has_a_name_that_is_safe(text, name):
 
 
 def test_a_study_survives_json():
-    study = replace(KMEANS, fixed={"starts": 3, "kmeans.iterations": 9}, name="a", epochs=4)
+    study = replace(
+        KMEANS, fixed={"starts": 3, "kmeans.iterations": 9}, name="a", epochs=4, restarts=4
+    )
     assert Study.from_mapping(json.loads(json.dumps(study.to_mapping()))) == study
 
 
@@ -206,6 +213,7 @@ def test_a_plan_has_an_identity_that_names_what_may_not_change():
     for changes in (
         {"seed": 1},
         {"replicas": 2},
+        {"restarts": 2},
         {"epochs": 1},
         {"sampler": "random"},
         {"scheduler": "none"},
@@ -215,6 +223,20 @@ def test_a_plan_has_an_identity_that_names_what_may_not_change():
         {"methods": ("gmm",)},
     ):
         assert prepare(replace(KMEANS, **changes)).identity() != identity, changes
+
+
+def test_a_study_from_before_restarts_has_one_and_the_same_identity():
+    stored = KMEANS.to_mapping()
+    del stored["restarts"]
+    assert Study.from_mapping(stored) == KMEANS
+    assert "restarts" not in prepare(KMEANS).identity()
+    assert prepare(replace(KMEANS, restarts=4)).identity()["restarts"] == 4
+
+
+def test_restarts_are_told_with_the_replicas():
+    assert KMEANS.replicas_text == "3 replicas"
+    told = replace(KMEANS, replicas=5, restarts=4).replicas_text
+    assert told == "5 replicas, each the best of 4 restarts"
 
 
 def test_every_refusal_has_an_exit_code():

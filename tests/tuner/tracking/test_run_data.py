@@ -42,6 +42,10 @@ def test_params_are_text_and_include_method_and_seeds():
     }
 
 
+def test_seeds_that_are_not_known_yet_are_no_param():
+    assert "seeds" not in run_data.params(replace(RECORD, seeds=()))
+
+
 def test_tags_have_the_prefix_of_the_project():
     tags = run_data.tags(RECORD, search="s")
     assert all(name.startswith("tuner.") for name in tags)

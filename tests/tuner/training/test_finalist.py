@@ -67,6 +67,13 @@ def test_a_finalist_stored_before_collapse_was_gives_it_by_its_score():
     assert Finalist.from_mapping(stored) == FINALIST
 
 
+def test_a_finalist_stored_before_restarts_has_one():
+    stored = FINALIST.to_mapping()
+    del stored["restarts"], stored["halved"]
+    assert Finalist.from_mapping(stored) == FINALIST
+    assert (FINALIST.restarts, FINALIST.halved) == (1, ())
+
+
 def test_a_finalist_is_restored_from_json():
     written = json.loads(json.dumps(FINALIST.to_mapping()))
     assert Finalist.from_mapping(written) == FINALIST

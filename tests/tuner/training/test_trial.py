@@ -432,6 +432,7 @@ def test_seeds_differ_between_trials_replicas_and_finalists() -> None:
     drawn += [*finalist_seeds(0, 1, 5), *finalist_seeds(0, 2, 5)]
     assert len(set(drawn)) == len(drawn)
     assert trial_seeds(0, 1, 5)[:3] == trial_seeds(0, 1, 3), "more replicas keep the first ones"
+    assert finalist_seeds(0, 1, 320)[:5] == finalist_seeds(0, 1, 5), "restarts too"
 
 
 def test_a_trial_without_a_file_has_no_evaluations(tmp_path: Path) -> None:

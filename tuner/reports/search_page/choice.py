@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..words import interval_text, plausible_text, score_text
+from ..words import interval_text, plausible_text, restarts_text, score_text
 from . import charts
 from .blocks import Block, Chart, Paragraph, Section, Table
 from .champion import label_pictures
@@ -71,7 +71,7 @@ def finalists(facts: SearchFacts) -> Section:
         Paragraph(
             f"The best configurations were trained again on {_seeds(facts)} that no trial had "
             "used. The replica is chosen by its score on the training points; the scores below "
-            "are on the test split, by which nothing was chosen."
+            f"are on the test split, by which nothing was chosen.{_restarts(facts)}"
         )
     ]
     if any(finalist.scores for finalist in facts.finalists):
@@ -115,6 +115,13 @@ def _row(finalist: "Finalist", facts: SearchFacts) -> tuple[str, ...]:
 def _seeds(facts: SearchFacts) -> str:
     counts = {len(finalist.seeds) for finalist in facts.finalists}
     return f"{counts.pop()} fresh seeds" if len(counts) == 1 else "fresh seeds"
+
+
+def _restarts(facts: SearchFacts) -> str:
+    """Return of how many restarts a replica is the best, with the passes where all agree."""
+    halved = {finalist.halved for finalist in facts.finalists if finalist.scores}
+    text = restarts_text(facts.restarts, halved.pop() if len(halved) == 1 else ())
+    return f" Each is the {text}." if text else ""
 
 
 def audit(facts: SearchFacts) -> Section:

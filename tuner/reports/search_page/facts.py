@@ -81,6 +81,11 @@ class SearchFacts:
         return int(self.study.get("replicas", 1))
 
     @property
+    def restarts(self) -> int:
+        """The number of candidates of each replica."""
+        return int(self.study.get("restarts", 1))
+
+    @property
     def labels_used(self) -> bool:
         """Whether labels were allowed to take part in the choice of a model."""
         return bool(self.study.get("use_labels"))

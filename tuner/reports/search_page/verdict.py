@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...ledger.outcomes import is_usable
-from ..words import duration, interval_text, structure_text
+from ..words import duration, interval_text, restarts_text, structure_text
 from .blocks import Block, Code, Paragraph, Section
 from .facts import SearchFacts
 
@@ -67,9 +67,14 @@ def _searched(facts: SearchFacts) -> str:
     return (
         f"The search tried {len(facts.trials):,} of {facts.total:,} configurations of "
         f"{', '.join(facts.methods)} on {data.get('name') or study.get('dataset', 'data')}"
-        f"{points}, each trained on {facts.replicas} seeds and scored by "
+        f"{points}, each trained on {facts.replicas} seeds{_restarts(facts)} and scored by "
         f"{study.get('objective', 'its objective')}{labels}."
     )
+
+
+def _restarts(facts: SearchFacts) -> str:
+    text = restarts_text(facts.restarts)
+    return f" ({text})" if text else ""
 
 
 def _ended(facts: SearchFacts) -> Iterator[str]:
