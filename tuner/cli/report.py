@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ..orchestration.result_facts import result_facts
 from ..redaction import redact
 from ..reports.words import counts_text, duration, range_text, score_text, settings_text
+from ..study.plan import begins_text
 from .output import show, show_facts, show_json, show_table
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def show_plan(plan: "Plan", locations: "Locations", resources: "Resources", *, j
         ("data", data["description"]),
         *(("note", note) for note in data["notes"]),
         *(("warning", warning) for warning in data["warnings"]),
+        ("first trials", begins_text(plan)),
         ("objective", f"{study.objective}, sampler {study.sampler}, scheduler {study.scheduler}"),
         ("model", str(study.register)),
         ("ledger", document["storage"]),
@@ -140,11 +142,13 @@ def plan_document(plan: "Plan", locations: "Locations", resources: "Resources") 
         "methods": {
             name: {
                 "passes": branch.most_passes,
+                "presets": list(branch.preset.names),
                 "searched": {k: p.describe() for k, p in branch.space.parameters.items()},
                 "first": {**_unsearched(branch), **branch.first},
             }
             for name, branch in plan.branches.items()
         },
+        "order": list(plan.order),
         "resources": {
             "address": None if resources.address is None else redact(resources.address),
             "workers": resources.workers,

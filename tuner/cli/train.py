@@ -22,6 +22,7 @@ from .options import (
     Missing,
     MissingValue,
     Ordinal,
+    Preset,
     Progress,
     Quiet,
     Replicas,
@@ -84,6 +85,7 @@ def train(
     header: Header = None,
     strict: Strict = False,
     fixed: Fixed = None,
+    preset: Preset = None,
     replicas: Replicas = DEFAULTS.replicas,
     epochs: Epochs = None,
     seed: Seed = DEFAULTS.seed,
@@ -124,6 +126,7 @@ def train(
         epochs=epochs,
         seed=seed,
         fixed=values.fixed(fixed),
+        preset=preset,
     )
     locations = values.locations(None, None, artifacts, used=())
     with told_once(mode), viewed(mode) as view:

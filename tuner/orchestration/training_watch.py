@@ -50,6 +50,7 @@ class TrainingWatch:
     def _begin(self, plan: "Plan", folder: "Place") -> None:
         data, replicas, view = plan.dataset, plan.study.replicas, self._view
         view.log(f"data: {data.description}")
+        view.log(f"begins with: {plan.branches[self._method].preset.text()}")
         for note in data.notes:
             view.log(f"note: {note}")
         for warning in data.warnings:
