@@ -75,18 +75,25 @@ def chosen(study: Study, data: DataSummary, spaces: Mapping[str, "Space"]) -> di
     lacking = [] if wanted is None else [n for n, s in spaces.items() if wanted not in s.presets]
     if wanted is not None and lacking and (wanted != PAPER or len(lacking) == len(spaces)):
         raise _no_preset(wanted, lacking[0], spaces[lacking[0]])
+    size = size_name(data.shape)
+    own = None if data.name == PAPER else data.name  # no file follows a paper by its name
     return {
-        name: preset_of(space, None if name in lacking else wanted, data.name, data.shape)
+        name: preset_of(space, own, size)
+        if wanted is None or name in lacking
+        else preset_of(space, wanted)
         for name, space in spaces.items()
     }
 
 
-def preset_of(space: "Space", wanted: str | None, data: str, shape: Sequence[int]) -> Preset:
-    """Return the preset of a wanted name, which exists, or by default that for data."""
-    if wanted is not None:
-        return _laid_over(space, wanted, _SIZES.get(wanted))
-    # a file may have the name of a dataset whatever is in it, but none follows a paper by its name
-    return _laid_over(space, data if data != PAPER else None, _SIZES.get(data, size_name(shape)))
+def preset_of(space: "Space", name: str | None, size: str | None = None) -> Preset:
+    """Return the preset of a name over that of a size, as far as there are any.
+
+    The images of a dataset with a name have a size that is known.
+    """
+    below = size if name is None else _SIZES.get(name, size)
+    names = tuple(n for n in dict.fromkeys((below, name)) if n is not None and n in space.presets)
+    settings = {key: value for n in names for key, value in space.presets[n].items()}
+    return Preset(names=names, settings=settings)
 
 
 def recorded(
@@ -112,13 +119,6 @@ def recorded(
 def recorded_order(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the order in which a search tries its presets, () for that of its methods."""
     return tuple(entry["method"] for entry in record.get("presets", ()))
-
-
-def _laid_over(space: "Space", name: str | None, size: str | None) -> Preset:
-    """Return the preset of a name over that of a size, as far as there are any."""
-    names = tuple(n for n in dict.fromkeys((size, name)) if n is not None and n in space.presets)
-    settings = {key: value for n in names for key, value in space.presets[n].items()}
-    return Preset(names=names, settings=settings)
 
 
 def _no_preset(wanted: str, method: str, space: "Space") -> UsageError:
