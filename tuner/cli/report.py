@@ -100,7 +100,7 @@ def show_plan(plan: "Plan", locations: "Locations", resources: "Resources", *, j
         ("data", data["description"]),
         *(("note", note) for note in data["notes"]),
         *(("warning", warning) for warning in data["warnings"]),
-        ("first trials", begins_text(plan)),
+        ("presets", begins_text(plan)),
         ("objective", f"{study.objective}, sampler {study.sampler}, scheduler {study.scheduler}"),
         ("model", str(study.register)),
         ("ledger", document["storage"]),

@@ -25,6 +25,13 @@ def test_training_saves_models_that_predict(tuner, here):
     np.testing.assert_array_equal(best, load(replica).predict(x))
 
 
+def test_a_training_takes_the_preset_that_is_named(tuner, here):
+    ran = tuner(*arguments(here, "--preset", "mnist", "--json", "--progress", "plain"))
+    document = json.loads(ran.out)
+    assert (document["settings"]["starts"], document["settings"]["n_components"]) == (3, 3)
+    assert "begins with: settings of presets 28x28 and mnist" in ran.err
+
+
 def test_training_draws_pictures_of_the_best_model(tuner, here):
     document = json.loads(tuner(*arguments(here, "--out", "m", "--json")).out)
     assert document["pictures"] == f"{here}/m/pictures"
