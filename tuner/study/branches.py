@@ -45,6 +45,11 @@ class Branch:
         """The searched settings of the first trial; the sampler draws those that are not here."""
         return dict(self.presets[0]) if self.presets else {}
 
+    def begins_text(self, wanted: str | None) -> str:
+        """Return in words which settings the first trial takes, for a preset that was wanted."""
+        text = self.preset.text(wanted)
+        return text if self.presets else f"drawn, since {text} lie outside of the ranges"
+
     @property
     def most_passes(self) -> int:
         """The most passes over the data that a trial makes, whatever is searched."""

@@ -1,5 +1,6 @@
-"""In which order the methods of a search begin: what is cheap first, so that early stopping and
-whoever watches soon have something to compare with.
+"""In which order the methods of a search begin.
+
+Cheap ones do, so that whoever watches soon has something to compare with.
 """
 
 import math

@@ -124,7 +124,7 @@ def beginning(branches: Mapping[str, Branch], order: Sequence[str]) -> list[Bran
 def begins_text(plan: Plan | Outline) -> str:
     """Return in words which settings the first trials take."""
     wanted = plan.study.preset
-    texts = [(b.method, b.preset.text(wanted)) for b in beginning(plan.branches, plan.order)]
+    texts = [(b.method, b.begins_text(wanted)) for b in beginning(plan.branches, plan.order)]
     alike = groupby(texts, key=itemgetter(1))
     return "; ".join(f"{', '.join(name for name, _ in same)}: {text}" for text, same in alike)
 

@@ -1,5 +1,6 @@
 """A search keeps the presets with which it began, and their order, whatever versions follow."""
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from tuner.execution.cluster import Resources
 from tuner.ledger.ledger import Ledger
 from tuner.orchestration.creation import created, summary_lines
 from tuner.orchestration.descriptions import search_description
 from tuner.orchestration.locations import Locations
 from tuner.orchestration.plans import outline_of, plan_of
+from tuner.orchestration.session import Session
 from tuner.study import branches
 from tuner.study.plan import Plan, prepare
 from tuner.study.space import Space, method_space
@@ -77,6 +80,17 @@ def test_what_was_taken_is_recorded(locations: Locations) -> None:
     )
     assert f"First trials: {text}." in search_description(seen)
     assert f"first trials: {text}" in summary_lines(plan, locations)
+
+
+def test_a_search_takes_the_preset_that_it_is_given(
+    locations: Locations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("tuner.orchestration.search")
+    monkeypatch.setattr(module, "_search", lambda study, _: study)
+    session = Session(locations=locations, resources=Resources())
+    study = Study(preset="28x28")
+    assert module.search(study, session, preset="paper") == Study(preset="paper")
+    assert module.search(study, session) == study
 
 
 def test_a_preset_that_changes_changes_no_search_that_has_begun(

@@ -127,6 +127,14 @@ def test_methods_without_a_paper_begin_as_they_would_without_a_name() -> None:
     )
 
 
+def test_a_preset_that_is_not_tried_is_not_said_to_be() -> None:
+    narrow = {"kmeans": {"space": {"n_components": {"int": [20, 25]}}}}
+    plan = prepare(Study(methods=("kmeans",), spaces=narrow))
+    assert begins_text(plan) == (
+        "kmeans: drawn, since settings of preset digits lie outside of the ranges"
+    )
+
+
 def test_presets_of_ones_own_space_are_found_by_name() -> None:
     own = {"kmeans": {**OWN, "presets": {"mine": {"starts": 7}}}}
     (first,) = (
