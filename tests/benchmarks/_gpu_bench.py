@@ -99,7 +99,7 @@ NAMED: Mapping[str, tuple[str, Configure]] = {
     "gmvae fc M=1": ("gmvae", _gmvae(**_PERCEPTRON, mc_samples=1)),
     "gmvae fc M=10": ("gmvae", _gmvae(**_PERCEPTRON, mc_samples=10)),
 }
-"""The settings that matter most. The first two are the presets of their methods for MNIST."""
+"""The settings that matter most. The first two are the presets `paper` of their methods."""
 
 
 @final
@@ -141,10 +141,12 @@ class Bench:
 
     def preset(self, method: str) -> Setting:
         """Return a method's preset for MNIST."""
+        from tuner.study.presets import preset_of
         from tuner.study.space import method_space
 
         kind = catalog.method(method).config_type
-        values = {**method_space(method).presets["mnist"], **kind.forced_by(unit_interval=True)}
+        preset = preset_of(method_space(method), "mnist")
+        values = {**preset.settings, **kind.forced_by(unit_interval=True)}
         return Setting(method, method, self.sizes.fit(kind.from_mapping(values)))
 
     def trains(self, method: str) -> bool:

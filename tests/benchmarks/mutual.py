@@ -26,6 +26,7 @@ from tuner.evaluation.graph import NeighbourGraph, neighbour_graph
 from tuner.evaluation.metrics import contingency, hungarian
 from tuner.evaluation.separation import modularity
 from tuner.models.mutual_vae_gmm import MutualVAEGMM, MutualVAEGMMConfig
+from tuner.study.presets import preset_of
 from tuner.study.space import method_space
 
 
@@ -69,8 +70,8 @@ def outcome(method: MutualVAEGMM, data: Dataset, graph: NeighbourGraph) -> Outco
 
 def run(data: Dataset, seeds: int) -> tuple[MutualVAEGMM, dict[str, Outcome]]:
     """Train the preset, and return the method and its outcomes before and after the rounds."""
-    preset = method_space("mutual_vae_gmm").presets[data.name]
-    config = MutualVAEGMMConfig.from_mapping(preset)
+    preset = preset_of(method_space("mutual_vae_gmm"), data.name)
+    config = MutualVAEGMMConfig.from_mapping(preset.settings)
     graph = neighbour_graph(data.train, fingerprint=data.fingerprint)
     method = MutualVAEGMM(config, data.shape, range(seeds))
     outcomes, start = {}, time.perf_counter()

@@ -18,6 +18,7 @@ from tests.benchmarks._common import argument_parser, format_ratio, in_turns, ra
 from tuner.data import load
 from tuner.methods import catalog
 from tuner.methods.contract import Method, Trains
+from tuner.study.presets import preset_of
 from tuner.study.space import method_space
 
 
@@ -33,8 +34,8 @@ class Case:
     def fresh(self, seeds: Sequence[int]) -> Method:
         """Return the untrained method."""
         method = catalog.method(self.name)
-        preset = dict(method_space(self.name).presets[self.preset])
-        config = method.config_type.from_mapping(preset).capped(self.passes)
+        preset = preset_of(method_space(self.name), self.preset)
+        config = method.config_type.from_mapping(preset.settings).capped(self.passes)
         return method(config, tuple(self.x.shape[1:]), seeds, device=self.x.device)
 
     def first_metrics(self, seeds: Sequence[int]) -> Mapping[str, Tensor]:

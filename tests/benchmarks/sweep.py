@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import entr, log_softmax
 
 from tests.benchmarks._common import argument_parser, mean_and_sd
-from tests.benchmarks.tables import first_points, settings
+from tests.benchmarks.tables import first_points, preset_for, settings
 from tuner.cli.values import fixed
 from tuner.data import Dataset, load
 from tuner.evaluation.graph import NeighbourGraph, neighbour_graph
@@ -102,7 +102,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     for value in args.values.split(","):
         overrides = fixed([*args.set, f"{args.setting}={value}"])
-        config = settings(args.method, args.dataset, data, overrides)
+        config = settings(args.method, data, preset_for(args.method, data), overrides)
         log_proba, scores = trained(args.method, config, data, graph, args.seeds)
         facts[value] = figures(log_proba, scores, data.test_labels)
         print(row(value, facts[value]), flush=True)

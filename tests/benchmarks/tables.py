@@ -1,16 +1,21 @@
-"""Every method, trained at its paper's settings, with the figures from the papers.
+"""Every method, trained at a preset, with the figures from the papers.
 
-    python -m tests.benchmarks.tables --method vade,dec --dataset mnist [--replicas 10]
-        [--epochs N] [--subset N] [--device cpu] [--set n_components=16] [--note "K = 16"]
-        [--restarts F] [--deadline SECONDS] [--threads N]
+    python -m tests.benchmarks.tables --method vade,dec --dataset mnist [--preset paper]
+        [--replicas 10] [--epochs N] [--subset N] [--device cpu] [--set n_components=16]
+        [--note "K = 16"] [--restarts F] [--deadline SECONDS] [--threads N]
     python -m tests.benchmarks.tables --show
+    python -m tests.benchmarks.tables --readme
 
 Each training writes one JSON file to `results/` with its settings, its time, and the figures of
 every replica on both splits. A training with an existing result is skipped, and an interrupted one
 resumes from its last checkpoint; its time is the sum of all runs. `--epochs` limits the passes
-over the data. The table includes passes and points, because figures depend on both. With
+over the data. The table includes preset, passes and points, because figures depend on them. With
 `--restarts` every replica is the best of F candidates by the separation, whereas the scores of
 trainings without restarts are modularities.
+
+`--preset` is that of `tuner search`: by default, the preset for the data. `--readme` prints the
+short table of the README, with one result of every method: of at least three replicas, on the most
+points, and the most accurate one of those.
 
 `--deadline` stops in time, in seconds after the start of the process, and saves a checkpoint. Call
 again with the same options to go on.
@@ -33,13 +38,17 @@ import torch
 
 from tests.benchmarks._common import argument_parser, mean_and_sd
 from tests.benchmarks._deadline import Deadline, Stopped, Stopwatch
+from tests.benchmarks._readme_table import preset_text, readme_table
 from tuner.cli.values import fixed
 from tuner.data import Dataset, load
+from tuner.data.summary import DataSummary
 from tuner.evaluation.metrics import audit
 from tuner.evaluation.structureless import scored_graph
 from tuner.methods import catalog
 from tuner.methods.config import Config
+from tuner.study.presets import Preset, chosen
 from tuner.study.space import method_space
+from tuner.study.study import Study
 from tuner.training.evaluations import Evaluation
 from tuner.training.trial import Trial
 from tuner.training.trial_inputs import TrialSpec, trial_data
@@ -77,12 +86,17 @@ Variational Autoencoders (2016), Table 1; Unsupervised Deep Embedding for Cluste
 """
 
 
-def settings(method: str, dataset: str, data: Dataset, overrides: Mapping[str, Any]) -> Config:
-    """Return the method's preset for the dataset, with overrides."""
+def preset_for(method: str, data: Dataset, name: str | None = None) -> Preset:
+    """Return the preset with which a search of one method on the data begins."""
+    study = Study(methods=(method,), preset=name)
+    return chosen(study, DataSummary.of(data), {method: method_space(method)})[method]
+
+
+def settings(method: str, data: Dataset, preset: Preset, overrides: Mapping[str, Any]) -> Config:
+    """Return the method's configuration at a preset, with overrides."""
     config = catalog.method(method).config_type
     forced = config.forced_by(unit_interval=data.unit_interval)
-    preset = method_space(method).presets.get(dataset, {})
-    return config.from_mapping({**preset, **forced, **overrides})
+    return config.from_mapping({**preset.settings, **forced, **overrides})
 
 
 def first_points(data: Dataset, points: int | None) -> Dataset:
@@ -160,13 +174,20 @@ def _figures(trial: Trial, x: Any, labels: Any) -> dict[str, list[float]]:
 
 
 def run(
-    options: Mapping[str, Any], overrides: Mapping[str, Any], work: Path, deadline: Deadline
+    options: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    work: Path,
+    deadline: Deadline,
+    preset: str | None = None,
 ) -> None:
     """Train one method on one dataset unless its result exists."""
     if not deadline.allows(0.0):
         raise Stopped("before it began")
     data = first_points(load(options["dataset"]), options["subset"])
-    config = settings(options["method"], options["dataset"], data, overrides)
+    begun = preset_for(options["method"], data, preset)
+    plain = settings(options["method"], data, begun, {}).to_mapping()
+    config = settings(options["method"], data, begun, overrides)
+    changed = [name for name, value in config.to_mapping().items() if value != plain[name]]
     if options["epochs"] is not None:
         config = config.capped(options["epochs"])
     document = {**options, "settings": config.to_mapping()}
@@ -178,6 +199,8 @@ def run(
     print(f"{options['method']} on {options['dataset']}: {config}", flush=True)
     results = train(options, config, data, work / path.stem, deadline)
     document |= {
+        "preset": list(begun.names),
+        "changed": changed,
         "passes": config.passes,
         "points": len(data.train),
         "machine": _machine(options["device"]),
@@ -196,9 +219,9 @@ def _machine(device: str) -> str:
 def table(documents: Sequence[Mapping[str, Any]]) -> str:
     """Return the results as a Markdown table, with variants (results with a note) last."""
     header = [
-        "| data | method | points, passes | replicas | train | test | chosen | majority | gmvae "
-        "| NMI | AMI | ARI | minutes | papers, test |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| data | method | preset | points, passes | replicas | train | test | chosen | majority "
+        "| gmvae | NMI | AMI | ARI | minutes | papers, test |",
+        "|" + 15 * " --- |",
     ]
     order = sorted(documents, key=_sort_key)
     return "\n".join([*header, *map(_line, order)])
@@ -223,6 +246,7 @@ def _line(document: Mapping[str, Any]) -> str:
     cells = [
         document["dataset"],
         name,
+        preset_text(document),
         f"{document['points']:,}, {document['passes']}",
         f"{document['replicas']}" + (f", best of {restarts}" if restarts > 1 else ""),
         mean_and_sd(train["hungarian"], percent=True),
@@ -240,6 +264,7 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--method", default="", help="comma-separated names, or all")
     parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--preset", help="default: that for the data")
     parser.add_argument("--replicas", type=int, default=3)
     parser.add_argument("--restarts", type=int, default=1, help="candidates per replica")
     parser.add_argument("--epochs", type=int, help="maximum number of passes over the data")
@@ -251,12 +276,13 @@ def main() -> None:
     parser.add_argument("--deadline", type=float, help="seconds after the start to stop in")
     parser.add_argument("--threads", type=int, help="default: as many as torch takes")
     parser.add_argument("--show", action="store_true", help="only print the table")
+    parser.add_argument("--readme", action="store_true", help="only print the short table")
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
     overrides, deadline = fixed(args.set), Deadline(args.deadline)
     methods = catalog.names() if args.method == "all" else args.method.split(",")
-    for method in () if args.show else methods:
+    for method in () if args.show or args.readme else methods:
         options = {
             key: getattr(args, key)
             for key in ("dataset", "replicas", "epochs", "subset", "device", "note")
@@ -264,11 +290,12 @@ def main() -> None:
         if args.restarts > 1:  # results without restarts keep their names
             options["restarts"] = args.restarts
         try:
-            run({**options, "method": method}, overrides, args.work, deadline)
+            run({**options, "method": method}, overrides, args.work, deadline, args.preset)
         except Stopped as stop:
             print(f"{method} on {args.dataset} stopped {stop}: call again to go on")
             return
-    print(table([json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]))
+    documents = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    print(readme_table(documents, PAPERS) if args.readme else table(documents))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,19 @@ def is_tuner(node: ast.expr | None) -> bool:
 def test_the_table_of_methods_is_that_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["methods", "--markdown"]) == 0
     assert capsys.readouterr().out.strip() in text_of(DOCS / "methods.md")
+
+
+@pytest.mark.parametrize(
+    ("option", "page"), [("--readme", ROOT / "README.md"), ("--show", DOCS / "figures.md")]
+)
+def test_accuracies_are_those_that_are_stored(
+    option: str, page: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.benchmarks import tables
+
+    monkeypatch.setattr(sys, "argv", ["tables", option])
+    tables.main()
+    assert f"\n\n{capsys.readouterr().out}\n" in text_of(page)
 
 
 def test_every_method_is_counted() -> None:

@@ -18,6 +18,8 @@ from tests.benchmarks._gpu_steps import StepTimer, named_cases
 from tests.benchmarks._gpu_table import WIDTH, rows, text
 from tests.benchmarks.tables import settings
 from tuner.models._kit.recording import RECORDINGS
+from tuner.study.presets import preset_of
+from tuner.study.space import method_space
 from tuner.testing import Subject
 from tuner.testing.tape import Tape
 
@@ -77,12 +79,13 @@ def test_steps_are_timed_by_stage() -> None:
     assert all(run.ms > 0 for stage in runs for run in timer.last(stage))
 
 
-def test_the_first_named_settings_are_presets_for_mnist(results: Results) -> None:
+def test_the_first_named_settings_are_those_of_the_papers(results: Results) -> None:
     bench = Bench("cpu", ("em_vae", "gmvae"), results)
     data: Any = type("Data", (), {"unit_interval": True})
     for name in list(NAMED)[:2]:
         method, config = NAMED[name]
-        assert config() == settings(method, "mnist", data, {})
+        preset = preset_of(method_space(method), "paper")
+        assert config() == settings(method, data, preset, {})
     assert [case.key for case in named_cases(bench)][:2] == [
         "steps/rates",
         "steps/em_vae (paper)/1/called",

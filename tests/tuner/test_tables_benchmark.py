@@ -15,6 +15,8 @@ import torch
 from tests import bare
 from tests.benchmarks import _deadline, tables
 from tests.benchmarks._deadline import Deadline
+from tests.benchmarks._readme_table import readme_table
+from tuner.errors import UsageError
 
 TRAINING = "--method vade --dataset digits --epochs 6 --subset 300 --threads 1"
 
@@ -111,3 +113,59 @@ def test_a_bare_machine_can_run_it(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert len(results(tmp_path)) == 1
+
+
+def test_a_result_says_its_preset_and_what_differs_from_it(tmp_path: Path, run: Run) -> None:
+    options = ("--method", "kmeans", "--preset", "arcs", "--set", "starts=2")
+    printed = run("named", *options)
+    (document,) = results(tmp_path / "named")
+    assert (document["preset"], document["changed"]) == (["arcs"], ["starts"])
+    assert document["settings"]["n_components"] == 5
+    assert (document["passes"], document["points"], document["device"]) == (1, 300, "cpu")
+    assert "| arcs; 1 changed | 300, 1 |" in printed
+    run("unnamed", "--method", "kmeans")
+    (document,) = results(tmp_path / "unnamed")
+    assert (document["preset"], document["changed"]) == (["digits"], [])
+
+
+def test_a_preset_that_a_method_lacks_is_refused(run: Run) -> None:
+    with pytest.raises(UsageError, match=r"kmeans has no such preset"):
+        run("none", "--method", "kmeans", "--preset", "paper")
+
+
+def test_results_of_before_are_found_though_they_named_no_preset(tmp_path: Path, run: Run) -> None:
+    run("again", "--method", "kmeans")
+    assert "already exists" in run("again", "--method", "kmeans", "--preset", "digits")
+
+
+@pytest.mark.parametrize("path", sorted(tables.RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_every_stored_result_says_what_it_depends_on(path: Path) -> None:
+    document = json.loads(path.read_text())
+    assert {"passes", "points", "device", "preset", "changed"} <= set(document)
+    assert document["preset"]
+
+
+def result(*accuracy: float, method: str = "vade", **values: Any) -> dict[str, Any]:
+    facts = {"dataset": "mnist", "note": "", "points": 60_000, "passes": 9, "device": "cpu"}
+    shown = {"preset": ["paper"], "changed": [], "failure": None, "test": {"hungarian": accuracy}}
+    return {**facts, **shown, "method": method, "replicas": len(accuracy), **values}
+
+
+def test_the_short_table_has_one_result_of_every_method_and_dataset() -> None:
+    documents = [
+        result(70.0, 72.0, 74.0, note="slow"),
+        result(60.0, 61.0, 62.0),
+        result(90.0, 91.0),  # too few replicas
+        result(80.0, 81.0, 82.0, points=10_000),  # fewer points
+        result(90.0, 90.0, 90.0, failure="nan"),
+        result(50.0, 50.0, 50.0, method="kmeans", points=5_000, changed=["starts"]),
+        result(99.0, 99.0, 99.0, dataset="fashion_mnist"),
+    ]
+    papers = {("vade", "mnist", ""): "88.3", ("vade", "mnist", "slow"): "1.0"}
+    lines = readme_table(documents, papers).splitlines()
+    assert lines[2:] == [
+        "| mnist | `vade` slow | 72.0±2.0 (74.0) | 88.3 | 60,000, 9 | paper | cpu |",
+        "| mnist | `kmeans` | 50.0±0.0 (50.0) |  | 5,000, 9 | paper; 1 changed | cpu |",
+        "| fashion_mnist | `vade` | 99.0±0.0 (99.0) |  | 60,000, 9 | paper | cpu |",
+    ]
+    assert all(line.count("|") == lines[0].count("|") for line in lines)

@@ -5,6 +5,7 @@ without torch, Ray, Optuna or MLflow, and whatever is wrong with them means that
 """
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
@@ -17,6 +18,7 @@ import typer
 
 Completer = Callable[[typer.Context, str], list[str]]
 _PREFIX = "models:/"
+_PRESET = re.compile(r"^ +([\w-]+):", re.M)  # in a space file, which is not parsed without YAML
 _BREAKS = frozenset(":=@")  # characters at which bash, unlike other shells, divides words
 _OFFERED = "@"  # and the one that it expects to get again
 
@@ -68,6 +70,18 @@ def datasets(incomplete: str) -> list[str]:
     from ..data.builtin import catalog
 
     return _starting([entry.name for entry in catalog()], incomplete)
+
+
+@_silent
+def presets(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Complete the name of a preset of the methods named before it, or of any method."""
+    from ..methods import catalog
+
+    named = set(str(ctx.params.get("method") or "").split(","))
+    methods = [name for name in catalog.names() if name in named] or catalog.names()
+    files = [catalog.space_file(name).read_text(encoding="utf-8") for name in methods]
+    found = {name for text in files for name in _PRESET.findall(text.partition("\npresets:")[2])}
+    return _starting(sorted(found), incomplete)
 
 
 @_silent

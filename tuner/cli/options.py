@@ -151,6 +151,17 @@ Fixed = Annotated[
         rich_help_panel=_STUDY,
     ),
 ]
+Preset = Annotated[
+    str | None,
+    Option(
+        "--preset",
+        metavar="NAME",
+        help="Settings to begin with: a name under `presets` in `tuner space METHOD`, e.g. paper.",
+        autocompletion=completion.presets,
+        show_default="those for the dataset, or for images of its size",
+        rich_help_panel=_STUDY,
+    ),
+]
 Spaces = Annotated[
     list[str] | None,
     Option(

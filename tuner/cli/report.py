@@ -13,6 +13,7 @@ from ..reports.words import (
     score_text,
     settings_text,
 )
+from ..study.plan import begins_text
 from ..training.restarts import halvings
 from .output import show, show_facts, show_json, show_table
 
@@ -107,6 +108,7 @@ def show_plan(plan: "Plan", locations: "Locations", resources: "Resources", *, j
         ("data", data["description"]),
         *(("note", note) for note in data["notes"]),
         *(("warning", warning) for warning in data["warnings"]),
+        ("presets", begins_text(plan)),
         ("objective", f"{study.objective}, sampler {study.sampler}, scheduler {study.scheduler}"),
         ("model", str(study.register)),
         ("ledger", document["storage"]),
@@ -150,11 +152,13 @@ def plan_document(plan: "Plan", locations: "Locations", resources: "Resources") 
         "methods": {
             name: {
                 "passes": branch.most_passes,
+                "presets": list(branch.preset.names),
                 "searched": {k: p.describe() for k, p in branch.space.parameters.items()},
                 "first": {**_unsearched(branch), **branch.first},
             }
             for name, branch in plan.branches.items()
         },
+        "order": list(plan.order),
         "resources": {
             "address": None if resources.address is None else redact(resources.address),
             "workers": resources.workers,

@@ -22,6 +22,7 @@ from .options import (
     Missing,
     MissingValue,
     Ordinal,
+    Preset,
     Progress,
     Quiet,
     Replicas,
@@ -85,6 +86,7 @@ def train(
     header: Header = None,
     strict: Strict = False,
     fixed: Fixed = None,
+    preset: Preset = None,
     replicas: Replicas = DEFAULTS.replicas,
     restarts: Restarts = DEFAULTS.restarts,
     epochs: Epochs = None,
@@ -127,6 +129,7 @@ def train(
         epochs=epochs,
         seed=seed,
         fixed=values.fixed(fixed),
+        preset=preset,
     )
     locations = values.locations(None, None, artifacts, used=())
     with told_once(mode), viewed(mode) as view:

@@ -15,9 +15,7 @@ def preset_params(plan: "Plan", number: int) -> dict[str, Any] | None:
 
     They are None for all later ones.
     """
-    presets = [
-        (branch.method, each) for branch in plan.branches.values() for each in branch.presets
-    ]
+    presets = [(branch.method, each) for branch in plan.beginning for each in branch.presets]
     if number >= len(presets):
         return None
     method, settings = presets[number]

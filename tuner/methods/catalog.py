@@ -35,11 +35,7 @@ def names() -> tuple[str, ...]:
 @cache
 def method(name: str) -> "type[Method]":
     """Return the method of this name. Raises UsageError, with the closest name, if unknown."""
-    if name not in names():
-        raise UsageError(
-            f"no method {name!r}{did_you_mean(name, names())}; "
-            f"choose one of {', '.join(names())} (see tuner methods)"
-        )
+    _check(name)
     if name in _plugins():
         loaded: type[Method] = _plugins()[name].load()
         return loaded
@@ -48,9 +44,9 @@ def method(name: str) -> "type[Method]":
 
 def space_file(name: str) -> Path:
     """Return the YAML file with the search space of a method."""
-    method_type = method(name)
+    _check(name)
     if name in _plugins():
-        return Path(inspect.getfile(method_type)).with_suffix(".yaml")
+        return Path(inspect.getfile(method(name))).with_suffix(".yaml")
     return _ROOT / "search_spaces" / f"{name}.yaml"
 
 
@@ -58,6 +54,14 @@ def distribution(name: str) -> str | None:
     """Return the distribution that offers a method by entry point, None for a built-in one."""
     plugin = _plugins().get(name)
     return None if plugin is None or plugin.dist is None else plugin.dist.name
+
+
+def _check(name: str) -> None:
+    if name not in names():
+        raise UsageError(
+            f"no method {name!r}{did_you_mean(name, names())}; "
+            f"choose one of {', '.join(names())} (see tuner methods)"
+        )
 
 
 @cache

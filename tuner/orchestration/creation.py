@@ -10,7 +10,7 @@ from ..data.formats import memory
 from ..errors import NameTakenError
 from ..ledger.ledger import Ledger
 from ..redaction import redact
-from ..study.plan import Plan
+from ..study.plan import Plan, begins_text
 from ..study.record import SCHEMA
 from ..study.slugs import slug
 from .locations import Locations, store_data
@@ -46,6 +46,7 @@ def _record(plan: Plan) -> dict[str, Any]:
     return {
         "study": plan.study.to_mapping(),
         "identity": plan.identity(),
+        "presets": [{"method": b.method, **b.preset.to_mapping()} for b in plan.beginning],
         "searched": search_spaces(plan.outline),
         "data": plan.outline.data.to_mapping(),
         "preparation": {
@@ -66,6 +67,7 @@ def summary_lines(plan: Plan, locations: Locations) -> list[str]:
         f"search {study.name}: {', '.join(study.methods)} on {data.name} ({len(data.train):,} + "
         f"{len(data.test):,} points), {study.trials} trials of {study.replicas_text}",
         f"data: {data.description}",
+        f"first trials: {begins_text(plan)}",
         f"ledger: {redact(locations.storage)}",
         f"MLflow: {redact(locations.tracking_uri)}",
         f"files: {locations.artifacts / str(study.name)}",

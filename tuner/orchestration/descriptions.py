@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from ..study.plan import begins_text
+
 if TYPE_CHECKING:
     from ..study.plan import Outline
     from .result import Result
@@ -15,7 +17,8 @@ def search_description(outline: "Outline") -> str:
         f"Search of {', '.join(study.methods)} for clusters in **{data.name}** ({data.train:,} + "
         f"{data.test:,} points): {study.trials} trials of {study.replicas_text}{epochs}, "
         f"objective {study.objective}, sampler {study.sampler}, early stopping "
-        f"{study.scheduler}. Trials and finalists are its child runs.\n\n"
+        f"{study.scheduler}. First trials: {begins_text(outline)}. "
+        "Trials and finalists are its child runs.\n\n"
         f"`tuner status {study.name}` shows where it is, `tuner resume {study.name}` continues it."
     )
 

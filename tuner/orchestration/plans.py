@@ -22,7 +22,7 @@ _DATA_NAME = "data"  # which tuner.data gives them
 def plan_of(ledger: Ledger) -> Plan:
     """Return the plan of a search in the ledger; raise if data or search spaces have changed."""
     record = _record(ledger)
-    plan = _prepared(Study.from_mapping(record["study"]))
+    plan = _prepared(Study.from_mapping(record["study"]), record)
     now, then = plan.identity(), record["identity"]
     if now["data"] != then["data"]:
         raise DataError(
@@ -42,7 +42,8 @@ def outline_of(ledger: Ledger) -> Outline:
     record = _record(ledger)
     if "data" not in record:
         return plan_of(ledger).outline
-    found = outline(Study.from_mapping(record["study"]), DataSummary.from_mapping(record["data"]))
+    data = DataSummary.from_mapping(record["data"])
+    found = outline(Study.from_mapping(record["study"]), data, record)
     _check_settings(ledger, found)
     return found
 
@@ -70,18 +71,18 @@ def _check_settings(ledger: Ledger, found: Outline) -> None:
         )
 
 
-def _prepared(study: Study) -> Plan:
+def _prepared(study: Study, record: Mapping[str, Any]) -> Plan:
     """Prepare a recorded study; data that were given in memory keep the name that they had then.
 
     Those may be in an object store.
     """
     stored = place(text) if is_store(text := str(study.dataset)) else Path(text)
     if stored.parent.parent.name != DATA_FOLDER:
-        return prepare(study)
+        return prepare(study, record)
     copy = local_copy(stored.parent) / stored.name
     if not copy.is_file():
         raise DataError(f"there are no data at {stored}: restore them, or start a new search")
-    plan = prepare(replace(study, dataset=str(copy)))
+    plan = prepare(replace(study, dataset=str(copy)), record)
     return replace(plan, study=study, dataset=replace(plan.dataset, name=_DATA_NAME))
 
 

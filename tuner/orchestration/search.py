@@ -43,6 +43,7 @@ def search(
     study: Study,
     session: Session | None = None,
     *,
+    preset: str | None = None,
     callbacks: Sequence[TrialCallback] = (),
     progress: bool | str | None = None,
 ) -> Result:
@@ -54,6 +55,8 @@ def search(
         What is searched.
     session
         Where and how it runs, by default on this machine with the places of the command line.
+    preset
+        The name of the presets to begin with, in place of those that the study names.
     callbacks
         Each is called with every trial that ends; what it raises ends the search.
     progress
@@ -91,6 +94,8 @@ def search(
     >>> result.counts
     {'total': 5, 'complete': 5, 'pruned': 0, 'failed': 0}
     """
+    if preset is not None:
+        study = replace(study, preset=preset)
     with watched(session, callbacks, progress) as session:
         return _search(study, session)
 

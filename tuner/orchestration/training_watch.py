@@ -52,6 +52,7 @@ class TrainingWatch:
     def _begin(self, plan: "Plan", folder: "Place") -> None:
         data, study, view = plan.dataset, plan.study, self._view
         view.log(f"data: {data.description}")
+        view.log(f"begins with: {plan.branches[self._method].preset.text()}")
         for note in data.notes:
             view.log(f"note: {note}")
         for warning in data.warnings:

@@ -2,14 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from ..data.summary import DataSummary
 from ..errors import DataError, UsageError, did_you_mean
 from .branches import COMPONENTS, Branch, branches_of, settings_for
+from .order import cheap_first
+from .presets import recorded_order
 from .slugs import slug
 from .study import LABEL_OBJECTIVES, Study
 
@@ -30,6 +34,7 @@ class Outline:
     study: Study
     data: DataSummary
     branches: Mapping[str, Branch]
+    order: tuple[str, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """Return the properties that a resumed search must share, by name."""
@@ -47,17 +52,26 @@ class Outline:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A study that has been checked against its data and its methods."""
+    """A study that has been checked against its data and its methods.
+
+    The first trials take the methods in `order`, without one as they are named.
+    """
 
     study: Study
     dataset: "Dataset"
     branches: Mapping[str, Branch]
+    order: tuple[str, ...] = ()
 
     @cached_property
     def outline(self) -> Outline:
         """The plan without the points."""
         data = DataSummary.of(self.dataset)
-        return Outline(study=self.study, data=data, branches=self.branches)
+        return Outline(study=self.study, data=data, branches=self.branches, order=self.order)
+
+    @property
+    def beginning(self) -> list[Branch]:
+        """The branches in the order of their first trials."""
+        return beginning(self.branches, self.order)
 
     @property
     def passes(self) -> int:
@@ -69,8 +83,11 @@ class Plan:
         return self.outline.identity()
 
 
-def prepare(study: Study) -> Plan:
-    """Check the methods, spaces, settings, data and objective of a study. Raises TunerError."""
+def prepare(study: Study, record: Mapping[str, Any] | None = None) -> Plan:
+    """Check the methods, spaces, settings, data and objective of a study. Raises TunerError.
+
+    `record` is that of a search that has begun, which keeps its presets and their order.
+    """
     from ..data import load
     from ..methods import catalog
 
@@ -82,7 +99,7 @@ def prepare(study: Study) -> Plan:
     _check_fixed_names(study.fixed, names)
     dataset = load(study.dataset, labels=study.labels, preparation=study.preparation)
     study = replace(study, methods=tuple(names), register=study.register or slug(dataset.name))
-    branches = branches_of(study, DataSummary.of(dataset))
+    branches = branches_of(study, DataSummary.of(dataset), record)
     _check_objective(study, dataset, branches)
     _check_components(study, branches, len(dataset.train))
     params = sum(len(branch.space.parameters) for branch in branches.values())
@@ -91,12 +108,27 @@ def prepare(study: Study) -> Plan:
             f"every setting of {names[0]} is fixed, so {study.trials} trials would be the same: "
             "fix fewer settings with --set, or train once with tuner train"
         )
-    return Plan(study=study, dataset=dataset, branches=branches)
+    order = cheap_first(branches, dataset.shape) if record is None else recorded_order(record)
+    return Plan(study=study, dataset=dataset, branches=branches, order=order)
 
 
-def outline(study: Study, data: DataSummary) -> Outline:
-    """Return the outline of a study that was checked when it was started."""
-    return Outline(study=study, data=data, branches=branches_of(study, data))
+def outline(study: Study, data: DataSummary, record: Mapping[str, Any]) -> Outline:
+    """Return the outline of a study that was checked when its search was started."""
+    branches = branches_of(study, data, record)
+    return Outline(study=study, data=data, branches=branches, order=recorded_order(record))
+
+
+def beginning(branches: Mapping[str, Branch], order: Sequence[str]) -> list[Branch]:
+    """Return branches in the order of their first trials."""
+    return [branches[name] for name in order or branches]
+
+
+def begins_text(plan: Plan | Outline) -> str:
+    """Return in words which settings the first trials take."""
+    wanted = plan.study.preset
+    texts = [(b.method, b.begins_text(wanted)) for b in beginning(plan.branches, plan.order)]
+    alike = groupby(texts, key=itemgetter(1))
+    return "; ".join(f"{', '.join(name for name, _ in same)}: {text}" for text, same in alike)
 
 
 def _check_fixed_names(fixed: Mapping[str, "Scalar"], names: tuple[str, ...]) -> None:

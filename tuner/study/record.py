@@ -6,7 +6,7 @@ from typing import Any
 from ..data.preparation import INFERRED
 from ..errors import UsageError
 
-SCHEMA = 3
+SCHEMA = 4
 _SEARCHED_SINCE = {"em_vae.revive_below": 0.02, "em_flow.revive_below": 0.02}
 """Settings that no search of schema 1 varied, and the values that they had."""
 
@@ -16,14 +16,18 @@ def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
 
     In schema 1 the objective `score` was modularity. What was searched is kept as spaces given by
     the user, because the ranges of the methods have changed, that of K among them. Up to schema 2
-    the scaling was guessed, and there was nothing to say about the data. Raises UsageError for a
-    record that no version can have written.
+    the scaling was guessed, and there was nothing to say about the data. Up to schema 3 no preset
+    could be named, and those that were taken are not recorded. Raises UsageError for a record that
+    no version can have written.
     """
     _check(record)
     schema = record.get("schema", 1)
     if schema >= SCHEMA or "study" not in record:
         return {**record, "schema": schema}
-    study = {"preparation": {"scale": INFERRED}, **record["study"]}
+    study = {"preset": None, **record["study"]}
+    if schema > 2:
+        return {**record, "study": study, "schema": SCHEMA}
+    study = {"preparation": {"scale": INFERRED}, **study}
     identity = dict(record.get("identity", {}))
     if schema > 1:
         return {**record, "study": study, "schema": SCHEMA}

@@ -84,6 +84,16 @@ class Parameter:
             return value in self.choices
         return not isinstance(value, str) and self.low <= value <= self.high
 
+    def widened(self, value: Scalar) -> Self:
+        """Return the parameter with a value in its range or among its choices, if it can be."""
+        if self.admits(value):
+            return self
+        if self.kind == "choice":
+            return replace(self, choices=_ordered((*self.choices, value)))
+        if isinstance(value, str) or (self.log and value <= 0):
+            return self
+        return replace(self, low=min(self.low, value), high=max(self.high, value))
+
     def applies(self, settings: Mapping[str, Scalar]) -> bool:
         """Return whether the settings satisfy the conditions in `when`."""
         return all(settings[name] == value for name, value in self.when.items())
@@ -99,6 +109,12 @@ class Parameter:
         if self.when:
             entry["when"] = dict(self.when)
         return entry
+
+
+def _ordered(choices: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+    """Return choices by size if they are numbers."""
+    numbers = [choice for choice in choices if type(choice) in (int, float)]
+    return tuple(sorted(numbers)) if len(numbers) == len(choices) else choices
 
 
 @dataclass(frozen=True)
@@ -120,6 +136,14 @@ class Space:
             return self
         capped = replace(parameter, high=max(parameter.low, high))
         return replace(self, parameters={**self.parameters, name: capped})
+
+    def widened(self, settings: Mapping[str, Scalar]) -> Self:
+        """Return the space with settings in their ranges or among their choices."""
+        parameters = {
+            name: p.widened(settings[name]) if name in settings else p
+            for name, p in self.parameters.items()
+        }
+        return replace(self, parameters=parameters)
 
     def overridden(self, other: "Space") -> "Space":
         """Return the space with the entries and presets of another one added or replaced."""

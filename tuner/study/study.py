@@ -67,6 +67,9 @@ class Study:
         How the data are read, encoded and scaled.
     fixed
         Settings that are not searched. A key ``METHOD.SETTING`` applies to one method only.
+    preset
+        The name of the presets that methods begin with, such as ``"paper"``; by default that of
+        the dataset over that of the size of its images.
     spaces
         Entries of search spaces to override, as documents in the format of a space file.
     finalists
@@ -109,6 +112,7 @@ class Study:
     seed: int = 0
     preparation: Preparation = field(default_factory=Preparation)
     fixed: Mapping[str, "Scalar"] = field(default_factory=dict)
+    preset: str | None = None
     spaces: Mapping[str, Any] = field(default_factory=dict)
     finalists: int = 3
     finalist_seeds: int = 5
@@ -129,6 +133,8 @@ class Study:
         for slug in (self.name, self.register):
             if slug is not None:
                 check_slug(slug)
+        if self.preset is not None and not isinstance(self.preset, str):
+            raise UsageError(f"preset={self.preset!r} is not usable: give the name of a preset")
         if not self.methods:
             raise UsageError("no method is named: name at least one, or all")
 

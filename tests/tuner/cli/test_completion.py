@@ -167,6 +167,21 @@ def test_names_of_methods_in_lists(asked):
     assert asked("tuner", "space", "kme") == ["kmeans"]
 
 
+def test_names_of_presets(asked):
+    assert asked("tuner", "search", "-m", "kmeans", "--preset", "m") == ["mnist"]
+    assert asked("tuner", "search", "-m", "kmeans", "--preset", "p") == []
+    assert asked("tuner", "search", "-m", "kmeans,vade", "--preset", "p") == ["paper"]
+    assert asked("tuner", "train", "--preset", "28") == ["28x28"]
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_presets_are_found_without_yaml(asked, method):
+    from tuner.study.space import method_space
+
+    found = asked("tuner", "search", "-m", method, "--preset", "")
+    assert found == sorted(method_space(method).presets)
+
+
 def test_names_of_datasets(asked):
     names = [entry.name for entry in datasets()]
     assert asked("tuner", "search", "--dataset", "") == names
@@ -224,6 +239,7 @@ def test_a_word_that_is_not_begun_is_the_next_one():
         (["tuner", "predict", "models", ":", "/b"], "/blobs@champion\n/blobs/1\n"),
         (["tuner", "search", "-m", "gmm,kme"], "gmm,kmeans\n"),
         (["tuner", "search", "-d", "dig"], "digits\n"),
+        (["tuner", "search", "-m", "vade", "--preset", "pa"], "paper\n"),
     ],
 )
 def test_nothing_heavy_is_imported(places, tmp_path, words, expected):

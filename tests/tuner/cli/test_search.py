@@ -260,6 +260,32 @@ def test_a_dry_run_says_when_restarts_are_halved(tuner, here):
     assert plan["study"]["restarts"] == 2
 
 
+def test_a_dry_run_names_the_presets_and_the_order_of_first_trials(tuner):
+    line = [*DRY, "-m", "vade,kmeans", "--preset", "paper"]
+    ran = tuner(*line)
+    assert ran.code == 0, ran.err
+    words = " ".join(ran.out.split())
+    assert (
+        "presets kmeans: settings of preset digits for want of a preset paper; "
+        "vade: settings of preset paper" in words
+    )
+    plan = json.loads(tuner(*line, "--json").out)
+    assert plan["study"]["preset"] == "paper"
+    assert plan["order"] == ["kmeans", "vade"]
+    assert plan["methods"]["vade"]["presets"] == ["paper"]
+    assert plan["methods"]["vade"]["first"]["hidden_sizes"] == "500-500-2000"
+    ran = tuner(*DRY, "-m", "vade", "--preset", "papre")
+    assert ran.code == 2
+    assert "--preset papre: vade has no such preset; did you mean 'paper'?" in ran.error_message
+
+
+def test_a_preset_may_come_from_a_file(tuner, here):
+    (here / "tuner.toml").write_text('preset = "arcs"\n')
+    plan = json.loads(tuner(*DRY, "-m", "kmeans", "--json").out)
+    assert plan["methods"]["kmeans"]["presets"] == ["arcs"]
+    assert plan["methods"]["kmeans"]["first"]["n_components"] == 5
+
+
 def test_a_dry_run_accepts_every_flag_and_masks_passwords(tuner, here):
     space = here / "space.yaml"
     space.write_text("space:\n  starts: {int: [1, 3]}\n")

@@ -43,6 +43,13 @@ def test_restarts_leave_one_candidate_of_each_replica(tuner, here):
     assert folders == {"replica-0", "replica-1"}
 
 
+def test_a_training_takes_the_preset_that_is_named(tuner, here):
+    ran = tuner(*arguments(here, "--preset", "mnist", "--json", "--progress", "plain"))
+    document = json.loads(ran.out)
+    assert (document["settings"]["starts"], document["settings"]["n_components"]) == (3, 3)
+    assert "begins with: settings of presets 28x28 and mnist" in ran.err
+
+
 def test_training_draws_pictures_of_the_best_model(tuner, here):
     document = json.loads(tuner(*arguments(here, "--out", "m", "--json")).out)
     assert document["pictures"] == f"{here}/m/pictures"

@@ -133,7 +133,7 @@ class Stage:
         self.plan = _plan("plain", trials=4, scheduler="none", sampler="random")
         self.finished = 0
         for module in (search, plans):
-            monkeypatch.setattr(module, "prepare", lambda study: self._prepared(study))
+            monkeypatch.setattr(module, "prepare", lambda study, *_: self._prepared(study))
         monkeypatch.setattr(search, "check", lambda uri: None)
         monkeypatch.setattr(search, "open_tracker", self._open)
         monkeypatch.setattr(search, "is_settled", lambda *_: True)
