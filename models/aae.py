@@ -16,14 +16,13 @@ from torch.distributions import Categorical
 from ..methods.config import setting
 from ..methods.contract import Decodes, Generates, Report, Shape
 from ._kit.adversarial import AdversarialConfig, NoisyMLP, add_noise, frozen
-from ._kit.distributions import symmetric_divergence
+from ._kit.assignments import AssignmentPenalties
 from ._kit.draws import Draws
 from ._kit.layers import MLP, Head, initialise
 from ._kit.loop import adam, batch_indices, gradient_step, in_chunks, train_epoch
 from ._kit.outputs import validate_and_flatten
 from ._kit.precision import mixed_precision
 from ._kit.recording import Step
-from ._kit.smoothness import virtual_adversarial_divergence
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
 
@@ -70,18 +69,15 @@ class AAENetwork(StackedNetwork):
         x = self.output(self.decoder(torch.cat([y, z], dim=-1)))
         return self.config.output_activation(x)
 
-    def squared_error(
-        self, x: Tensor, copy: Tensor, draws: Draws
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def squared_error(self, x: Tensor, both: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Return the mean of (x - x̂)² over points and features, (S,), of x (S, B, F).
 
-        Also return log q(y | x) and log q(y | copy), (S, B, K), of changed copies (S, B or 0, F),
-        which are normalised with the points as one batch.
+        Also return log q(y | x), (S, B or 2B, K), of `both`, which begin with the points.
         """
         n = x.shape[1]
-        q, z = self.encoder(torch.cat([x, copy], dim=1), draws)
+        q, z = self.encoder(both, draws)
         error = (self.decode(q.probs[:, :n], z[:, :n]) - x).square().mean(dim=(1, 2))
-        return error, q.logits[:, :n], q.logits[:, n:]
+        return error, q.logits
 
     def predict_log_proba(self, x: Tensor) -> Tensor:
         """Return log q(y | x), shape (S, N, K), of x (N, F)."""
@@ -195,6 +191,7 @@ class AAE(StackedMethod):
         ).to(self.draws.device)
         for network in (self.network, self.discriminators):
             initialise(network, self.draws)
+        self.penalties = AssignmentPenalties(config, self.shape)
         rate = config.adversarial_learning_rate
         self.reconstruction = adam(self.network.parameters(), config.learning_rate)
         self.discrimination = config.optimiser(self.discriminators, learning_rate=rate)
@@ -220,27 +217,21 @@ class AAE(StackedMethod):
     def reconstruction_step(self, batch: Tensor, radius: Tensor) -> dict[str, Tensor]:
         """Update encoder and decoder on the squared error and return it, (R,).
 
-        The loss also keeps the clusters of points and of their changed copies equal, if so set.
+        The loss includes the penalties on q(y | x), in whose small changes `radius` is the length.
         """
-        network, config, draws = self.network, self.config, self.draws
-        invariant = config.invariant(self.shape)
-        copy = config.augmentation.apply(batch, self.shape, draws) if invariant else batch[:, :0]
+        network, draws = self.network, self.draws
+        both = self.penalties.with_copies(batch, draws)
         with mixed_precision(batch.device, batch.shape[2]):
-            error, log_q, log_q_copy = network.squared_error(batch, copy, draws)
-            metrics, loss = {"loss": error}, error
-            if invariant:
-                metrics["inconsistency"] = symmetric_divergence(log_q, log_q_copy).mean(dim=1)
-                loss = loss + config.augmentation_weight * metrics["inconsistency"]
-            if config.vat_weight > 0:
-                metrics["roughness"] = virtual_adversarial_divergence(
-                    lambda points: network.encoder(points, draws)[0].logits,
-                    batch,
-                    log_q,
-                    radius,
-                    draws,
-                )
-                loss = loss + config.vat_weight * metrics["roughness"]
-        gradient_step(self.reconstruction, loss)
+            error, log_q = network.squared_error(batch, both, draws)
+            penalty, penalties = self.penalties(
+                lambda points: network.encoder(points, draws)[0].logits,
+                batch,
+                log_q,
+                radius,
+                draws,
+            )
+        gradient_step(self.reconstruction, error + penalty)
+        metrics = {"loss": error, **penalties}
         return {name: value.detach() for name, value in metrics.items()}
 
     def discrimination_step(self, batch: Tensor) -> dict[str, Tensor]:

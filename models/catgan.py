@@ -16,14 +16,13 @@ from torch.distributions import Categorical
 from ..methods.config import setting
 from ..methods.contract import Report, Shape
 from ._kit.adversarial import AdversarialConfig, NoisyMLP, frozen, leaky_relu
-from ._kit.distributions import symmetric_divergence
+from ._kit.assignments import AssignmentPenalties
 from ._kit.draws import Draws
 from ._kit.layers import MLP, Head, initialise
 from ._kit.loop import batch_indices, gradient_step, in_chunks, train_epoch
 from ._kit.outputs import validate_and_flatten
 from ._kit.precision import mixed_precision
 from ._kit.recording import Step
-from ._kit.smoothness import virtual_adversarial_divergence
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 
 
@@ -166,6 +165,7 @@ class CatGAN(StackedMethod):
         for player in (self.network, self.generator):
             initialise(player, self.draws)
         config, rate = self.config, self.config.learning_rate
+        self.penalties = AssignmentPenalties(config, self.shape)
         self.optimiser = config.optimiser(self.network, learning_rate=rate)
         self.generator_optimiser = config.optimiser(self.generator, learning_rate=rate)
 
@@ -186,40 +186,31 @@ class CatGAN(StackedMethod):
     def discriminator_step(self, batch: Tensor, radius: Tensor) -> dict[str, Tensor]:
         """Update D against points from a fixed generator and return its losses, (R,).
 
-        The loss also keeps the clusters of points and of their changed copies equal, if so set.
+        The loss includes the penalties on p(y | x), in whose small changes `radius` is the length.
         """
-        config, network, draws = self.config, self.network, self.draws
-        invariant = config.invariant(self.shape)
-        copy = config.augmentation.apply(batch, self.shape, draws) if invariant else batch[:, :0]
+        network, draws = self.network, self.draws
+        both = self.penalties.with_copies(batch, draws)
+        n = batch.shape[1]
         with mixed_precision(batch.device, batch.shape[2]):
             with torch.no_grad():
-                generated = self.generator.generate(batch.shape[1], draws)
-            fakes = torch.cat([copy, generated], dim=1)
-            real, others = network.classify_both(batch, fakes, draws)
-            log_q_copy, forged = others.logits.tensor_split([copy.shape[1]], dim=1)
-            fake = _categorical(forged)
+                generated = self.generator.generate(n, draws)
+            seen, fake = network.classify_both(both, generated, draws)
+            real = _categorical(seen.logits[:, :n])
             loss = discriminator_loss(real, fake)
-            metrics = {
-                "loss": loss.detach(),
-                "marginal_entropy": marginal_entropy(real),
-                "conditional_entropy": conditional_entropy(real),
-                "forged_entropy": conditional_entropy(fake),
-            }
-            if invariant:
-                metrics["inconsistency"] = symmetric_divergence(real.logits, log_q_copy).mean(
-                    dim=1
-                )
-                loss = loss + config.augmentation_weight * metrics["inconsistency"]
-            if config.vat_weight > 0:
-                metrics["roughness"] = virtual_adversarial_divergence(
-                    lambda points: network.classify_both(points, fakes, draws)[0].logits,
-                    batch,
-                    real.logits,
-                    radius,
-                    draws,
-                )
-                loss = loss + config.vat_weight * metrics["roughness"]
-        gradient_step(self.optimiser, loss)
+            rest = torch.cat([both[:, n:], generated], dim=1)  # whose moments points share
+
+            def assign(points: Tensor) -> Tensor:
+                return network.classify_both(points, rest, draws)[0].logits
+
+            penalty, penalties = self.penalties(assign, batch, seen.logits, radius, draws)
+        gradient_step(self.optimiser, loss + penalty)
+        metrics = {
+            "loss": loss,
+            "marginal_entropy": marginal_entropy(real),
+            "conditional_entropy": conditional_entropy(real),
+            "forged_entropy": conditional_entropy(fake),
+            **penalties,
+        }
         return {name: value.detach() for name, value in metrics.items()}
 
     def generator_step(self, batch: Tensor) -> dict[str, Tensor]:

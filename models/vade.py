@@ -10,7 +10,7 @@ from torch.distributions import Independent
 
 from ..methods.config import setting
 from ..methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape
-from ._kit.augmentation import InvarianceConfig
+from ._kit.assignments import AssignmentConfig, AssignmentPenalties
 from ._kit.autoencoder import Autoencoder, AutoencoderConfig, pretraining_loss
 from ._kit.bounds import antithetic_bound, antithetic_noise
 from ._kit.distributions import (
@@ -19,14 +19,22 @@ from ._kit.distributions import (
     log_prob,
     log_scale_normal,
     rsample,
-    symmetric_divergence,
 )
 from ._kit.draws import Draws
 from ._kit.layers import Head, initialise, joined
-from ._kit.loop import adam, batch_indices, descent, in_chunks, set_learning_rate, train_epoch
+from ._kit.loop import (
+    adam,
+    batch_indices,
+    gradient_step,
+    in_chunks,
+    set_learning_rate,
+    train_epoch,
+)
 from ._kit.mixtures import GaussianMixture, random_subset
 from ._kit.outputs import validate_and_flatten
+from ._kit.precision import mixed_precision
 from ._kit.pretraining import NetworkPretraining
+from ._kit.recording import Step
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 from ._kit.starts import fit_best_mixture
 from ._kit.trainable_mixture import TrainableMixture
@@ -34,7 +42,7 @@ from ._kit.trainable_mixture import TrainableMixture
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class VaDEConfig(InvarianceConfig, AutoencoderConfig):
+class VaDEConfig(AssignmentConfig, AutoencoderConfig):
     """Settings of the autoencoder and of its joint training with the mixture."""
 
     scale: float = setting(
@@ -130,11 +138,9 @@ class VaDENetwork(StackedNetwork):
         elbo = reconstruction - kl
         return {"loss": -elbo, "elbo": elbo, "reconstruction": reconstruction, "kl": kl}
 
-    def inconsistency(self, x: Tensor, copy: Tensor) -> Tensor:
-        """Return the mean divergence between the responsibilities of points and copies, (S,)."""
-        z = self.autoencoder.encode(torch.cat([x, copy], dim=1))
-        log_r, log_r_copy = self.mixture.log_responsibilities(z).chunk(2, dim=1)
-        return symmetric_divergence(log_r, log_r_copy).mean(dim=1)
+    def assign(self, x: Tensor) -> Tensor:
+        """Return the log-responsibilities of the means, (S, B, K), of x (S, B, F)."""
+        return self.mixture.log_responsibilities(self.autoencoder.encode(x))
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the means of q(z | x), shape (S, N, D), of x (N, F)."""
@@ -217,28 +223,42 @@ class VaDE(StackedMethod, Pretrains):
         loss = pretraining_loss(coder, self.config, self.shape)
         self.pretraining = self.pretraining_of(coder, loss, self.config)
         self.optimiser = adam(self.network.parameters(), self.config.learning_rate, eps=1e-4)
+        self.penalties = AssignmentPenalties(self.config, self.shape)
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train the autoencoder, start the mixture on its codes, then train both jointly."""
         points = validate_and_flatten(x, self.config)
         yield from self.pretraining.fit(points)
-        step = descent(points, self._loss, self.optimiser, self.draws)
+        radius = self.config.radius(points)
+        step = Step(lambda index, radius: self._step(points[index], radius), self.draws)
         for epoch in self.clock.count("joint", self.config.joint_epochs):
             if epoch == 1:
                 self._start_mixture(points)
             set_learning_rate(self.optimiser, self.config.rate(epoch))
             batches = batch_indices(len(points), self.config.batch_size, self.draws)
-            metrics = train_epoch(step, batches)
+            metrics = train_epoch(step, batches, radius)
             yield Report(stage="joint", epoch=self.clock.epoch, metrics=metrics)
 
-    def _loss(self, x: Tensor) -> dict[str, Tensor]:
-        metrics, config = self.network.bound(x, self.draws), self.config
-        if not config.invariant(self.shape):
-            return metrics
-        copy = config.augmentation.apply(x, self.shape, self.draws)
-        inconsistency = self.network.inconsistency(x, copy)
-        loss = metrics["loss"] + config.augmentation_weight * inconsistency
-        return {**metrics, "loss": loss, "inconsistency": inconsistency}
+    def _step(self, batch: Tensor, radius: Tensor) -> dict[str, Tensor]:
+        both = self.penalties.with_copies(batch, self.draws)
+        with mixed_precision(batch.device, batch.shape[2]):
+            metrics = self.losses(batch, both, radius)
+        gradient_step(self.optimiser, metrics["loss"])
+        return metrics
+
+    def losses(self, x: Tensor, both: Tensor, radius: Tensor) -> dict[str, Tensor]:
+        """Return minus the bound of points x (R, B, F), plus the penalties, and all terms, (R,).
+
+        `both` are the points and their copies, and `radius` is the length of the small changes of
+        virtual adversarial training.
+        """
+        network = self.network
+        terms = network.bound(x, self.draws)
+        if not self.penalties.any:
+            return terms
+        log_r = network.assign(both)
+        penalty, penalties = self.penalties(network.assign, x, log_r, radius, self.draws)
+        return {**terms, "loss": terms["loss"] + penalty, **penalties}
 
     @torch.no_grad()
     def _start_mixture(self, points: Tensor) -> None:

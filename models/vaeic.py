@@ -15,7 +15,6 @@ and each assignment is made certain, because otherwise one assignment for all po
 Layers, sizes and weights are chosen here too.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self, final
@@ -26,14 +25,13 @@ from torch.distributions import Independent
 
 from ..methods.config import setting
 from ..methods.contract import Bounds, Decodes, Generates, Report, Shape
-from ._kit.augmentation import InvarianceConfig
+from ._kit.assignments import AssignmentConfig, AssignmentPenalties
 from ._kit.bounds import antithetic_bound, antithetic_noise
 from ._kit.distributions import (
     diagonal_normal,
     independent_bernoulli,
     log_prob,
     rsample,
-    symmetric_divergence,
 )
 from ._kit.draws import Draws
 from ._kit.layers import MLP, GaussianHead, Head, initialise
@@ -41,10 +39,6 @@ from ._kit.loop import adam, batch_indices, gradient_step, in_chunks, train_epoc
 from ._kit.outputs import validate_and_flatten
 from ._kit.precision import mixed_precision
 from ._kit.recording import Step
-from ._kit.smoothness import (
-    SmoothnessConfig,
-    virtual_adversarial_divergence,
-)
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 from ._kit.trainable_mixture import TrainableMixture
 from ._kit.vae import VAEConfig
@@ -52,7 +46,7 @@ from ._kit.vae import VAEConfig
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class VAEICConfig(InvarianceConfig, SmoothnessConfig, VAEConfig):
+class VAEICConfig(AssignmentConfig, VAEConfig):
     """Settings of networks, losses and augmentation; the paper publishes none of them."""
 
     hidden_size: int = setting(500, "units per hidden layer", low=1, high=8192)
@@ -190,12 +184,12 @@ class VAEIC(StackedMethod):
     )
 
     def build(self) -> None:
-        """Create the network, its optimiser and the augmentation."""
-        self.network, config = self.stacked(VAEICNetwork), self.config
+        """Create the network, its optimiser and the penalties."""
+        self.network = self.stacked(VAEICNetwork)
         initialise(self.network, self.draws)
         self.network.prior.scatter(self.draws)
-        self.optimiser = adam(self.network.parameters(), config.learning_rate)
-        self.augmentation = config.augmentation
+        self.optimiser = adam(self.network.parameters(), self.config.learning_rate)
+        self.penalties = AssignmentPenalties(self.config, self.shape)
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train on x, shape (N, *shape); metrics are means over an epoch, in nats."""
@@ -209,47 +203,26 @@ class VAEIC(StackedMethod):
             yield Report(stage="train", epoch=self.clock.epoch, metrics=metrics)
 
     def _step(self, batch: Tensor, radius: Tensor) -> dict[str, Tensor]:
-        copy = self.augmentation.apply(batch, self.shape, self.draws)
+        both = self.penalties.with_copies(batch, self.draws)
         with mixed_precision(batch.device, batch.shape[2]):
-            metrics = self.losses(batch, copy, radius)
+            metrics = self.losses(batch, both, radius)
         gradient_step(self.optimiser, metrics["loss"])
         return metrics
 
-    def losses(self, x: Tensor, copy: Tensor, radius: Tensor) -> dict[str, Tensor]:
-        """Return the loss of points and their augmented copies (R, B, F) and its terms, (R,).
+    def losses(self, x: Tensor, both: Tensor, radius: Tensor) -> dict[str, Tensor]:
+        """Return the loss of points x (R, B, F) and its terms, (R,).
 
-        `radius` is the length of the small changes of virtual adversarial training.
+        `both` are the points and their copies, and `radius` is the length of the small changes of
+        virtual adversarial training.
         """
-        network, config = self.network, self.config
-        h = network.encoder(torch.cat([x, copy], dim=1))
-        log_q, log_q_copy = network.assign(h).chunk(2, dim=1)
-        terms = lower_bound(network, x, h[:, : x.shape[1]], log_q, self.draws)
-        inconsistency = symmetric_divergence(log_q, log_q_copy).mean(dim=1)
-        unevenness = imbalance(log_q)
-        uncertainty = -(log_q.exp() * log_q).sum(dim=2).mean(dim=1)
-        roughness = self._roughness(x, log_q, radius)
-        loss = (
-            config.augmentation_weight * inconsistency
-            + config.vat_weight * roughness
-            + config.balance_weight * unevenness
-            + config.certainty_weight * uncertainty
-            - terms["elbo"]
-        )
-        penalties = {
-            "inconsistency": inconsistency,
-            "roughness": roughness,
-            "imbalance": unevenness,
-            "uncertainty": uncertainty,
-        }
-        return {"loss": loss, **terms, **penalties}
-
-    def _roughness(self, x: Tensor, log_q: Tensor, radius: Tensor) -> Tensor:
-        if self.config.vat_weight == 0:
-            return log_q.new_zeros(len(x))
-        network = self.network
-        return virtual_adversarial_divergence(
+        network, n = self.network, x.shape[1]
+        h = network.encoder(both)
+        log_q = network.assign(h)
+        terms = lower_bound(network, x, h[:, :n], log_q[:, :n], self.draws)
+        penalty, penalties = self.penalties(
             lambda points: network.assign(network.encoder(points)), x, log_q, radius, self.draws
         )
+        return {"loss": penalty - terms["elbo"], **terms, **penalties}
 
 
 def lower_bound(
@@ -272,13 +245,3 @@ def lower_bound(
         "kl": kl,
         "cluster_kl": cluster_kl,
     }
-
-
-def imbalance(log_q: Tensor) -> Tensor:
-    """Return log K - H[mean of q(c | x) over the batch] in nats, (S,), of log q (S, B, K).
-
-    It is 0 if all clusters have equal mass and log K if one cluster has all of it.
-    """
-    points, components = log_q.shape[1:]
-    log_mean = log_q.logsumexp(dim=1) - math.log(points)
-    return math.log(components) + (log_mean.exp() * log_mean).sum(dim=-1)

@@ -12,16 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...methods.config import setting
-from .augmentation import InvarianceConfig
+from .assignments import AssignmentConfig
 from .draws import Draws
 from .layers import MLP
 from .loop import adam
 from .outputs import OutputConfig
-from .smoothness import SmoothnessConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdversarialConfig(InvarianceConfig, SmoothnessConfig, OutputConfig, ABC):
+class AdversarialConfig(AssignmentConfig, OutputConfig, ABC):
     """Settings of every adversarial method that generates or decodes points."""
 
     momentum: float = setting(0.5, "Adam's beta_1 for all adversarial steps", low=0.0, high=0.999)

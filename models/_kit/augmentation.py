@@ -62,19 +62,6 @@ class AugmentedConfig(AugmentationConfig, ABC):
         return self.augmentation.apply(x, shape, draws)
 
 
-@dataclass(frozen=True, kw_only=True)
-class InvarianceConfig(AugmentationConfig, ABC):
-    """Settings of a method that can keep the assignments of a point and of its copy equal."""
-
-    augmentation_weight: float = setting(
-        1.0, "weight of the divergence between the assignments of a point and its copy", low=0.0
-    )
-
-    def invariant(self, shape: Shape) -> bool:
-        """Return whether assignments of points of this shape are to be kept equal."""
-        return self.augmentation_weight > 0 and self.augmentation.changes(shape)
-
-
 @final
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:

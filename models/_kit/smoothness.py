@@ -22,7 +22,7 @@ class SmoothnessConfig(Config, ABC):
     """Settings of virtual adversarial training."""
 
     vat_weight: float = setting(
-        1.0, "weight of the divergence under the small change that matters most", low=0.0
+        0.0, "weight of the divergence under the small change that matters most", low=0.0
     )
     vat_radius: float = setting(
         0.25, "size of that change", unit="of the distance to the tenth neighbour", low=0.0

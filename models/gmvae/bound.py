@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
-from .._kit.distributions import diagonal_normal, log_prob, rsample, symmetric_divergence
+from .._kit.distributions import diagonal_normal, log_prob, rsample
 from .._kit.draws import Draws
 from .._kit.precision import full_precision
 from .networks import GMVAENetwork
@@ -51,33 +51,6 @@ def lower_bound(network: GMVAENetwork, y: Tensor, draws: Draws, M: int) -> Terms
     The conditional prior term is Eq. 5: sum_k p(z_k | x_j, w_j) KL(q(x | y) || p(x | w_j, z_k)).
     """
     code, style = network.encode(y)
-    return _terms(network, y, code, style, draws, M)
-
-
-def invariant_lower_bound(
-    network: GMVAENetwork, y: Tensor, copy: Tensor, draws: Draws, M: int
-) -> tuple[Terms, Tensor]:
-    """Return `lower_bound` of y, and the divergence between the clusters of y and its copy, (S,).
-
-    The clusters are p(z | x, w) at the mean code and style. Both halves are encoded as one batch.
-    """
-    codes, styles = network.encode(torch.cat([y, copy], dim=1))
-    (code, _), (style, _) = _halves(codes), _halves(styles)
-    log_density = log_prob(network.components(styles.mean), codes.mean.unsqueeze(2))
-    log_r, log_r_copy = log_density.log_softmax(dim=2).chunk(2, dim=1)
-    inconsistency = symmetric_divergence(log_r, log_r_copy).mean(dim=1)
-    return _terms(network, y, code, style, draws, M), inconsistency
-
-
-def _halves(q: Independent) -> tuple[Independent, Independent]:
-    means, deviations = q.mean.chunk(2, dim=1), q.stddev.chunk(2, dim=1)
-    first, second = (diagonal_normal(m, s) for m, s in zip(means, deviations, strict=True))
-    return first, second
-
-
-def _terms(
-    network: GMVAENetwork, y: Tensor, code: Independent, style: Independent, draws: Draws, M: int
-) -> Terms:
     x, w = rsample(code, draws, M), rsample(style, draws, M)
     log_density, divergence = log_density_and_kl(_repeated(code, M), network.components(w), x)
     log_r = log_density.log_softmax(dim=2)

@@ -18,14 +18,16 @@ from torch import Tensor
 
 from ...methods.config import MetricInfo, setting
 from ...methods.contract import Bounds, Decodes, Generates, Report, Traverses
-from .._kit.augmentation import InvarianceConfig
+from .._kit.assignments import AssignmentConfig, AssignmentPenalties
 from .._kit.distributions import diagonal_normal, log_prob, rsample
 from .._kit.draws import Draws
 from .._kit.layers import initialise
-from .._kit.loop import adam, batch_indices, descent, in_chunks, train_epoch
+from .._kit.loop import adam, batch_indices, gradient_step, in_chunks, train_epoch
 from .._kit.outputs import validate_and_flatten
+from .._kit.precision import mixed_precision
+from .._kit.recording import Step
 from .._kit.stack import NetworkClusterer, StackedMethod
-from .bound import Terms, invariant_lower_bound, lower_bound
+from .bound import Terms, lower_bound
 from .networks import CHUNK_SIZE, GMVAENetwork, GMVAENetworkConfig
 
 BOUND_SAMPLES = 16
@@ -37,7 +39,7 @@ STYLE_RANGE = 2.0
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class GMVAEConfig(InvarianceConfig, GMVAENetworkConfig):
+class GMVAEConfig(AssignmentConfig, GMVAENetworkConfig):
     """The settings of section 4 and Appendix A of the paper, with fully connected layers.
 
     `warm_up` is the other remedy of section 3.4 against merging clusters. The reconstruction
@@ -176,26 +178,41 @@ class GMVAE(StackedMethod):
         initialise(self.network, self.draws)
         self.network.style_prior.scatter(self.draws)
         self.optimiser = adam(self.network.parameters(), self.config.learning_rate)
+        self.penalties = AssignmentPenalties(self.config, self.shape)
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train on x, shape (N, *shape). Reported metrics are means over the epoch, in nats."""
         points = validate_and_flatten(x, self.config)
-        step = descent(points, self._loss, self.optimiser, self.draws)
+        radius = self.config.radius(points)
+        step = Step(lambda index, *terms: self._step(points[index], *terms), self.draws)
         for epoch in self.clock.count("train", self.config.epochs):
             batches = batch_indices(len(points), self.config.batch_size, self.draws)
-            metrics = train_epoch(step, batches, self.scalar(self._divergence_weight(epoch)))
+            metrics = train_epoch(
+                step, batches, self.scalar(self._divergence_weight(epoch)), radius
+            )
             yield Report(stage="train", epoch=self.clock.epoch, metrics=metrics)
 
-    def _loss(self, y: Tensor, weight: Tensor) -> dict[str, Tensor]:
-        config, network, draws = self.config, self.network, self.draws
-        if not config.invariant(self.shape):
-            terms = lower_bound(network, y, draws, config.mc_samples).means()
-            return {"loss": self._objective(terms, weight), **terms.metrics()}
-        copy = config.augmentation.apply(y, self.shape, draws)
-        bound, inconsistency = invariant_lower_bound(network, y, copy, draws, config.mc_samples)
-        terms = bound.means()
-        loss = self._objective(terms, weight) + config.augmentation_weight * inconsistency
-        return {"loss": loss, **terms.metrics(), "inconsistency": inconsistency}
+    def _step(self, batch: Tensor, weight: Tensor, radius: Tensor) -> dict[str, Tensor]:
+        both = self.penalties.with_copies(batch, self.draws)
+        with mixed_precision(batch.device, batch.shape[2]):
+            metrics = self.losses(batch, both, weight, radius)
+        gradient_step(self.optimiser, metrics["loss"])
+        return metrics
+
+    def losses(self, y: Tensor, both: Tensor, weight: Tensor, radius: Tensor) -> dict[str, Tensor]:
+        """Return the loss of points y (R, B, Y), divergences times `weight`, and all terms, (R,).
+
+        `both` are the points and their copies, and `radius` is the length of the small changes of
+        virtual adversarial training.
+        """
+        network, draws = self.network, self.draws
+        terms = lower_bound(network, y, draws, self.config.mc_samples).means()
+        metrics = {"loss": self._objective(terms, weight), **terms.metrics()}
+        if not self.penalties.any:
+            return metrics
+        log_q = network.assign(both)
+        penalty, penalties = self.penalties(network.assign, y, log_q, radius, draws)
+        return {**metrics, "loss": metrics["loss"] + penalty, **penalties}
 
     def _objective(self, terms: Terms, weight: Tensor | float) -> Tensor:
         """Return minus the bound of mean terms (R,), the z term raised to at least lambda (Eq. 7).

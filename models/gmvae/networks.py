@@ -139,18 +139,15 @@ class GMVAENetwork(StackedNetwork):
         floor = math.sqrt(self.config.variance_floor)
         return diagonal_normal(mean, (0.5 * log_variance).exp() + floor)
 
+    def assign(self, y: Tensor) -> Tensor:
+        """Return log p(z | x, w) at the means of q(x | y) and q(w | y), (S, B, K); Eq. 3."""
+        code, style = self.encode(y)
+        components = self.components(style.mean)
+        return log_prob(components, code.mean.unsqueeze(2)).log_softmax(dim=2)
+
     def predict_log_proba(self, x: Tensor) -> Tensor:
-        """Return log p(z | x, w) at the means of q(x | y) and q(w | y), (S, N, K); Eq. 3.
-
-        x are the points y, shape (N, Y).
-        """
-
-        def log_proba(y: Tensor) -> Tensor:
-            code, style = self.encode(y.expand(self.stack, -1, -1))
-            components = self.components(style.mean)
-            return log_prob(components, code.mean.unsqueeze(2)).log_softmax(dim=2)
-
-        return in_chunks(log_proba, x, size=CHUNK_SIZE)
+        """Return `assign` of x (N, Y), shape (S, N, K)."""
+        return in_chunks(lambda y: self.assign(self.expand(y)), x, size=CHUNK_SIZE)
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the means of q(x | y), (S, N, D), of points y (N, Y)."""

@@ -30,7 +30,6 @@ from tuner.models.vaeic import (
     VAEICNetwork,
     imbalance,
     lower_bound,
-    symmetric_divergence,
 )
 
 from .test_vae_gmm import blobs
@@ -129,27 +128,25 @@ def test_training_bound_elbo_and_log_likelihood_are_ordered() -> None:
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
-    config = replace(SMALL, augmentation_weight=3, balance_weight=5, certainty_weight=7)
+    config = replace(
+        SMALL, augmentation_weight=3, balance_weight=5, certainty_weight=7, vat_weight=2
+    )
+    radius = torch.tensor(0.3)
     method, x = VAEIC(config, (4, 4), [0, 1]), images(9, 16).expand(2, 9, 16)
-    terms = method.losses(x, x.flip(2))
-    expected = 3 * terms["inconsistency"] + 5 * terms["imbalance"] + 7 * terms["uncertainty"]
+    terms = method.losses(x, x.flip(2), radius)
+    expected = (
+        3 * terms["inconsistency"]
+        + 2 * terms["roughness"]
+        + 5 * terms["imbalance"]
+        + 7 * terms["uncertainty"]
+    )
     torch.testing.assert_close(terms["loss"], expected - terms["elbo"])
     log_q = method.network.assign(method.network.encoder(x))
     torch.testing.assert_close(
         terms["uncertainty"], Categorical(logits=log_q).entropy().mean(dim=1)
     )
     assert (terms["inconsistency"] > 0).all()
-    assert method.losses(x, x)["inconsistency"].abs().max() == 0
-
-
-def test_the_symmetric_divergence_matches_torch() -> None:
-    log_p, log_q = assignments(2, 5, 4), assignments(2, 5, 4, seed=1)
-    found = symmetric_divergence(log_p, log_q)
-    for s in range(2):
-        for b in range(5):
-            p, q = Categorical(logits=log_p[s, b]), Categorical(logits=log_q[s, b])
-            expected = kl_divergence(p, q) + kl_divergence(q, p)
-            torch.testing.assert_close(found[s, b], expected)
+    assert method.losses(x, x, radius)["inconsistency"].abs().max() == 0
 
 
 def test_imbalance_is_zero_for_equal_clusters_and_log_k_for_a_single_one() -> None:
