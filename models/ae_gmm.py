@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..methods.config import setting
 from ..methods.contract import Decodes, Generates, Pretrains, Report, Shape
-from ._kit.autoencoder import Autoencoder, AutoencoderConfig, pretraining_loss
+from ._kit.autoencoder import Autoencoder, AutoencoderConfig
 from ._kit.loop import chunk_size, in_chunks
 from ._kit.mixtures import GaussianMixture
 from ._kit.outputs import validate_and_flatten
@@ -98,8 +98,7 @@ class AEGMM(StackedMethod, Pretrains):
         """Create the network and the pretraining of its autoencoder."""
         self.network = self.stacked(AEGMMNetwork)
         coder = self.network.autoencoder
-        loss = pretraining_loss(coder, self.config, self.shape)
-        self.pretraining = self.pretraining_of(coder, loss, self.config)
+        self.pretraining = self.pretraining_of(coder, coder.squared_error, self.config)
 
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train the autoencoder, then fit the mixture."""

@@ -35,6 +35,9 @@ class CatGANConfig(AdversarialConfig):
     which should therefore contain several points of every cluster.
     """
 
+    augmentation_weight: float = setting(
+        1.0, "weight of the divergence between the assignments of a point and its copy", low=0.0
+    )
     hidden_size: int = setting(500, "units per hidden layer", low=1, high=8192)
     hidden_layers: int = setting(2, "hidden layers per player", low=1, high=8)
     batch_norm: bool = setting(True, "normalise the hidden layers of the discriminator")

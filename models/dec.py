@@ -10,7 +10,7 @@ from torch.distributions import Categorical
 
 from ..methods.config import Scalar, setting
 from ..methods.contract import Clusterer, Decodes, Pretrains, Report, Shape, State
-from ._kit.autoencoder import Autoencoder, AutoencoderConfig, pretraining_loss
+from ._kit.autoencoder import Autoencoder, AutoencoderConfig
 from ._kit.loop import adam, batch_indices, gradient_step, in_chunks
 from ._kit.mixtures import fit_kmeans, random_subset
 from ._kit.parts import rows
@@ -236,8 +236,7 @@ class DEC(StackedMethod, Pretrains):
         """Create the network, its pretraining, the self-training optimiser and the target."""
         self.network = self.stacked(DECNetwork)
         coder = self.network.autoencoder
-        loss = pretraining_loss(coder, self.config, self.shape)
-        self.pretraining = self.pretraining_of(coder, loss, self.config)
+        self.pretraining = self.pretraining_of(coder, coder.squared_error, self.config)
         self.optimiser = _optimiser(self.network, self.config)
         self.target = Target(len(self.seeds), self.draws.device)
 
@@ -268,7 +267,6 @@ class DEC(StackedMethod, Pretrains):
         return step.mean()
 
     def _step(self, batch: Tensor, target: Categorical) -> dict[str, Tensor]:
-        batch = self.config.seen(batch, self.shape, self.draws)
         with mixed_precision(batch.device, batch.shape[2]):
             metrics = self._loss(batch, target)
         gradient_step(self.optimiser, metrics["loss"] * self.target.following)

@@ -11,7 +11,7 @@ from torch.distributions import Independent
 from ..methods.config import setting
 from ..methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape
 from ._kit.assignments import AssignmentConfig, AssignmentPenalties
-from ._kit.autoencoder import Autoencoder, AutoencoderConfig, pretraining_loss
+from ._kit.autoencoder import Autoencoder, AutoencoderConfig
 from ._kit.bounds import antithetic_bound, antithetic_noise
 from ._kit.distributions import (
     diagonal_normal,
@@ -220,8 +220,7 @@ class VaDE(StackedMethod, Pretrains):
         self.network = self.stacked(VaDENetwork)
         initialise(self.network.log_variance, self.draws)
         coder = self.network.autoencoder
-        loss = pretraining_loss(coder, self.config, self.shape)
-        self.pretraining = self.pretraining_of(coder, loss, self.config)
+        self.pretraining = self.pretraining_of(coder, coder.squared_error, self.config)
         self.optimiser = adam(self.network.parameters(), self.config.learning_rate, eps=1e-4)
         self.penalties = AssignmentPenalties(self.config, self.shape)
 

@@ -46,22 +46,6 @@ class AugmentationConfig(Config, ABC):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class AugmentedConfig(AugmentationConfig, ABC):
-    """Settings of a method that can train on changed copies in place of the points.
-
-    Deep Embedded Clustering with Data Augmentation (Guo et al., 2018).
-    """
-
-    augmented: bool = setting(True, "train on randomly changed copies of the images")
-
-    def seen(self, x: Tensor, shape: Shape, draws: Draws) -> Tensor:
-        """Return what training sees of points x (S, B, F): changed copies, or the points."""
-        if not self.augmented or not self.augmentation.changes(shape):
-            return x
-        return self.augmentation.apply(x, shape, draws)
-
-
 @final
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:

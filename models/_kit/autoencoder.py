@@ -9,16 +9,13 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from ...methods.config import Scalar, setting
-from ...methods.contract import Shape
-from .augmentation import AugmentedConfig
 from .draws import Draws
 from .layers import MLP, Head
 from .outputs import OutputConfig
-from .pretraining import Loss
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoencoderConfig(AugmentedConfig, OutputConfig, ABC):
+class AutoencoderConfig(OutputConfig, ABC):
     """Settings of a method that begins with an autoencoder.
 
     A method sets `scaled` if it first scales the data to a mean square of 1.
@@ -94,8 +91,3 @@ class Autoencoder(nn.Module):
         del draws
         error = (self.decode(self.encode(x)) - x).square().mean(dim=(1, 2))
         return {"loss": error}
-
-
-def pretraining_loss(coder: Autoencoder, config: AutoencoderConfig, shape: Shape) -> Loss:
-    """Return the squared error of points, or of their changed copies, as a loss."""
-    return lambda x, draws: coder.squared_error(config.seen(x, shape, draws), draws)

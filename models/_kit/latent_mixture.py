@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ...methods.config import setting
 from ...methods.contract import Bounds, Decodes, Generates, Report, Shape
-from .augmentation import AugmentedConfig
 from .bounds import antithetic_noise
 from .distributions import rsample
 from .draws import Draws
@@ -26,7 +25,7 @@ Bound = Callable[..., dict[str, Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class VAEMixtureConfig(AugmentedConfig, VAEConfig, ABC):
+class VAEMixtureConfig(VAEConfig, ABC):
     """Settings of every VAE with a Gaussian mixture on its codes."""
 
     learning_rate: float = setting(1e-3, "Adam's learning rate", low=0.0)
@@ -163,12 +162,9 @@ class LatentMixtureMethod(StackedMethod, ABC):
     @final
     def step(self, x: Tensor, bound: Bound) -> Step:
         """Return the step on a bound of x (N, F)."""
-
-        def loss(batch: Tensor, *terms: Tensor) -> dict[str, Tensor]:
-            seen = self.config.seen(batch, self.shape, self.draws)
-            return bound(seen, self.draws, *terms)
-
-        return descent(x, loss, self.optimiser, self.draws)
+        return descent(
+            x, lambda batch, *terms: bound(batch, self.draws, *terms), self.optimiser, self.draws
+        )
 
     @final
     def batches(self, x: Tensor) -> Sequence[Tensor]:

@@ -171,11 +171,7 @@ class EMVAE(StackedMethod, Pretrains):
             start = LatentMixture(len(self.seeds), self.shape, self.config.vae_gmm)
             self.start = start.to(self.draws.device)
             self.pretraining = self.pretraining_of(
-                start.vae,
-                lambda x, draws: start.vae.standard_bound(
-                    self.config.seen(x, self.shape, draws), draws
-                ),
-                self.config,
+                start.vae, start.vae.standard_bound, self.config
             )
 
     def fit(self, x: Tensor) -> Iterator[Report]:
@@ -237,7 +233,6 @@ class EMVAE(StackedMethod, Pretrains):
     def _step(self, batch: Tensor, share: Tensor) -> dict[str, Tensor]:
         """Update every network on its batch (R·K, B, F), with its share (R, K) as weight."""
         vaes = self.network.vaes
-        batch = self.config.seen(batch, self.shape, self.draws)
         with mixed_precision(batch.device, batch.shape[2]):
             q = vaes.encode(batch)
             terms = vaes.loss_terms(batch, q, rsample(q, self.draws))

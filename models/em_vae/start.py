@@ -9,13 +9,12 @@ from abc import ABC
 from dataclasses import dataclass, fields
 
 from ...methods.config import Scalar, setting
-from .._kit.augmentation import AugmentedConfig
 from ..vae_gmm import VAEGMMConfig
 from .networks import VAEStackConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartConfig(AugmentedConfig, VAEStackConfig, ABC):
+class StartConfig(VAEStackConfig, ABC):
     """Settings of the start of EM."""
 
     start: str = setting(
@@ -66,6 +65,5 @@ class StartConfig(AugmentedConfig, VAEStackConfig, ABC):
         if self.start_passes == 0:
             return {}
         own = [f.name for f in fields(self) if f.name.startswith("pretraining_")]
-        copies = [f.name for f in fields(AugmentedConfig)]
-        names = ["start", "output", *copies, *own]
+        names = ["start", "output", *own]
         return {"network": "vae", **{name: getattr(self, name) for name in names}}

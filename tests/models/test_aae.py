@@ -29,6 +29,9 @@ CONFIG = AAEConfig(
 )
 
 
+NO_RADIUS = torch.tensor(0.0)  # no penalty has a weight
+
+
 def normal(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
@@ -94,7 +97,7 @@ def test_each_step_updates_only_its_own_networks() -> None:
     decoder = nn.ModuleList([method.network.decoder, method.network.output])
 
     start = values(encoder), values(decoder), values(discriminators)
-    method.reconstruction_step(batch)
+    method.reconstruction_step(batch, NO_RADIUS)
     assert moved(values(encoder), start[0])
     assert moved(values(decoder), start[1])
     assert same(values(discriminators), start[2])
@@ -124,7 +127,8 @@ def test_the_squared_error_compares_points_with_decoded_codes() -> None:
     config = replace(CONFIG, noise=0.0)
     method, x = AAE(config, (4,), [0, 1]), normal(10, 4)
     network = method.network.eval()
-    error = network.squared_error(x.expand(2, -1, -1), Draws([0, 1]))
+    points = x.expand(2, -1, -1)
+    error, _ = network.squared_error(points, points, Draws([0, 1]))
     for r, clusterer in enumerate(method.clusterers()):
         code = clusterer.embed(x)
         y, z = code[:, :3], code[:, 3:]

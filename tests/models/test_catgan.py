@@ -24,6 +24,7 @@ from tuner.models.catgan import (
 CONFIG = CatGANConfig(
     n_components=3, hidden_size=16, noise_size=4, output="identity", batch_size=50, epochs=2
 )
+NO_RADIUS = torch.tensor(0.0)  # no penalty has a weight
 CERTAIN = 1e4  # a logit next to which exp(0) vanishes
 
 
@@ -102,7 +103,7 @@ def test_extreme_logits_have_finite_losses_and_gradients() -> None:
 def test_each_player_gets_gradients_from_its_own_loss_alone() -> None:
     method, batch = CatGAN(CONFIG, (4,), [0, 1]), normal(2, 50, 4)
     generator, classifier = values(method.generator), values(method.network)
-    method.discriminator_step(batch)
+    method.discriminator_step(batch, NO_RADIUS)
     assert all(gradient is None for gradient in gradients(method.generator))
     assert all(map(torch.equal, values(method.generator), generator))
     assert all(g is not None and (g != 0).any() for g in gradients(method.network))
@@ -123,9 +124,9 @@ def test_each_player_improves_against_a_fixed_opponent() -> None:
     config = CatGANConfig(**{**CONFIG.to_mapping(), "learning_rate": 1e-2})
     batch = normal(2, 50, 4)
     method = CatGAN(config, (4,), [0, 1])
-    first = method.discriminator_step(batch)["loss"]
+    first = method.discriminator_step(batch, NO_RADIUS)["loss"]
     for _ in range(60):
-        last = method.discriminator_step(batch)["loss"]
+        last = method.discriminator_step(batch, NO_RADIUS)["loss"]
     assert (last < first - 0.5).all()
     first = method.generator_step(batch)["generator_loss"]
     for _ in range(60):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.summary import DataSummary
 from ..errors import UsageError
+from .older_settings import added_settings, older_defaults
 from .presets import Preset, chosen, recorded
 from .study import Study
 
@@ -112,9 +113,12 @@ def _branch(study: Study, data: DataSummary, name: str, space: "Space", preset: 
 
     config_type = catalog.method(name).config_type
     fixed = settings_for(name, study.fixed)
+    if preset.older:
+        fixed = {**added_settings(name), **fixed}
     forced = config_type.forced_by(unit_interval=data.unit_interval)
     _check_forced(forced, fixed, space, data)
-    base = {**preset.settings, **fixed, **forced}
+    before = older_defaults(name) if preset.older else {}
+    base = {**before, **preset.settings, **fixed, **forced}
     settings = config_type.from_mapping(base).to_mapping()
     declared = space.without(fixed)
     searched = declared.without(forced)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..data.summary import DataSummary
 from ..errors import DataError, UsageError, did_you_mean
 from .branches import COMPONENTS, Branch, branches_of, settings_for
+from .older_settings import added_settings
 from .order import cheap_first
 from .presets import recorded_order
 from .slugs import slug
@@ -41,7 +42,7 @@ class Outline:
         study = self.study.to_mapping()
         kept = ("objective", "use_labels", "replicas", "epochs", "sampler", "scheduler", "seed")
         spaces = {
-            name: {"space": branch.declared.digest(), "settings": _digest(branch.base)}
+            name: {"space": branch.declared.digest(), "settings": _digest(_own(branch))}
             for name, branch in self.branches.items()
         }
         data = {"data": self.data.fingerprint, "spaces": spaces}
@@ -198,6 +199,19 @@ def _check_components(study: Study, branches: Mapping[str, Branch], points: int)
 def _most(components: "Parameter") -> int:
     choices = [int(choice) for choice in components.choices]
     return max(choices, default=int(components.high))
+
+
+def _own(branch: Branch) -> dict[str, Any]:
+    """Return the settings of a branch without those added since that do nothing.
+
+    A search that began without them keeps its identity.
+    """
+    added = added_settings(branch.method)
+    return {
+        name: value
+        for name, value in branch.base.items()
+        if name not in added or value != added[name]
+    }
 
 
 def _digest(values: Mapping[str, Any]) -> str:

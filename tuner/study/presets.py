@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, final
 from ..data.builtin import catalog as datasets
 from ..data.summary import DataSummary
 from ..errors import UsageError, did_you_mean
-from .older_presets import older_settings
+from .older_settings import older_settings
 from .study import Study
 
 if TYPE_CHECKING:

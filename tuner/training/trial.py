@@ -7,7 +7,7 @@ import gc
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, final
 
@@ -21,6 +21,7 @@ from ..methods import catalog
 from ..methods.config import Config
 from ..methods.contract import Method, Pretrains, Report
 from ..models._kit.recording import RECORDINGS, RecordingError
+from ..study.older_settings import added_settings
 from . import checkpoint
 from .attempt_files import AttemptFiles
 from .evaluations import Evaluation, interval
@@ -151,7 +152,7 @@ class Trial:
         Note what is unusual, and return the evaluations of the attempt that wrote it.
         """
         found, self.note, evaluations = self._attempt_files().latest_checkpoint()
-        if found is not None and found[1]["job"] != _identity(self.spec):
+        if found is not None and _job(found[1]) != _identity(self.spec):
             self.note, found = (
                 "the checkpoint belongs to another configuration and was ignored",
                 None,
@@ -283,6 +284,12 @@ def _shared_tensor(x: NDArray[np.float32], device: str) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(x).to(device)
+
+
+def _job(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the identity in a checkpoint, with the settings that methods have had since."""
+    job: dict[str, Any] = document["job"]
+    return {**job, "settings": {**added_settings(job["method"]), **job["settings"]}}
 
 
 def _identity(spec: TrialSpec) -> dict[str, Any]:

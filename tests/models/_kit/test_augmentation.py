@@ -6,7 +6,6 @@ from torch.testing import assert_close
 
 from tuner.models._kit.augmentation import Augmentation, is_image
 from tuner.models._kit.draws import Draws
-from tuner.models.ae_gmm import AEGMMConfig
 
 SMALL = Augmentation(shift=0.1, rotation=10.0, zoom=0.1, jitter=0.0)
 
@@ -28,13 +27,3 @@ def test_every_network_of_a_replica_sees_copies_of_its_own() -> None:
     different = [(copies[i] - copies[j]).abs().max() for i in range(6) for j in range(i)]
     assert min(different) > 0.01
     assert_close(SMALL.apply(x[:3], (8, 8), Draws([1])), copies[3:])
-
-
-def test_training_sees_the_points_where_copies_are_off_or_would_be_equal() -> None:
-    x, draws = torch.rand(2, 5, 64), Draws([0, 1])
-    before = draws.state()
-    off, on = AEGMMConfig(n_components=2, augmented=False), AEGMMConfig(n_components=2)
-    assert off.seen(x, (8, 8), draws) is x
-    assert on.seen(x, (64,), draws) is x
-    assert all(torch.equal(before[r], state) for r, state in draws.state().items())
-    assert (on.seen(x, (8, 8), draws) - x).abs().max() > 0.01

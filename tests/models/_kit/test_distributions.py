@@ -1,13 +1,14 @@
 """Distributions against torch's own, and draws from them."""
 
 import torch
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Categorical, Normal, kl_divergence
 
 from tuner.models._kit.distributions import (
     diagonal_normal,
     kl_to_standard_normal,
     log_scale_normal,
     rsample,
+    symmetric_divergence,
 )
 from tuner.models._kit.draws import Draws
 
@@ -53,3 +54,14 @@ def test_the_divergence_from_the_standard_normal_stays_finite_where_a_scale_vani
     torch.testing.assert_close(divergence, torch.tensor([[(60 + 110 - 1 - 1) / 2]]))
     divergence.sum().backward()
     torch.testing.assert_close(log_variance.grad, torch.tensor([[[-0.5, -0.5, 0.0]]]))
+
+
+def test_the_symmetric_divergence_matches_torch() -> None:
+    logits = 2 * torch.randn(2, 2, 5, 4, generator=torch.Generator().manual_seed(0))
+    log_p, log_q = logits.log_softmax(dim=-1)
+    found = symmetric_divergence(log_p, log_q)
+    for s in range(2):
+        for b in range(5):
+            p, q = Categorical(logits=log_p[s, b]), Categorical(logits=log_q[s, b])
+            expected = kl_divergence(p, q) + kl_divergence(q, p)
+            torch.testing.assert_close(found[s, b], expected)

@@ -1,4 +1,4 @@
-"""The presets of MNIST and Fashion-MNIST by which searches began before there were any of sizes.
+"""What searches began with before presets were recorded, and before methods could do more.
 
 Those searches resume only with equal settings, so these stay as they were.
 """
@@ -54,3 +54,34 @@ _SETTINGS: Mapping[str, Mapping[str, "Scalar"]] = {
 def older_settings(method: str, dataset: str) -> Mapping[str, "Scalar"] | None:
     """Return the preset that a method had for a dataset, None where it has not changed since."""
     return _SETTINGS.get(method) if dataset in _DATASETS else None
+
+
+_COPIES: Mapping[str, "Scalar"] = {"shift": 0.07, "rotation": 10.0, "zoom": 0.1, "jitter": 0.0}
+_SMOOTHNESS: Mapping[str, "Scalar"] = {"vat_weight": 0.0, "vat_radius": 0.25}
+_PENALTIES: Mapping[str, "Scalar"] = {
+    **_COPIES,
+    **_SMOOTHNESS,
+    "augmentation_weight": 0.0,
+    "balance_weight": 0.0,
+    "certainty_weight": 0.0,
+}
+_ADDED: Mapping[str, Mapping[str, "Scalar"]] = {
+    "aae": _PENALTIES,
+    "catgan": _PENALTIES,
+    "gmvae": _PENALTIES,
+    "vade": _PENALTIES,
+    "vaeic": _SMOOTHNESS,
+}
+_DEFAULTS: Mapping[str, Mapping[str, "Scalar"]] = {
+    "vaeic": {"augmentation_weight": 50.0, "balance_weight": 50.0, "certainty_weight": 20.0},
+}
+
+
+def added_settings(method: str) -> Mapping[str, "Scalar"]:
+    """Return the settings that a method did not have then, at the values by which it behaved."""
+    return _ADDED.get(method, {})
+
+
+def older_defaults(method: str) -> Mapping[str, "Scalar"]:
+    """Return the defaults that have changed since, as they were."""
+    return _DEFAULTS.get(method, {})
