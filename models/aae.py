@@ -45,6 +45,16 @@ class AAEConfig(AdversarialConfig):
     code_noise: float = setting(
         0.3, "noise on codes before discrimination", unit="standard deviation", low=0.0
     )
+    augmentation_weight: float = setting(
+        1.0, "weight of the divergence between the assignments of a point and its copy", low=0.0
+    )
+    vat_weight: float = setting(
+        1.0, "weight of the divergence under the small change that matters most", low=0.0
+    )
+    balance_weight: float = setting(
+        1.0, "weight of the gap between the mean assignment's entropy and its maximum", low=0.0
+    )
+    certainty_weight: float = setting(0.4, "weight of the entropy of each assignment", low=0.0)
     learning_rate: float = setting(1e-3, "Adam's learning rate for the reconstruction", low=0.0)
     adversarial_learning_rate: float = setting(
         1e-3, "Adam's learning rate for discrimination and confusion", low=0.0

@@ -289,10 +289,18 @@ def _shared_tensor(x: NDArray[np.float32], device: str) -> Tensor:
 def _job(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the identity in a checkpoint, with the settings that methods have had since."""
     job: dict[str, Any] = document["job"]
-    return {**job, "settings": {**added_settings(job["method"]), **job["settings"]}}
+    return {**job, "settings": _whole(job["method"], job["settings"])}
+
+
+def _whole(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {**added_settings(method), **settings}
 
 
 def _identity(spec: TrialSpec) -> dict[str, Any]:
     """Return what a trial and a checkpoint must have in common for it to be restored."""
-    trained = {"method": spec.method, "settings": dict(spec.settings), "seeds": list(spec.seeds)}
+    trained = {
+        "method": spec.method,
+        "settings": _whole(spec.method, spec.settings),
+        "seeds": list(spec.seeds),
+    }
     return trained if spec.restarts == 1 else {**trained, "restarts": spec.restarts}
