@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from tests.benchmarks._common import argument_parser, mean_and_sd
-from tests.benchmarks.tables import first_points, settings
+from tests.benchmarks.tables import first_points, preset_for, settings
 from tuner.cli.values import fixed
 from tuner.data import Dataset, load
 from tuner.evaluation.metrics import audit
@@ -118,7 +118,8 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     data = first_points(load(args.dataset), args.subset)
-    full = settings(args.method, args.dataset, data, fixed(args.set))
+    begun = preset_for(args.method, data)
+    full = settings(args.method, data, begun, fixed(args.set))
     shared = trial_data(data, scored_graph(data.train, fingerprint=data.fingerprint))
     bench = Bench(args.method, full, data, shared, args.replicas, args.seed, args.device)
     passes = full.passes if args.epochs is None else full.capped(args.epochs).passes
