@@ -198,11 +198,12 @@ class VaDE(StackedMethod, Pretrains):
     """Pretrain an autoencoder, fit a mixture on its codes, then maximise the bound over both.
 
     Variational Deep Embedding: An Unsupervised and Generative Approach to Clustering (Jiang et
-    al., 2017), sections 3.2 and 4.3. This implementation differs in three ways. The autoencoder is
+    al., 2017), sections 3.2 and 4.3. This implementation differs in four ways. The autoencoder is
     pretrained end to end, not layer by layer. The mixture that starts the prior has full
     covariances, and a neighbour graph selects one of its starts: on MNIST this is as accurate on
     average as a diagonal mixture, with less than half its spread over seeds. A Gaussian likelihood
-    has a fixed scale.
+    has a fixed scale. Penalties on the responsibilities of the means can be added to the bound, which
+    otherwise hardly moves the partition that it starts from.
     """
 
     config_type = VaDEConfig

@@ -12,7 +12,9 @@ Choices of this implementation: q(c | x) has its own head, is summed out of the 
 sampled, and is independent of q(z | x), so that a point is decoded once, not K times. The
 divergence between the two assignments is symmetric. The mean assignment of a batch is kept uniform
 and each assignment is made certain, because otherwise one assignment for all points is a minimum.
-Layers, sizes and weights are chosen here too.
+Virtual adversarial training (`vat_weight`) keeps the boundaries between clusters away from points,
+without which pairs of digits are shared out between two clusters. Layers, sizes and weights are
+chosen here too.
 """
 
 from collections.abc import Iterator

@@ -159,6 +159,8 @@ class GMVAEClusterer(NetworkClusterer, Decodes, Generates, Traverses, Bounds):
 class GMVAE(StackedMethod):
     """Trains R Gaussian mixture VAEs on the lower bound of Eq. 4 with the constraint of Eq. 7.
 
+    Penalties on p(z | x, w) at the means, which are not in the paper, can be added to it.
+
     With `style_components` above 1 the prior on w is a mixture too, as the paper's conclusion
     proposes for a deep GMVAE. The paper has no results for it.
     """
