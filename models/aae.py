@@ -182,8 +182,8 @@ class AAE(StackedMethod):
     """Train an autoencoder whose clusters and styles match draws from Cat(1/K) and N(0, I).
 
     The paper uses gradient descent with momentum and hidden layers of 3000 units; here every step
-    uses Adam, and that of the reconstruction can penalise q(y | x). Noise on codes keeps the cluster discriminator from distinguishing probabilities of
-    0.99 from 1.
+    uses Adam, and that of the reconstruction can penalise q(y | x). Noise on codes
+    keeps the cluster discriminator from distinguishing probabilities of 0.99 from 1.
     """
 
     config_type = AAEConfig

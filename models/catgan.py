@@ -150,8 +150,8 @@ class CatGANClusterer(NetworkClusterer):
 class CatGAN(StackedMethod):
     """Train an informative classifier against a generator of points it is certain about.
 
-    The layers are fully connected here, with noise on the input of each layer of D, whose loss keeps
-    the clusters of points and of changed copies equal unless `augmentation_weight` is 0.
+    The layers are fully connected here, with noise on the input of each layer of D, whose loss
+    keeps the clusters of points and of changed copies equal unless `augmentation_weight` is 0.
     """
 
     config_type = CatGANConfig

@@ -202,8 +202,8 @@ class VaDE(StackedMethod, Pretrains):
     pretrained end to end, not layer by layer. The mixture that starts the prior has full
     covariances, and a neighbour graph selects one of its starts: on MNIST this is as accurate on
     average as a diagonal mixture, with less than half its spread over seeds. A Gaussian likelihood
-    has a fixed scale. Penalties on the responsibilities of the means can be added to the bound, which
-    otherwise hardly moves the partition that it starts from.
+    has a fixed scale. Penalties on the responsibilities of the means can be added to the bound,
+    which otherwise hardly moves the partition that it starts from.
     """
 
     config_type = VaDEConfig

@@ -171,7 +171,8 @@ def test_reports_contain_the_loss_of_every_network() -> None:
     report = next(AAE(CONFIG, (4,), [0, 1]).fit(normal(100, 4)))
     games = {"discrimination", "confusion"}
     names = {f"{code}_{game}" for code in ("cluster", "style") for game in games}
-    assert set(report.metrics) == {"loss", *names}
+    penalties = {"roughness", "imbalance", "uncertainty"}  # and no copies of what is no image
+    assert set(report.metrics) == {"loss", *names, *penalties}
 
 
 def test_data_outside_the_decoders_range_are_rejected() -> None:
