@@ -10,8 +10,8 @@ from tests.benchmarks._common import mean_and_sd
 
 LEAST_REPLICAS = 3
 _HEADER = (
-    "| data | method | accuracy | paper | points, passes | preset | on |",
-    "| --- | --- | --- | --- | --- | --- | --- |",
+    "| data | method | accuracy | chosen | paper | points, passes | preset | on |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- |",
 )
 
 Document = Mapping[str, Any]
@@ -29,6 +29,12 @@ def preset_text(document: Document) -> str:
         return ""
     names, changed = ", ".join(document["preset"]) or "none", len(document["changed"])
     return f"{names}; {changed} changed" if changed else names
+
+
+def chosen_text(document: Document) -> str:
+    """Return the accuracy of the replica with the highest score."""
+    scores, accuracy = document["scores"], document["test"]["hungarian"]
+    return f"{accuracy[int(np.argmax(scores))]:.1f}" if scores else ""
 
 
 def _groups(documents: Sequence[Document]) -> list[list[Document]]:
@@ -65,6 +71,7 @@ def _line(document: Document, papers: Mapping[tuple[str, str, str], str]) -> str
         document["dataset"],
         f"`{document['method']}`" + (f" {document['note']}" if document["note"] else ""),
         f"{mean_and_sd(accuracy, percent=True)} ({max(accuracy):.1f})",
+        chosen_text(document),
         papers.get((document["method"], document["dataset"], ""), ""),
         f"{document['points']:,}, {document['passes']}",
         preset_text(document),

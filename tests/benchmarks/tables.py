@@ -38,7 +38,7 @@ import torch
 
 from tests.benchmarks._common import argument_parser, mean_and_sd
 from tests.benchmarks._deadline import Deadline, Stopped, Stopwatch
-from tests.benchmarks._readme_table import preset_text, readme_table
+from tests.benchmarks._readme_table import chosen_text, preset_text, readme_table
 from tuner.cli.values import fixed
 from tuner.data import Dataset, load
 from tuner.data.summary import DataSummary
@@ -239,8 +239,6 @@ def _sort_key(document: Mapping[str, Any]) -> tuple[Any, ...]:
 def _line(document: Mapping[str, Any]) -> str:
     train, test = document["train"], document["test"]
     accuracy, restarts = test["hungarian"], document.get("restarts", 1)
-    scores = document["scores"]
-    chosen = f"{accuracy[int(np.argmax(scores))]:.1f}" if scores else ""
     name = f"`{document['method']}`" + (f" {document['note']}" if document["note"] else "")
     other = ("majority", "gmvae", "nmi", "ami", "ari")
     cells = [
@@ -251,7 +249,7 @@ def _line(document: Mapping[str, Any]) -> str:
         f"{document['replicas']}" + (f", best of {restarts}" if restarts > 1 else ""),
         mean_and_sd(train["hungarian"], percent=True),
         f"{mean_and_sd(accuracy, percent=True)} ({max(accuracy):.1f})",
-        chosen,
+        chosen_text(document),
         *(mean_and_sd(test[key], percent=True) for key in other),
         f"{document['seconds'] / 60:.1f} {document['device']}",
         PAPERS.get((document["method"], document["dataset"], document["note"]), ""),
