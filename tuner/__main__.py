@@ -13,10 +13,11 @@ def main() -> None:
         warnings.simplefilter("ignore")
     try:
         from .cli.app import run
-        from .cli.output import prepare_streams
+        from .cli.output import give_up_stderr, prepare_streams
 
         prepare_streams()
         code = run(sys.argv[1:])
+        give_up_stderr()
     except KeyboardInterrupt:  # during the imports
         sys.stderr.write("error: interrupted\n")
         code = 128 + interrupts.received()

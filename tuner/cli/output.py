@@ -89,6 +89,14 @@ def discard_stdout() -> int:
     return _SIGPIPE
 
 
+def give_up_stderr() -> None:
+    """Drop what stderr cannot take, such as a full disk: it must not decide the exit code."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def log(text: str) -> None:
     """Write a line to stderr, if it takes any: a lost message must not end a search."""
     with suppress(OSError):

@@ -84,7 +84,9 @@ PROCESSES = {
 
 def run_line(line: str, here: Path, variables: Mapping[str, str]) -> tuple[int, str, str]:
     """Run a shell line; return its exit code and what it writes to stdout and stderr."""
-    environment = {**os.environ, **variables}
+    # streams are buffered, as they are unless a user sets this
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    environment = {**inherited, **variables}
     done = subprocess.run(
         [
             "/bin/sh",
