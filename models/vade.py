@@ -10,7 +10,7 @@ from torch.distributions import Independent
 
 from ..methods.config import setting
 from ..methods.contract import Bounds, Decodes, Generates, Pretrains, Report, Shape
-from ._kit.assignments import AssignmentConfig, AssignmentPenalties
+from ._kit.assignments import AssignmentConfig, AssignmentPenalties, penalised_descent
 from ._kit.autoencoder import Autoencoder, AutoencoderConfig
 from ._kit.bounds import antithetic_bound, antithetic_noise
 from ._kit.distributions import (
@@ -25,16 +25,13 @@ from ._kit.layers import Head, initialise, joined
 from ._kit.loop import (
     adam,
     batch_indices,
-    gradient_step,
     in_chunks,
     set_learning_rate,
     train_epoch,
 )
 from ._kit.mixtures import GaussianMixture, random_subset
 from ._kit.outputs import validate_and_flatten
-from ._kit.precision import mixed_precision
 from ._kit.pretraining import NetworkPretraining
-from ._kit.recording import Step
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 from ._kit.starts import fit_best_mixture
 from ._kit.trainable_mixture import TrainableMixture
@@ -230,7 +227,7 @@ class VaDE(StackedMethod, Pretrains):
         points = validate_and_flatten(x, self.config)
         yield from self.pretraining.fit(points)
         radius = self.config.radius(points)
-        step = Step(lambda index, radius: self._step(points[index], radius), self.draws)
+        step = penalised_descent(points, self.losses, self.penalties, self.optimiser, self.draws)
         for epoch in self.clock.count("joint", self.config.joint_epochs):
             if epoch == 1:
                 self._start_mixture(points)
@@ -238,13 +235,6 @@ class VaDE(StackedMethod, Pretrains):
             batches = batch_indices(len(points), self.config.batch_size, self.draws)
             metrics = train_epoch(step, batches, radius)
             yield Report(stage="joint", epoch=self.clock.epoch, metrics=metrics)
-
-    def _step(self, batch: Tensor, radius: Tensor) -> dict[str, Tensor]:
-        both = self.penalties.with_copies(batch, self.draws)
-        with mixed_precision(batch.device, batch.shape[2]):
-            metrics = self.losses(batch, both, radius)
-        gradient_step(self.optimiser, metrics["loss"])
-        return metrics
 
     def losses(self, x: Tensor, both: Tensor, radius: Tensor) -> dict[str, Tensor]:
         """Return minus the bound of points x (R, B, F), plus the penalties, and all terms, (R,).

@@ -27,7 +27,7 @@ from torch.distributions import Independent
 
 from ..methods.config import setting
 from ..methods.contract import Bounds, Decodes, Generates, Report, Shape
-from ._kit.assignments import AssignmentConfig, AssignmentPenalties
+from ._kit.assignments import AssignmentConfig, AssignmentPenalties, penalised_descent
 from ._kit.bounds import antithetic_bound, antithetic_noise
 from ._kit.distributions import (
     diagonal_normal,
@@ -37,10 +37,8 @@ from ._kit.distributions import (
 )
 from ._kit.draws import Draws
 from ._kit.layers import MLP, GaussianHead, Head, initialise
-from ._kit.loop import adam, batch_indices, gradient_step, in_chunks, train_epoch
+from ._kit.loop import adam, batch_indices, in_chunks, train_epoch
 from ._kit.outputs import validate_and_flatten
-from ._kit.precision import mixed_precision
-from ._kit.recording import Step
 from ._kit.stack import NetworkClusterer, StackedMethod, StackedNetwork
 from ._kit.trainable_mixture import TrainableMixture
 from ._kit.vae import VAEConfig
@@ -197,19 +195,12 @@ class VAEIC(StackedMethod):
         """Train on x, shape (N, *shape); metrics are means over an epoch, in nats."""
         points = validate_and_flatten(x, self.config)
         radius = self.config.radius(points)
-        step = Step(lambda index, radius: self._step(points[index], radius), self.draws)
+        step = penalised_descent(points, self.losses, self.penalties, self.optimiser, self.draws)
         for _ in self.clock.count("train", self.config.epochs):
             self.network.train()
             batches = batch_indices(len(points), self.config.batch_size, self.draws)
             metrics = train_epoch(step, batches, radius)
             yield Report(stage="train", epoch=self.clock.epoch, metrics=metrics)
-
-    def _step(self, batch: Tensor, radius: Tensor) -> dict[str, Tensor]:
-        both = self.penalties.with_copies(batch, self.draws)
-        with mixed_precision(batch.device, batch.shape[2]):
-            metrics = self.losses(batch, both, radius)
-        gradient_step(self.optimiser, metrics["loss"])
-        return metrics
 
     def losses(self, x: Tensor, both: Tensor, radius: Tensor) -> dict[str, Tensor]:
         """Return the loss of points x (R, B, F) and its terms, (R,).

@@ -19,6 +19,9 @@ from ...methods.contract import Shape
 from .augmentation import AugmentationConfig
 from .distributions import symmetric_divergence
 from .draws import Draws
+from .loop import gradient_step
+from .precision import mixed_precision
+from .recording import Metrics, Step
 from .smoothness import SmoothnessConfig, virtual_adversarial_divergence
 
 Assign = Callable[[Tensor], Tensor]
@@ -78,6 +81,30 @@ class AssignmentPenalties:
         for weight, penalty in penalties.values():
             total = total + weight * penalty
         return total, {name: penalty for name, (_, penalty) in penalties.items()}
+
+
+def penalised_descent(
+    points: Tensor,
+    losses: Callable[..., Metrics],
+    penalties: AssignmentPenalties,
+    optimiser: torch.optim.Optimizer,
+    draws: Draws,
+) -> Step:
+    """Return the step of `loop.descent` for a loss that also takes the points' copies.
+
+    `losses` maps a batch (R, B, F), the same batch `with_copies`, and the step's further
+    arguments, to metrics (R,), including "loss". Copies are made in full precision.
+    """
+
+    def step(index: Tensor, *arguments: Tensor) -> Metrics:
+        x = points[index]
+        both = penalties.with_copies(x, draws)
+        with mixed_precision(points.device, points.shape[1]):
+            metrics = losses(x, both, *arguments)
+        gradient_step(optimiser, metrics["loss"])
+        return metrics
+
+    return Step(step, draws)
 
 
 def imbalance(log_q: Tensor) -> Tensor:

@@ -66,16 +66,11 @@ class Augmentation:
         return any(size > 0 for size in sizes)
 
     def apply(self, x: Tensor, shape: Shape, draws: Draws) -> Tensor:
-        """Return a copy of x (S, B, F) with an independent random change of every point.
-
-        S is the number of replicas, or a multiple if each has several networks.
-        """
-        networks = len(x) // len(draws)
+        """Return a copy of x (R, B, F) with an independent random change of every point."""
         if not is_image(shape):
-            return x + self.jitter * draws.normal(networks, *x.shape[1:]).view_as(x)
+            return x + self.jitter * draws.normal(*x.shape[1:])
         image = (math.prod(shape[:-2]), *shape[-2:])
-        changes = 2 * draws.uniform(4, networks * x.shape[1]) - 1
-        down, right, angle, growth = changes.unbind(dim=1)
+        down, right, angle, growth = (2 * draws.uniform(4, x.shape[1]) - 1).unbind(dim=1)
         height, width = shape[-2:]
         transformed = transform_images(
             x.reshape(-1, *image),

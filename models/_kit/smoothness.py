@@ -29,7 +29,9 @@ class SmoothnessConfig(Config, ABC):
     )
 
     def radius(self, x: Tensor) -> Tensor:
-        """Return the length of the changes of points x (N, F), a scalar."""
+        """Return the length of the changes of points x (N, F), a scalar; 0 without a weight."""
+        if self.vat_weight == 0:
+            return torch.zeros((), device=x.device)
         return self.vat_radius * neighbour_distance(x)
 
 

@@ -18,14 +18,12 @@ from torch import Tensor
 
 from ...methods.config import MetricInfo, setting
 from ...methods.contract import Bounds, Decodes, Generates, Report, Traverses
-from .._kit.assignments import AssignmentConfig, AssignmentPenalties
+from .._kit.assignments import AssignmentConfig, AssignmentPenalties, penalised_descent
 from .._kit.distributions import diagonal_normal, log_prob, rsample
 from .._kit.draws import Draws
 from .._kit.layers import initialise
-from .._kit.loop import adam, batch_indices, gradient_step, in_chunks, train_epoch
+from .._kit.loop import adam, batch_indices, in_chunks, train_epoch
 from .._kit.outputs import validate_and_flatten
-from .._kit.precision import mixed_precision
-from .._kit.recording import Step
 from .._kit.stack import NetworkClusterer, StackedMethod
 from .bound import Terms, lower_bound
 from .networks import CHUNK_SIZE, GMVAENetwork, GMVAENetworkConfig
@@ -186,20 +184,13 @@ class GMVAE(StackedMethod):
         """Train on x, shape (N, *shape). Reported metrics are means over the epoch, in nats."""
         points = validate_and_flatten(x, self.config)
         radius = self.config.radius(points)
-        step = Step(lambda index, *terms: self._step(points[index], *terms), self.draws)
+        step = penalised_descent(points, self.losses, self.penalties, self.optimiser, self.draws)
         for epoch in self.clock.count("train", self.config.epochs):
             batches = batch_indices(len(points), self.config.batch_size, self.draws)
             metrics = train_epoch(
                 step, batches, self.scalar(self._divergence_weight(epoch)), radius
             )
             yield Report(stage="train", epoch=self.clock.epoch, metrics=metrics)
-
-    def _step(self, batch: Tensor, weight: Tensor, radius: Tensor) -> dict[str, Tensor]:
-        both = self.penalties.with_copies(batch, self.draws)
-        with mixed_precision(batch.device, batch.shape[2]):
-            metrics = self.losses(batch, both, weight, radius)
-        gradient_step(self.optimiser, metrics["loss"])
-        return metrics
 
     def losses(self, y: Tensor, both: Tensor, weight: Tensor, radius: Tensor) -> dict[str, Tensor]:
         """Return the loss of points y (R, B, Y), divergences times `weight`, and all terms, (R,).

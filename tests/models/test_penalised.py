@@ -9,6 +9,8 @@ from torch.testing import assert_close
 
 from tuner.methods import catalog
 from tuner.methods.contract import Method, Report
+from tuner.models._kit.assignments import AssignmentPenalties
+from tuner.study.space import method_space
 
 NAMES = ("inconsistency", "roughness", "imbalance", "uncertainty")
 WEIGHTS = {"augmentation_weight": 2.0, "vat_weight": 2.0, "balance_weight": 2.0}
@@ -56,3 +58,15 @@ def test_penalised_replicas_do_not_influence_each_other(name: str) -> None:
     assert_close(
         together.predict_log_proba(x)[1], alone.predict_log_proba(x)[0], rtol=1e-3, atol=1e-3
     )
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL if name != "vaeic"])
+def test_the_papers_protocol_has_no_penalties_and_that_of_images_has(name: str) -> None:
+    kind, presets = catalog.method(name).config_type, method_space(name).presets
+    found = {
+        preset: AssignmentPenalties(
+            kind.from_mapping({"n_components": 10, **presets[preset]}), (28, 28)
+        ).any
+        for preset in ("paper", "28x28")
+    }
+    assert found == {"paper": False, "28x28": True}
