@@ -2,7 +2,8 @@
 
 Algorithm 1 of Deep Generative Clustering with VAEs and Expectation-Maximization (Adipoetra,
 Martin, 2025) with flows instead of autoencoders, which the paper leaves as an open question. The
-E-step then needs neither a bound nor draws. Flows, sizes and schedule are not from the paper.
+E-step then needs neither a bound nor draws. Flows, sizes, schedule and averages over
+neighbourhoods are not from the paper.
 
 Flows overfit. On digits the responsibilities of the training points do not generalise, unless the
 M-step adds noise to the points, as in Noise Regularization for Conditional Density Estimation
@@ -24,6 +25,7 @@ from torch import Tensor
 from ...errors import UsageError
 from ...methods.config import Config, setting
 from ...methods.contract import Bounds, Generates, Report, Shape
+from .._kit.diffusion import Diffusion, DiffusionConfig
 from .._kit.draws import Draws
 from .._kit.loop import adam, gradient_step, in_chunks, set_learning_rate, train_epoch
 from .._kit.recording import Step
@@ -40,7 +42,7 @@ MAX_CHUNK_VALUES = 2**17
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class EMFlowConfig(Config):
+class EMFlowConfig(DiffusionConfig, Config):
     """Settings of the flows and of the two steps of EM."""
 
     iterations: int = setting(100, "EM iterations", low=1)
@@ -225,8 +227,7 @@ class EMFlow(StackedMethod):
     def fit(self, x: Tensor) -> Iterator[Report]:
         """Train on x (N, *shape) by Algorithm 1, with a report after every epoch."""
         x, per_m_step = x.flatten(1), self.config.m_step_epochs
-        u = self.shares.u if self.shares.u is not None else self._start(x)
-        points, residual = self._project(x)
+        u, points, residual, diffusion = self._prepare(x)
         scale = self.config.noise * points.var(0, correction=0).mean().sqrt()
         step = Step(lambda index, share: self._step(points[index], share, scale), self.draws)
         for epoch in self.clock.count("em", self.config.passes):
@@ -238,7 +239,7 @@ class EMFlow(StackedMethod):
                 self._update_weights(u)
             metrics = {"elbo": self._m_step(step, u) + residual}
             if done == per_m_step - 1:
-                u, log_likelihood = self._e_step(points)
+                u, log_likelihood = self._e_step(points, diffusion, iteration)
                 metrics["log_likelihood"] = log_likelihood + residual
             self.shares.u = u
             yield Report(
@@ -246,27 +247,33 @@ class EMFlow(StackedMethod):
             )
 
     @torch.no_grad()
-    def _start(self, x: Tensor) -> Tensor:
-        """Fit the axes, return the initial u and initialise each flow as the Gaussian of its u.
+    def _prepare(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Diffusion]:
+        """Return u, the input of the flows (N, D), the mean residual log-density (R,), and steps.
 
         Without principal axes, features may have different units. Flows do not depend on them, but
-        k-means does, so it gets standardised features.
+        distances do, so those are between standardised features.
         """
-        network, K = self.network, self.config.n_components
-        if network.principal is not None:
+        network, u = self.network, self.shares.u
+        if u is None and network.principal is not None:
             network.principal.fit(x)
         points = network.project(x)[0]
         spread = points.std(0, correction=0)
         standardise = (spread > 0) & (network.principal is None)
         scaled = points / torch.where(standardise, spread, 1.0)
-        u = initial_responsibilities(self.config.start, scaled, K, self.seeds, self.draws)
-        network.flows.set_whitening(*weighted_moments(points, u.transpose(1, 2).flatten(0, 1)))
-        return u
+        diffusion = self.config.diffusion(scaled)
+        if u is None:
+            u = self._start(points, scaled, diffusion)
+        return u, points, network.residual_log_prob(x).mean(-1), diffusion
 
-    @torch.no_grad()
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the input of the flows, (N, D), and the mean residual log-density, (R,)."""
-        return self.network.project(x)[0], self.network.residual_log_prob(x).mean(-1)
+    def _start(self, points: Tensor, scaled: Tensor, diffusion: Diffusion) -> Tensor:
+        """Return the initial u and initialise each flow as the Gaussian of its u."""
+        K, start = self.config.n_components, self.config.start
+        u = initial_responsibilities(start, scaled, K, self.seeds, self.draws)
+        if start == "random":
+            u = diffusion.start(u)
+        moments = weighted_moments(points, u.transpose(1, 2).flatten(0, 1))
+        self.network.flows.set_whitening(*moments)
+        return u
 
     def _set_learning_rate(self, iteration: int) -> None:
         done = iteration / max(1, self.config.iterations - 1)
@@ -308,11 +315,17 @@ class EMFlow(StackedMethod):
         return {"loss": gradient_step(self.optimiser, (share * cost).sum(-1))}
 
     @torch.no_grad()
-    def _e_step(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return u = softmax_k((log π_k + log p_k) / T), (R, N, K), and mean log p(z), (R,)."""
+    def _e_step(
+        self, points: Tensor, diffusion: Diffusion, iteration: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return u = softmax_k((log π_k + log p_k) / T), (R, N, K), and mean log p(z), (R,).
+
+        With diffusion each log-likelihood in u is the mean over a neighbourhood.
+        """
         R, network = len(self.seeds), self.network
         log_joint = network.apply_in_chunks(
             lambda part: network.log_joint(part.expand(R, -1, -1)), points
         )
-        u = (log_joint / self.config.temperature).softmax(-1)
+        evidence = diffusion.average(log_joint, iteration)
+        u = (evidence / self.config.temperature).softmax(-1)
         return u, log_joint.logsumexp(-1).mean(-1)

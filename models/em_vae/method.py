@@ -5,9 +5,9 @@ Algorithm 1, objective (3.4), the settings of Table 1.
 
 The paper does not specify these choices: a sigmoid at the output (data in [0, 1]), the mean over a
 batch as the M-step's loss, Adam's moments kept between iterations, the E-step in evaluation mode,
-starts other than the random one, a temperature, and what happens to a cluster that loses its
-points (`revive_clusters`). The module `steps` explains how both steps use fewer points and draws
-than Algorithm 1.
+starts other than the random one, averages over neighbourhoods, a temperature, and what happens to
+a cluster that loses its points (`revive_clusters`). The module `steps` explains how both steps use
+fewer points and draws than Algorithm 1.
 """
 
 import math
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ...methods.config import setting
 from ...methods.contract import Bounds, Decodes, Generates, Pretrains, Report
+from .._kit.diffusion import Diffusion
 from .._kit.distributions import rsample
 from .._kit.draws import Draws
 from .._kit.latent_mixture import LatentMixture
@@ -181,7 +182,10 @@ class EMVAE(StackedMethod, Pretrains):
         """
         x, per_m_step = validate_and_flatten(x, self.config), self.config.m_step_epochs
         yield from self.pretraining.fit(x)
-        u = self.shares.u if self.shares.u is not None else self._initial_responsibilities(x)
+        diffusion = self.config.diffusion(x)
+        u = self.shares.u
+        if u is None:
+            u = self._initial_responsibilities(x, diffusion)
         step = Step(lambda index, share: self._step(x[index], share), self.draws)
         for epoch in self.clock.count("em", self.config.em_passes):
             iteration, done = divmod(epoch - 1, per_m_step)
@@ -190,19 +194,20 @@ class EMVAE(StackedMethod, Pretrains):
                 self._revive(x, u)
             metrics = self._m_step(step, u)
             if done == per_m_step - 1:
-                u, bound = self._e_step(x)
+                u, bound = self._e_step(x, diffusion, iteration)
                 metrics |= self._objective(bound)
             self.shares.u = u
             yield Report(
                 stage="em", epoch=self.clock.epoch, metrics=metrics, clusters=epoch >= per_m_step
             )
 
-    def _initial_responsibilities(self, x: Tensor) -> Tensor:
+    def _initial_responsibilities(self, x: Tensor, diffusion: Diffusion) -> Tensor:
         if self.start is not None:
             self.start.fit_mixture(x, self.draws)
             return in_chunks(self.start.predict_log_proba, x).exp()
         K = self.config.n_components
-        return initial_responsibilities(self.config.start, x, K, self.seeds, self.draws)
+        u = initial_responsibilities(self.config.start, x, K, self.seeds, self.draws)
+        return diffusion.start(u) if self.config.start == "random" else u
 
     def _set_learning_rate(self, iteration: int) -> None:
         decays = iteration // self.config.decay_every if self.config.decay_every else 0
@@ -241,15 +246,18 @@ class EMVAE(StackedMethod, Pretrains):
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl}
 
     @torch.no_grad()
-    def _e_step(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return u = softmax_k(ELBO_k / T), (R, N, K), and -(3.4) per point, (R,)."""
+    def _e_step(self, x: Tensor, diffusion: Diffusion, iteration: int) -> tuple[Tensor, Tensor]:
+        """Return u = softmax_k(ELBO_k / T), (R, N, K), and -(3.4) per point, (R,).
+
+        With diffusion each bound in u is the mean over a neighbourhood.
+        """
         network, M = self.network.eval(), self.config.mc_samples
         with mixed_precision(x.device, x.shape[1]):
             elbo = in_chunks(
                 lambda part: adaptive_elbo(network, part, M, self.draws), x, size=CHUNK_SIZE // 4
             )
         network.train()
-        u = (elbo / self.config.temperature).softmax(-1)
+        u = (diffusion.average(elbo, iteration) / self.config.temperature).softmax(-1)
         return u, (u * elbo).sum(-1).mean(-1) + mean_entropy(u)
 
     def _objective(self, bound: Tensor) -> dict[str, Tensor]:

@@ -9,12 +9,13 @@ from abc import ABC
 from dataclasses import dataclass, fields
 
 from ...methods.config import Scalar, setting
+from .._kit.diffusion import DiffusionConfig
 from ..vae_gmm import VAEGMMConfig
 from .networks import VAEStackConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartConfig(VAEStackConfig, ABC):
+class StartConfig(DiffusionConfig, VAEStackConfig, ABC):
     """Settings of the start of EM."""
 
     start: str = setting(

@@ -121,6 +121,7 @@ def test_em_without_couplings_matches_a_gaussian_mixture() -> None:
     config = EMFlowConfig(
         n_components=2,
         transforms=0,
+        diffusion_steps=0,
         weights="fitted",
         iterations=25,
         m_step_epochs=6,
@@ -217,7 +218,12 @@ def test_a_temperature_softens_the_responsibilities_but_not_the_predictions() ->
     shares = []
     for temperature in (1.0, 5.0):
         config = EMFlowConfig(
-            n_components=2, transforms=0, iterations=1, m_step_epochs=1, temperature=temperature
+            n_components=2,
+            transforms=0,
+            iterations=1,
+            m_step_epochs=1,
+            temperature=temperature,
+            diffusion_steps=0,
         )
         method = EMFlow(config, (2,), [0])
         list(method.fit(x))
@@ -248,7 +254,8 @@ def test_the_start_does_not_depend_on_the_units_of_features() -> None:
     shares = []
     for units in (torch.tensor([1.0, 1.0]), torch.tensor([100.0, 0.1])):
         method = EMFlow(PLANE.capped(1), (2,), [0])
-        shares.append(method._start(x * units))
+        u, _, _, _ = method._prepare(x * units)
+        shares.append(u)
     assert torch.equal(*shares)
 
 

@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from . import completion, values
-from .options import (
-    DEFAULTS,
+from .data_options import (
     Categories,
     Columns,
     Drop,
     Header,
-    Json,
-    Labels,
     Layer,
     Missing,
     MissingValue,
     Ordinal,
     Scale,
     Strict,
+)
+from .options import (
+    DEFAULTS,
+    Json,
+    Labels,
 )
 from .output import show, show_facts, show_json, show_table
 

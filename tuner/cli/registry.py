@@ -8,7 +8,8 @@ from typer import Argument, Option
 
 from ..errors import UsageError
 from . import completion, values
-from .options import SWITCH, Header, Json, Layer, Storage, Tracking
+from .data_options import Header, Layer
+from .options import SWITCH, Json, Storage, Tracking
 from .output import log, show, show_json
 
 if TYPE_CHECKING:

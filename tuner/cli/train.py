@@ -5,31 +5,33 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from . import completion, values
-from .options import (
-    DEFAULTS,
-    METHOD,
-    Artifacts,
+from .data_options import (
     Categories,
     Columns,
-    Data,
     Drop,
-    Epochs,
-    Fixed,
     Header,
-    Json,
-    Labels,
     Layer,
     Missing,
     MissingValue,
     Ordinal,
+    Scale,
+    Strict,
+)
+from .options import (
+    DEFAULTS,
+    METHOD,
+    Artifacts,
+    Data,
+    Epochs,
+    Fixed,
+    Json,
+    Labels,
     Preset,
     Progress,
     Quiet,
     Replicas,
     Restarts,
-    Scale,
     Seed,
-    Strict,
 )
 from .output import show, show_facts, show_json
 from .viewing import told_once, viewed

@@ -9,13 +9,13 @@ import optuna
 from optuna.importance import get_param_importances
 from optuna.trial import TrialState
 
+from .proposals import METHOD
+
 if TYPE_CHECKING:
     from .ledger import Ledger
 
 MIN_TRIALS = 10
 """Complete trials of a method below which importances would be mostly chance."""
-
-_METHOD = "method"
 
 
 @final
@@ -42,7 +42,7 @@ def importances(ledger: "Ledger", methods: Sequence[str]) -> list[Importances]:
     only = methods[0] if len(methods) == 1 else None
     complete = ledger.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     for method in methods:
-        own = [trial for trial in complete if only or trial.params.get(_METHOD) == method]
+        own = [trial for trial in complete if only or trial.params.get(METHOD) == method]
         found.append(_of_method(method, own))
     return found
 
@@ -67,7 +67,7 @@ def _of_method(method: str, trials: Sequence[optuna.trial.FrozenTrial]) -> Impor
 
 
 def _shares(trials: Sequence[optuna.trial.FrozenTrial]) -> dict[str, float]:
-    names = sorted({name for trial in trials for name in trial.params} - {_METHOD})
+    names = sorted({name for trial in trials for name in trial.params} - {METHOD})
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction="maximize")
     study.add_trials(list(trials))
     with warnings.catch_warnings():

@@ -29,9 +29,10 @@ from .failures import told
 from .labels import note_attributes, trial_labels
 from .lease import Lease
 from .proposals import preset_params, propose
+from .pruners import pruner
 from .records import Cut, State, Suggestion, TrialRecord, trial_record
 from .retry import retried
-from .samplers import MOST_SEEN, excerpt, pruner, sampler
+from .samplers import MOST_SEEN, excerpt, sampler
 from .storage import (
     RECORD,
     described,
@@ -153,7 +154,7 @@ class Ledger:
         self.acquire_lease()
         self._load()  # another driver may have written since this search was opened
         self._plan = plan
-        self.study.pruner = pruner(plan.study.scheduler, plan.passes)
+        self.study.pruner = pruner(plan)
         self._unfinished = [t.number for t in self.trials() if t.state == "RUNNING"]
 
     def remaining(self) -> int:

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from ..study.branches import Branch
     from ..study.plan import Plan
 
+METHOD = "method"
+"""The parameter of a trial that names its method, where a study has several."""
+
 
 def preset_params(plan: "Plan", number: int) -> dict[str, Any] | None:
     """Return the parameters of one of the first trials, which take the methods' own settings.
@@ -20,7 +23,7 @@ def preset_params(plan: "Plan", number: int) -> dict[str, Any] | None:
         return None
     method, settings = presets[number]
     params: dict[str, Any] = {f"{method}.{key}": value for key, value in settings.items()}
-    return params if len(plan.branches) == 1 else {**params, "method": method}
+    return params if len(plan.branches) == 1 else {**params, METHOD: method}
 
 
 def propose(trial: optuna.Trial, plan: "Plan") -> tuple[str, dict[str, "Scalar"]]:
@@ -28,7 +31,7 @@ def propose(trial: optuna.Trial, plan: "Plan") -> tuple[str, dict[str, "Scalar"]
     names = list(plan.branches)
     method = names[0]
     if len(names) > 1:
-        method = trial.suggest_categorical("method", names)
+        method = trial.suggest_categorical(METHOD, names)
     return method, _suggest(trial, plan.branches[method])
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from optuna.trial import FrozenTrial
 
+from .proposals import METHOD
+
 if TYPE_CHECKING:
     from ..methods.config import Scalar
 
@@ -65,7 +67,7 @@ def trial_record(trial: FrozenTrial, *, only_method: str) -> TrialRecord:
     return TrialRecord(
         number=trial.number,
         state=cast(State, "RUNNING" if state == "WAITING" else state),
-        method=str(params.pop("method", only_method)),
+        method=str(params.pop(METHOD, only_method)),
         params={key.split(".", 1)[1]: value for key, value in params.items()},
         value=trial.value if state == "COMPLETE" else None,
         attempt=int(trial.user_attrs.get("attempt", 0)),

@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners, by their names in a study."""
+"""Optuna's samplers, by their names in a study."""
 
 import math
 import warnings
@@ -65,29 +65,6 @@ def excerpt(study: optuna.Study, most: int | None) -> optuna.Study:
         if trial.number in kept:
             copy._storage.create_new_trial(copy._study_id, template_trial=trial)
     return copy
-
-
-def pruner(scheduler: str, epochs: int) -> optuna.pruners.BasePruner:
-    """Return the pruner for a schedule of `epochs` epochs, which are its resource.
-
-    Asynchronous successive halving keeps a third of the trials at each rung, the first at a ninth
-    of the schedule (A System for Massively Parallel Hyperparameter Tuning, Li et al., 2020,
-    algorithm 2).
-    """
-    pruners = optuna.pruners
-    first = max(1, math.ceil(epochs / 9))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        match scheduler:
-            case "asha":
-                return pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=3)
-            case "hyperband":
-                return pruners.HyperbandPruner(
-                    min_resource=first, max_resource=max(epochs, first), reduction_factor=3
-                )
-            case "median":
-                return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=first)
-    return pruners.NopPruner()
 
 
 def grid(plan: "Plan") -> dict[str, list["Scalar"]]:

@@ -65,9 +65,12 @@ _PENALTIES: Mapping[str, "Scalar"] = {
     "balance_weight": 0.0,
     "certainty_weight": 0.0,
 }
+_DIFFUSION: Mapping[str, "Scalar"] = {"diffusion_steps": 0, "diffusion_decay": 0.8}
 _ADDED: Mapping[str, Mapping[str, "Scalar"]] = {
     "aae": _PENALTIES,
     "catgan": _PENALTIES,
+    "em_flow": _DIFFUSION,
+    "em_vae": _DIFFUSION,
     "gmvae": _PENALTIES,
     "vade": _PENALTIES,
     "vaeic": _SMOOTHNESS,

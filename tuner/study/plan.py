@@ -74,11 +74,6 @@ class Plan:
         """The branches in the order of their first trials."""
         return beginning(self.branches, self.order)
 
-    @property
-    def passes(self) -> int:
-        """The most passes over the data that a branch makes at its base settings."""
-        return max(branch.config({}).passes for branch in self.branches.values())
-
     def identity(self) -> dict[str, Any]:
         """Return the properties that a resumed search must share, by name."""
         return self.outline.identity()

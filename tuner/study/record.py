@@ -1,14 +1,17 @@
 """The record of a search in the ledger, and how those of earlier versions are read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..data.preparation import INFERRED
 from ..errors import UsageError
+from .older_settings import added_settings
 
-SCHEMA = 4
+SCHEMA = 5
 _SEARCHED_SINCE = {"em_vae.revive_below": 0.02, "em_flow.revive_below": 0.02}
 """Settings that no search of schema 1 varied, and the values that they had."""
+_SEARCHED_SINCE_4 = ("em_vae", "em_flow")
+"""Methods of schema 4 that have settings since. Before, those follow from the lack of presets."""
 
 
 def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,14 +20,16 @@ def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
     In schema 1 the objective `score` was modularity. What was searched is kept as spaces given by
     the user, because the ranges of the methods have changed, that of K among them. Up to schema 2
     the scaling was guessed, and there was nothing to say about the data. Up to schema 3 no preset
-    could be named, and those that were taken are not recorded. Raises UsageError for a record that
-    no version can have written.
+    could be named, and those that were taken are not recorded. In schema 4 no E-step averaged over
+    neighbourhoods. Raises UsageError for a record that no version can have written.
     """
     _check(record)
     schema = record.get("schema", 1)
     if schema >= SCHEMA or "study" not in record:
         return {**record, "schema": schema}
     study = {"preset": None, **record["study"]}
+    if schema > 3:
+        study["fixed"] = {**_without_additions(study["methods"]), **study.get("fixed", {})}
     if schema > 2:
         return {**record, "study": study, "schema": SCHEMA}
     study = {"preparation": {"scale": INFERRED}, **study}
@@ -40,6 +45,15 @@ def upgraded(record: Mapping[str, Any]) -> dict[str, Any]:
         **study.get("fixed", {}),
     }
     return {**record, "study": study, "identity": identity, "schema": SCHEMA}
+
+
+def _without_additions(methods: Sequence[str]) -> dict[str, Any]:
+    return {
+        f"{method}.{setting}": value
+        for method in methods
+        if method in _SEARCHED_SINCE_4
+        for setting, value in added_settings(method).items()
+    }
 
 
 def _check(record: Any) -> None:

@@ -246,6 +246,24 @@ def test_no_number_is_stored_that_is_none(value: float, ledger: Ledger, url: str
     assert Ledger.load(url, NAME).trials()[0].state == "RUNNING"
 
 
+@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
+def test_trials_are_stopped_by_their_own_method_alone(scheduler: str, url: str) -> None:
+    ledger = opened(url, plan("plain", "forked", trials=60, scheduler=scheduler, sampler="random"))
+    level = {"plain": 0.9, "forked": 0.1}
+    stopped: dict[str, list[bool]] = {"plain": [], "forked": []}
+    while (suggestion := ledger.ask()) is not None:
+        method, number = suggestion.method, suggestion.number
+        value = level[method] - 0.001 * number  # the first of each method is its best
+        stop = any([ledger.report(number, step, value) for step in range(1, 10)])
+        state = "PRUNED" if stop else "COMPLETE"
+        ledger.tell(number, state, value=None if stop else value, outcome={})
+        stopped[method].append(stop)
+    for method, stops in stopped.items():
+        assert not stops[0], f"{method} begins and is compared with nothing"
+        assert any(stops), f"later trials of {method} are worse"
+    ledger.close()
+
+
 def test_an_outcome_is_stored_once(ledger: Ledger) -> None:
     ledger.ask()
     tell(ledger, 0, 0.5)
@@ -258,9 +276,12 @@ def test_an_outcome_is_stored_once(ledger: Ledger) -> None:
 
 
 @pytest.mark.usefixtures("dead_owner")
+@pytest.mark.parametrize("methods", [("plain",), ("plain", "forked")])
 @pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
-def test_rungs_survive_a_reopening(scheduler: str, tmp_path: Path) -> None:
-    study = plan("plain", trials=20, scheduler=scheduler, sampler="random")
+def test_rungs_survive_a_reopening(
+    scheduler: str, methods: tuple[str, ...], tmp_path: Path
+) -> None:
+    study = plan(*methods, trials=20, scheduler=scheduler, sampler="random")
     whole = opened(f"sqlite:///{tmp_path / 'whole.db'}", study)
     execute(controller_of(study, whole, tmp_path))
     url = f"sqlite:///{tmp_path / 'broken.db'}"

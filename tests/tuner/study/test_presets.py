@@ -16,10 +16,11 @@ from tuner.errors import UsageError
 from tuner.methods import catalog
 from tuner.study.plan import Outline, begins_text, outline, prepare
 from tuner.study.presets import chosen, size_name
+from tuner.study.record import upgraded
 from tuner.study.space import Parameter, method_space
 from tuner.study.study import Study
 
-STORED = Path(__file__).parents[2] / "stored" / "presets" / "schema_3.json"
+STORED = Path(__file__).parents[2] / "stored" / "presets"
 OWN = {"space": {"starts": {"int": [1, 50]}}}
 
 
@@ -219,7 +220,7 @@ def test_every_method_takes_small_images_at_its_defaults(
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "pictures"])
 def test_a_search_of_before_keeps_its_settings_and_its_first_trials(name: str) -> None:
-    stored = json.loads(STORED.read_text())[name]
+    stored = json.loads((STORED / "schema_3.json").read_text())[name]
     study = Study(methods=catalog.names(), dataset=name)
     data = replace(summary(name), train=60_000 if name != "pictures" else 500)
     plan = outline(study, data, {})
@@ -232,6 +233,20 @@ def test_a_search_of_before_keeps_its_settings_and_its_first_trials(name: str) -
     }
     assert found == stored
     assert plan.order == (), "they are tried as the methods are named"
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "digits", "pictures"])
+def test_a_search_of_schema_4_keeps_its_settings_and_its_ranges(name: str) -> None:
+    stored = json.loads((STORED / "schema_4.json").read_text())[name]
+    then = Study(methods=("em_flow", "em_vae"), dataset=name).to_mapping()
+    record = upgraded({"study": then, "schema": 4, "trials": 1, "presets": stored["presets"]})
+    shape = (8, 8) if name == "digits" else (28, 28)
+    data = replace(summary(name, shape), train=60_000 if "mnist" in name else 500)
+    plan = outline(Study.from_mapping(record["study"]), data, record)
+    assert plan.identity()["spaces"] == stored["spaces"]
+    for method, branch in plan.branches.items():
+        assert [dict(first) for first in branch.presets] == stored["first"][method]
+        assert branch.space.to_mapping()["space"] == stored["searched"][method]
 
 
 def test_a_preset_of_ones_own_stays_that_of_a_search_of_before() -> None:
