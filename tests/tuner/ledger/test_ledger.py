@@ -254,7 +254,7 @@ def test_trials_are_stopped_by_their_own_method_alone(scheduler: str, url: str) 
     while (suggestion := ledger.ask()) is not None:
         method, number = suggestion.method, suggestion.number
         value = level[method] - 0.001 * number  # the first of each method is its best
-        stop = any([ledger.report(number, step, value) for step in range(1, 10)])
+        stop = any(ledger.report(number, step, value) for step in range(1, 10))
         state = "PRUNED" if stop else "COMPLETE"
         ledger.tell(number, state, value=None if stop else value, outcome={})
         stopped[method].append(stop)

@@ -193,7 +193,7 @@ def test_a_setting_may_be_meant_for_one_method_alone():
 
 def test_epochs_cap_the_schedule():
     plan = prepare(Study(methods=("vae_gmm",), epochs=3))
-    assert plan.passes <= 3
+    assert plan.branches["vae_gmm"].config({}).passes <= 3
 
 
 def test_the_data_imply_settings(tmp_path):
