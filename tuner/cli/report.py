@@ -99,6 +99,7 @@ def show_plan(plan: "Plan", locations: "Locations", resources: "Resources", *, j
     shape = " × ".join(map(str, data["shape"]))
     facts = [
         ("would run", f"{study.trials} trials of {study.replicas_text}"),
+        ("finalists", f"{study.finalists}, on {study.finalist_seeds} fresh seeds each"),
         ("name", study.name or "METHOD-DATA-n with the first free n"),
         (
             "dataset",

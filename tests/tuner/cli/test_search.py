@@ -238,6 +238,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tuner, here):
     ran = tuner(*line)
     assert (ran.code, ran.err) == (0, "")
     assert "7 trials of 3 replicas" in ran.out
+    assert "3, on 5 fresh seeds each" in ran.out
     assert "1,437 + 360 points" in ran.out
     assert "nothing was written" in ran.out
     plan = json.loads(tuner(*line, "--json").out)
@@ -292,6 +293,7 @@ def test_a_dry_run_accepts_every_flag_and_masks_passwords(tuner, here):
     ran = tuner(
         *DRY,
         *("-m", "kmeans", "--dataset", "arcs", "--trials", "200", "--replicas", "5"),
+        *("--finalists", "2", "--finalist-seeds", "4"),
         *("--epochs", "3", "--seed", "7", "--objective", "ami", "--use-labels"),
         *("--sampler", "cmaes", "--scheduler", "median", "--workers", "2"),
         *("--cpus-per-trial", "0.5", "--gpus-per-trial", "0.25", "--time-budget", "2h"),
@@ -304,6 +306,7 @@ def test_a_dry_run_accepts_every_flag_and_masks_passwords(tuner, here):
     plan = json.loads(ran.out)
     study, resources = plan["study"], plan["resources"]
     assert (study["dataset"], study["trials"], study["replicas"]) == ("arcs", 200, 5)
+    assert (study["finalists"], study["finalist_seeds"]) == (2, 4)
     assert (study["epochs"], study["seed"], study["objective"]) == (3, 7, "ami")
     assert (study["sampler"], study["scheduler"], study["use_labels"]) == ("cmaes", "median", True)
     assert (study["name"], study["register"], study["fixed"]) == ("a", "b", {"iterations": 9})
