@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Self, final
 import torch
 from torch import Tensor
 
-from ...methods.config import Config, Scalar
-from ...methods.contract import Clusterer, Method, Random, Report, Shape, State
+from ...methods.config import Config
+from ...methods.contract import Clusterer, Random, Report, Shape
 from .loop import Clock
 from .mixtures import some_of_many
-from .parts import pack, pack_selected, parts_of, unpack
+from .parts import MethodOfParts
 from .stack import stacked_clusterers
 
 
@@ -33,7 +33,7 @@ class FitConfig(Config, ABC):
         return self
 
 
-class FittedMethod(Method, Random, ABC):
+class FittedMethod(MethodOfParts, Random, ABC):
     """A method without gradients: every replica is fitted once, one after another."""
 
     stage: ClassVar[str]
@@ -90,21 +90,3 @@ class FittedMethod(Method, Random, ABC):
             replicas=len(self.seeds),
             device=self.device,
         )
-
-    @final
-    def state(self) -> State:
-        """Return the fitted tensors and the clock."""
-        return pack(**parts_of(self))
-
-    @final
-    def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
-        """Restore the fitted tensors and the clock."""
-        unpack(state, **parts_of(self))
-
-    @final
-    def select(self, replicas: Sequence[int]) -> Self:
-        """Return a method that continues with only these replicas."""
-        seeds = [self.seeds[r] for r in replicas]
-        chosen = type(self)(self.config, self.shape, seeds, device=self.device)
-        chosen.restore(pack_selected(replicas, len(self.seeds), **parts_of(self)))
-        return chosen

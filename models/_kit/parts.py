@@ -4,14 +4,15 @@ A part is a network, an optimiser, a tensor, or an object with the methods of `P
 a leading axis of R or R·m, except for those without an axis, which all replicas share.
 """
 
+from abc import ABC
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, Self, final
 
 import torch
 from torch import Tensor, nn
 
-from ...methods.config import Scalar
-from ...methods.contract import State
+from ...methods.config import Config, Scalar
+from ...methods.contract import Method, Shape, State
 
 
 class Part(Protocol):
@@ -25,6 +26,33 @@ class Part(Protocol):
 
     def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
         """Load a state."""
+
+
+class MethodOfParts(Method, ABC):
+    """A method that resumes from the parts among its attributes, with all replicas or some."""
+
+    config: Config
+    shape: Shape
+    seeds: tuple[int, ...]
+    device: torch.device
+
+    @final
+    def state(self) -> State:
+        """Return the state of every part."""
+        return pack(**parts_of(self))
+
+    @final
+    def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
+        """Restore the state of every part."""
+        unpack(state, **parts_of(self))
+
+    @final
+    def select(self, replicas: Sequence[int]) -> Self:
+        """Return a method that continues with only these replicas."""
+        seeds = [self.seeds[r] for r in replicas]
+        chosen = type(self)(self.config, self.shape, seeds, device=self.device)
+        chosen.restore(pack_selected(replicas, len(self.seeds), **parts_of(self)))
+        return chosen
 
 
 def pack(**parts: object) -> State:

@@ -2,17 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self, TypeVar, final
+from typing import Any, ClassVar, TypeVar, final
 
 import torch
 from torch import Tensor, nn
 
-from ...methods.config import Config, Scalar
-from ...methods.contract import Clusterer, Method, Random, Shape, State, Trains
+from ...methods.config import Config
+from ...methods.contract import Clusterer, Random, Shape, Trains
 from .draws import Draws
 from .layers import replica
 from .loop import Clock, chunk_size
-from .parts import pack, pack_selected, parts_of, unpack
+from .parts import MethodOfParts, parts_of
 from .pretraining import Loss, NetworkPretraining, PretrainingConfig
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -112,7 +112,7 @@ class NetworkClusterer(Clusterer, ABC):
         return points[0].view(points.shape[1], *self.shape)
 
 
-class StackedMethod(Method, Trains, Random, ABC):
+class StackedMethod(MethodOfParts, Trains, Random, ABC):
     """A method that trains one stack of networks.
 
     Subclasses write `build` and `fit`. Training resumes from the attributes of the method that are
@@ -135,6 +135,7 @@ class StackedMethod(Method, Trains, Random, ABC):
     ) -> None:
         self.config, self.shape, self.seeds = config, tuple(shape), tuple(seeds)
         self.draws, self.clock = Draws(seeds, device), Clock()
+        self.device = self.draws.device
         self.build()
 
     @abstractmethod
@@ -190,24 +191,6 @@ class StackedMethod(Method, Trains, Random, ABC):
         for name, part in parts_of(self).items():
             if isinstance(part, nn.Module):
                 yield from part.named_parameters(name)
-
-    @final
-    def state(self) -> State:
-        """Return the state of every part."""
-        return pack(**parts_of(self))
-
-    @final
-    def restore(self, state: Mapping[str, Tensor | Scalar]) -> None:
-        """Restore the state of every part."""
-        unpack(state, **parts_of(self))
-
-    @final
-    def select(self, replicas: Sequence[int]) -> Self:
-        """Return a method that continues with only these replicas."""
-        seeds = [self.seeds[r] for r in replicas]
-        chosen = type(self)(self.config, self.shape, seeds, device=self.draws.device)
-        chosen.restore(pack_selected(replicas, len(self.seeds), **parts_of(self)))
-        return chosen
 
 
 def stacked_clusterers(
