@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...methods.config import Config, setting
+from .neighbours import nearest
 
 _NEIGHBOURS = 10
 _REFERENCES = 10_000
-_CHUNK = 2000
 _START_STEPS = 200
 _START_SHARPNESS = 4.0
 
@@ -59,7 +59,8 @@ class Diffusion:
         self.steps, self.decay = steps, decay
         if steps:
             self.references = torch.arange(0, len(x), -(-len(x) // _REFERENCES), device=x.device)
-            self.nearest = _neighbours(x, self.references)
+            k = min(_NEIGHBOURS, len(self.references) - 1)
+            self.nearest = nearest(x, self.references, k)
 
     def average(self, values: Tensor, iteration: int) -> Tensor:
         """Return values (R, N, K) averaged by the steps of an iteration, counted from 0."""
@@ -91,13 +92,3 @@ class Diffusion:
             sums = F.embedding_bag(self.nearest, walked[self.references], mode="sum")
             walked = (walked + sums) / (k + 1)
         return walked.unflatten(1, (len(values), -1)).transpose(0, 1).contiguous()
-
-
-def _neighbours(x: Tensor, references: Tensor) -> Tensor:
-    """Return the positions (N, k) of the nearest references to points x, without themselves."""
-    count, found = min(_NEIGHBOURS, len(references) - 1), []
-    for part in torch.arange(len(x), device=x.device).split(_CHUNK):
-        distances = torch.cdist(x[part], x[references])
-        distances.masked_fill_(part.unsqueeze(1) == references, torch.inf)
-        found.append(distances.topk(count, largest=False).indices)
-    return torch.cat(found)

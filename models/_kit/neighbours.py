@@ -1,10 +1,12 @@
-"""A small neighbour graph, used to choose among the starts of a method."""
+"""Nearest neighbours, and the small graph by which a method chooses among its starts."""
 
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+_CHUNK = 2000
 
 
 def neighbours(x: Tensor, *, limit: int = 3000, k: int = 10) -> tuple[Tensor, Tensor]:
@@ -14,8 +16,20 @@ def neighbours(x: Tensor, *, limit: int = 3000, k: int = 10) -> tuple[Tensor, Te
     """
     n = min(len(x), limit)
     index = torch.linspace(0, len(x) - 1, n, device=x.device).round().long()
-    distance = torch.cdist(x[index], x[index]).fill_diagonal_(math.inf)
-    return index, distance.topk(min(k, max(n - 1, 1)), largest=False).indices
+    return index, nearest(x[index], torch.arange(n, device=x.device), min(k, max(n - 1, 1)))
+
+
+def nearest(x: Tensor, references: Tensor, k: int) -> Tensor:
+    """Return the k points at some positions of x (N, F) that are nearest to each point, (N, k).
+
+    They are given as positions in `references`; a point is no neighbour of its own.
+    """
+    found = []
+    for part in torch.arange(len(x), device=x.device).split(_CHUNK):
+        distance = torch.cdist(x[part], x[references])
+        distance.masked_fill_(part.unsqueeze(1) == references, math.inf)
+        found.append(distance.topk(k, largest=False).indices)
+    return torch.cat(found)
 
 
 def assortativity(labels: Tensor, nearest: Tensor, components: int) -> Tensor:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tuner.models._kit import diffusion
+from tuner.models._kit import diffusion, neighbours
 from tuner.models._kit.diffusion import Diffusion
 from tuner.models._kit.draws import Draws
 from tuner.models._kit.starts import random_responsibilities
@@ -62,7 +62,7 @@ def test_nothing_crosses_a_gap() -> None:
 
 def test_many_points_step_over_some_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diffusion, "_REFERENCES", 40)
-    monkeypatch.setattr(diffusion, "_CHUNK", 7)
+    monkeypatch.setattr(neighbours, "_CHUNK", 7)
     x, groups = two_groups(101)
     walk = over(x, 2)
     assert walk.references.tolist() == list(range(0, 101, 3))
