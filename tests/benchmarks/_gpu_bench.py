@@ -77,7 +77,7 @@ Configure = Callable[[], Config]
 def _em_vae() -> Config:
     from tuner.models.em_vae.method import EMVAEConfig
 
-    return EMVAEConfig(n_components=10)
+    return EMVAEConfig(n_components=10, diffusion_steps=0)
 
 
 def _gmvae(**settings: Any) -> Configure:

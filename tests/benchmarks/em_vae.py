@@ -8,6 +8,7 @@ with its weight, ten draws for all of them, and the default Adam of torch.
 Deep Generative Clustering with VAEs and Expectation-Maximization (2025), Algorithm 1 and Table 1.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,9 +134,9 @@ def main() -> None:
     assert data.train_labels is not None
     x = torch.from_numpy(data.train[: args.points]).flatten(1)
     truth, half = data.train_labels[: args.points], args.points // 2
-    short = EMVAEConfig(n_components=10, iterations=6, m_step_epochs=4, decay_every=0)
+    paper = EMVAEConfig(n_components=10, iterations=args.iterations, diffusion_steps=0)
+    short = replace(paper, iterations=6, m_step_epochs=4, decay_every=0)
     found = accuracies(short, x[:half], truth[:half], args.seeds)
-    paper = EMVAEConfig(n_components=10, iterations=args.iterations)
     literal, fast = in_turns(
         {
             "literal": lambda: Literal(paper, x.shape[1], 0).fit(x),

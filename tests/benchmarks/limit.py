@@ -80,7 +80,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     x = torch.from_numpy(load("mnist").train[: args.points]).to(args.device)
-    config = EMVAEConfig(n_components=10, iterations=1 + args.iterations)
+    config = EMVAEConfig(n_components=10, iterations=1 + args.iterations, diffusion_steps=0)
     operations, moved = required(config, len(x), x[0].numel())
     multiply, copy = rates(args.device)
     limit = args.iterations * (operations / multiply + moved / copy)

@@ -16,7 +16,14 @@ from uuid import uuid4
 import boto3
 
 KEY, SECRET = "AKIACANARY0000000001", "canary/secret+key0000000000000000000000000"
-PROGRAM = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
+PROGRAM = """
+import sys
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
+from moto.server import main
+s3_backends[DEFAULT_ACCOUNT_ID]["aws"].create_bucket(sys.argv[2], "us-east-1")
+main(["-H", "127.0.0.1", "-p", sys.argv[1]])
+"""
 
 
 @dataclass
@@ -51,7 +58,7 @@ class Store:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(self.port)],
+            [sys.executable, "-c", PROGRAM, str(self.port), self.bucket],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -59,7 +66,6 @@ class Store:
         while not self.answers():
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        self.client().create_bucket(Bucket=self.bucket)
 
     def stop(self) -> None:
         if self.process is not None:

@@ -134,7 +134,8 @@ def test_a_search_of_before_tries_methods_as_they_are_named(locations: Locations
 
 
 def test_a_preset_outside_the_ranges_was_not_tried_before(locations: Locations) -> None:
-    plan = begun(locations, methods=("em_vae", "kmeans"))
+    none = {"em_vae.diffusion_steps": 0, "em_vae.diffusion_decay": 0.8}  # nor was there then
+    plan = begun(locations, methods=("em_vae", "kmeans"), fixed=none)
     assert plan.branches["em_vae"].presets, "its batches of 100 are among the choices now"
     of_before(locations)
     with resumed(locations) as ledger:
