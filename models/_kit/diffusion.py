@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...methods.config import Config, setting
-from .neighbours import nearest
+from .neighbours import evenly_spaced, nearest_references
 
 _NEIGHBOURS = 10
 _REFERENCES = 10_000
@@ -58,9 +58,9 @@ class Diffusion:
     def __init__(self, x: Tensor, steps: int, decay: float) -> None:
         self.steps, self.decay = steps, decay
         if steps:
-            self.references = torch.arange(0, len(x), -(-len(x) // _REFERENCES), device=x.device)
+            self.references = evenly_spaced(x, _REFERENCES)
             k = min(_NEIGHBOURS, len(self.references) - 1)
-            self.nearest = nearest(x, self.references, k)
+            self.nearest = nearest_references(x, self.references, k)
 
     def average(self, values: Tensor, iteration: int) -> Tensor:
         """Return values (R, N, K) averaged by the steps of an iteration, counted from 0."""

@@ -16,10 +16,16 @@ def neighbours(x: Tensor, *, limit: int = 3000, k: int = 10) -> tuple[Tensor, Te
     """
     n = min(len(x), limit)
     index = torch.linspace(0, len(x) - 1, n, device=x.device).round().long()
-    return index, nearest(x[index], torch.arange(n, device=x.device), min(k, max(n - 1, 1)))
+    everyone = torch.arange(n, device=x.device)
+    return index, nearest_references(x[index], everyone, min(k, max(n - 1, 1)))
 
 
-def nearest(x: Tensor, references: Tensor, k: int) -> Tensor:
+def evenly_spaced(x: Tensor, most: int) -> Tensor:
+    """Return at most so many positions in x (N, F), evenly spaced from the first on, (n,)."""
+    return torch.arange(0, len(x), -(-len(x) // most), device=x.device)
+
+
+def nearest_references(x: Tensor, references: Tensor, k: int) -> Tensor:
     """Return the k points at some positions of x (N, F) that are nearest to each point, (N, k).
 
     They are given as positions in `references`; a point is no neighbour of its own.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...methods.config import Config, setting
 from .draws import Draws
+from .neighbours import evenly_spaced
 
 _NEIGHBOUR = 10
 _QUERIES, _REFERENCES = 1000, 10_000
@@ -40,7 +41,7 @@ def neighbour_distance(x: Tensor) -> Tensor:
 
     It is taken among at most 10,000 of the points, which are evenly spaced in their order.
     """
-    references, queries = _evenly(x, _REFERENCES), _evenly(x, _QUERIES)
+    references, queries = x[evenly_spaced(x, _REFERENCES)], x[evenly_spaced(x, _QUERIES)]
     distances = torch.cdist(queries, references)
     nearest = distances.topk(min(_NEIGHBOUR + 1, len(references)), largest=False).values
     return nearest[:, -1].mean()
@@ -73,7 +74,3 @@ def _divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
 def _directions(x: Tensor) -> Tensor:
     tiny = torch.finfo(x.dtype).tiny
     return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp(min=tiny)
-
-
-def _evenly(x: Tensor, most: int) -> Tensor:
-    return x[:: -(-len(x) // most)]

@@ -31,7 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-3,
         "batch_size": 128,
     },
-    "em_vae": {"n_components": 10, "m_step_epochs": 4, "start": "kmeans"},
+    "em_vae": {"n_components": 10, "m_step_epochs": 4, "start": "kmeans", "diffusion_steps": 0},
 }
 
 

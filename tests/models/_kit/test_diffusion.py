@@ -1,11 +1,16 @@
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
 
+from tuner.methods import catalog
+from tuner.methods.config import Scalar
 from tuner.models._kit import diffusion, neighbours
 from tuner.models._kit.diffusion import Diffusion
 from tuner.models._kit.draws import Draws
 from tuner.models._kit.starts import random_responsibilities
+from tuner.study.space import method_space
 
 
 def over(x: Tensor, steps: int, decay: float = 0.8) -> Diffusion:
@@ -103,3 +108,41 @@ def test_few_or_equal_points(points: int) -> None:
         u = random_responsibilities(points, 2, Draws([0]))
         assert torch.isfinite(walk.average(u, 0)).all()
         assert torch.isfinite(walk.start(u)).all()
+
+
+def responsibilities(name: str, x: Tensor, epochs: int, **settings: Scalar) -> Tensor:
+    """Return u (N, K) of a method after some of the two epochs of its first M-step."""
+    kind, preset = catalog.method(name), method_space(name).presets["tiny"]
+    schedule: dict[str, Scalar] = {"n_components": 4, "iterations": 1, "m_step_epochs": 2}
+    config = kind.config_type.from_mapping({**preset, **schedule, **settings})
+    method = kind(config, (x.shape[1],), (0,))
+    for _ in itertools.islice(method.fit(x), epochs):
+        pass
+    u = method.state()["shares/u"]
+    assert isinstance(u, Tensor)
+    return u[0]
+
+
+def cloud(points: int) -> Tensor:
+    return torch.randn(points, 2, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("start", ["random", "kmeans"])
+@pytest.mark.parametrize("name", ["em_flow", "em_vae"])
+def test_an_e_step_is_that_of_neighbourhoods(name: str, start: str) -> None:
+    x = cloud(60)
+    own = responsibilities(name, x, 2, start=start, diffusion_steps=0)
+    shared = responsibilities(name, x, 2, start=start, diffusion_steps=1000)
+    assert own.std(0).max() > 1e-2
+    assert shared.std(0).max() < 1e-3, "after so many steps all points are alike"
+
+
+@pytest.mark.parametrize("name", ["em_flow", "em_vae"])
+def test_a_random_start_is_that_of_regions(name: str) -> None:
+    x = cloud(1000)
+    walk = over((x - x.mean(0)) / x.std(0), 16)
+    agreement = {}
+    for steps in (0, 16):
+        labels = responsibilities(name, x, 1, start="random", diffusion_steps=steps).argmax(-1)
+        agreement[steps] = (labels[walk.nearest] == labels.unsqueeze(1)).float().mean()
+    assert agreement[0] < 0.4 < 0.8 < agreement[16]

@@ -247,10 +247,19 @@ def test_no_number_is_stored_that_is_none(value: float, ledger: Ledger, url: str
 
 
 @pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
-def test_trials_are_stopped_by_their_own_method_alone(scheduler: str, url: str) -> None:
+def test_trials_are_stopped_by_their_own_method_alone(scheduler: str, tmp_path: Path) -> None:
+    alike = _stops(scheduler, f"sqlite:///{tmp_path / 'a.db'}", {"plain": 0.5, "forked": 0.5})
+    apart = _stops(scheduler, f"sqlite:///{tmp_path / 'b.db'}", {"plain": 0.9, "forked": 0.1})
+    assert apart == alike, "how good the other method is does not matter"
+    for method, stops in apart.items():
+        assert not stops[0], f"{method} begins and is compared with nothing"
+        assert any(stops), f"later trials of {method} are worse"
+
+
+def _stops(scheduler: str, url: str, level: dict[str, float]) -> dict[str, list[bool]]:
+    """Return which trials of each method are stopped, whose values lie about its level."""
     ledger = opened(url, plan("plain", "forked", trials=60, scheduler=scheduler, sampler="random"))
-    level = {"plain": 0.9, "forked": 0.1}
-    stopped: dict[str, list[bool]] = {"plain": [], "forked": []}
+    stopped: dict[str, list[bool]] = {method: [] for method in level}
     while (suggestion := ledger.ask()) is not None:
         method, number = suggestion.method, suggestion.number
         value = level[method] - 0.001 * number  # the first of each method is its best
@@ -258,10 +267,8 @@ def test_trials_are_stopped_by_their_own_method_alone(scheduler: str, url: str) 
         state = "PRUNED" if stop else "COMPLETE"
         ledger.tell(number, state, value=None if stop else value, outcome={})
         stopped[method].append(stop)
-    for method, stops in stopped.items():
-        assert not stops[0], f"{method} begins and is compared with nothing"
-        assert any(stops), f"later trials of {method} are worse"
     ledger.close()
+    return stopped
 
 
 def test_an_outcome_is_stored_once(ledger: Ledger) -> None:
